@@ -1,0 +1,147 @@
+"""What every test may ask for: DynamoDB Local for the whole session, and a store on a table of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config import Settings
+from gateway.ids import new_id
+from gateway.store.dynamo import DynamoStore
+from tests.gateway.fault_proxy import FaultProxy
+from tests.gateway.store_table import empty
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 300  # the first start on a machine fetches DynamoDB Local with Maven
+
+
+LIVE = frozenset({"dynamodb_endpoint", "s3_endpoint", "start", "claude", "demo", "plugin", "engine"})
+"""Fixtures that start something real. A test that asks for one, itself or through another, is marked `live`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell live tests from those that a person runs at every save."""
+    for item in items:
+        if LIVE.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.live)
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_for_http(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Poll until `url` answers anything at all. Raises `RuntimeError` when its process ends first, or never answers."""
+    deadline, pause = time.monotonic() + START_SECONDS, 0.05
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            return
+        except OSError:
+            time.sleep(pause)
+            pause = min(0.5, pause * 1.5)
+    raise RuntimeError(f"{url} does not answer")
+
+
+@pytest.fixture(scope="session")
+def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a DynamoDB Local in memory."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("dynamodb") / "log"
+    with log.open("wb") as output:
+        command = [str(ROOT / "scripts" / "dynamodb"), "--port", str(port)]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        endpoint = f"http://127.0.0.1:{port}"
+        try:
+            wait_for_http(endpoint, process)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}: {log.read_text()[-2000:]}") from None
+        yield endpoint
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+def settings_for(endpoint: str, table: str) -> Settings:
+    """Settings of a store that makes its table."""
+    secret = "s" * 32
+    return Settings(
+        stack="test",
+        jwt_secret=secret,
+        sandbox_secret=secret,
+        credential_key=secret,
+        table=table,
+        table_create=True,
+        dynamodb_endpoint=endpoint,
+    )
+
+
+@pytest.fixture
+def store_settings(dynamodb_endpoint: str) -> Settings:
+    """Settings of a store whose table nobody else uses."""
+    return settings_for(dynamodb_endpoint, f"test-{new_id()}")
+
+
+@pytest.fixture
+async def store(store_settings: Settings) -> AsyncIterator[DynamoStore]:
+    """An open store on a table of its own."""
+    opened = DynamoStore(store_settings)
+    await opened.open()
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@pytest.fixture(scope="module")
+def shared_settings(dynamodb_endpoint: str) -> Settings:
+    """Settings of a store whose table is the module's own."""
+    return settings_for(dynamodb_endpoint, f"shared-{new_id()}")
+
+
+@pytest.fixture(scope="module")
+def module_store(shared_settings: Settings) -> Iterator[DynamoStore]:
+    """One client and one table for a module: making them is most of what a short test would cost."""
+    opened = DynamoStore(shared_settings)
+    asyncio.run(opened.open())
+    yield opened
+    asyncio.run(opened.close())
+
+
+@pytest.fixture
+async def shared_store(module_store: DynamoStore) -> AsyncIterator[DynamoStore]:
+    """The module's store, emptied after the test."""
+    yield module_store
+    await empty(module_store)
+
+
+@pytest.fixture
+async def fault_proxy(dynamodb_endpoint: str) -> AsyncIterator[FaultProxy]:
+    """A proxy to DynamoDB Local that does no harm until it is told to."""
+    async with FaultProxy(dynamodb_endpoint, seed=7) as proxy:
+        yield proxy

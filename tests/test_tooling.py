@@ -1,0 +1,173 @@
+"""The tools agree with each other: one version, locks by hash and without addresses, commands with help."""
+
+import ast
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from container.protocol import VERSION
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ROOT / "scripts"
+COMMANDS = sorted(path for path in SCRIPTS.iterdir() if path.is_file() and not path.suffix)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = {
+    "dev": "requirements.txt",
+    "gateway": "gateway/requirements.txt",
+    "agent": "container/requirements.txt",
+    "agent-claude": "container/requirements-claude.txt",
+    "infra": "infra/requirements.txt",
+}
+
+
+def name_of(path: Path) -> str:
+    return path.name
+
+
+def run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*argv], capture_output=True, text=True, timeout=50, check=False)
+
+
+def pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^\s;\\]+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def wanted(group: str) -> dict[str, str]:
+    """Return what a dependency group, with those it includes, asks for: `{name: specifier}`."""
+    found: dict[str, str] = {}
+    for entry in PROJECT["dependency-groups"][group]:
+        if isinstance(entry, dict):
+            found |= wanted(entry["include-group"])
+        else:
+            match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?(.*)", entry)
+            assert match, entry
+            found[match[1].lower()] = match[2]
+    return found
+
+
+def versions() -> dict[str, str]:
+    return dict(re.findall(r"^([A-Z_]+)=(\S+)$", (SCRIPTS / "lib/versions.sh").read_text(), re.MULTILINE))
+
+
+def test_the_version_is_a_release() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
+
+
+def test_the_version_is_written_down_once() -> None:
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert "version" not in PROJECT["project"]
+    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "container.protocol.VERSION"}
+    sources = [path for folder in ("container", "gateway", "infra") for path in (ROOT / folder).rglob("*.py")]
+    naming = [path for path in sources if f'"{VERSION}"' in path.read_text()]
+    assert naming == [ROOT / "container/protocol.py"]
+
+
+@pytest.mark.parametrize(("group", "lock"), LOCKS.items())
+def test_a_lock_holds_what_its_group_asks_for(group: str, lock: str) -> None:
+    locked = pins(lock)
+    for name, specifier in wanted(group).items():
+        assert name in locked, f"{lock} lacks {name}: run scripts/lock"
+        if specifier.startswith("=="):
+            assert locked[name] == specifier.removeprefix("==")
+
+
+@pytest.mark.parametrize("lock", LOCKS.values())
+def test_a_lock_pins_by_hash_and_names_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    entries = re.split(r"\n(?=\S)", text.strip())
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in text
+    assert "--index" not in text
+
+
+@pytest.mark.parametrize("lock", [lock for lock in LOCKS.values() if lock != "requirements.txt"])
+def test_a_package_has_the_tested_version_in_every_lock(lock: str) -> None:
+    assert pins(lock).items() <= pins("requirements.txt").items()
+
+
+def test_the_slim_agent_has_no_sdk() -> None:
+    assert "claude-agent-sdk" not in pins("container/requirements.txt")
+
+
+def test_the_pulumi_cli_is_as_old_as_its_library() -> None:
+    assert versions()["PULUMI_VERSION"] == pins("infra/requirements.txt")["pulumi"]
+    module = (SCRIPTS / "lib/pulumi-cli/go.mod").read_text()
+    for part in ("pkg", "sdk"):
+        assert f"\tgithub.com/pulumi/pulumi/{part}/v3 v{versions()['PULUMI_VERSION']}" in module
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=name_of)
+def test_a_command_is_one_word_and_explains_itself(command: Path) -> None:
+    assert re.fullmatch(r"[a-z]+", command.name)
+    assert command.stat().st_mode & 0o111 == 0o111
+    result = run(command, "--help")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.lower().startswith("usage: ")
+    assert len(result.stdout.splitlines()) >= 3
+
+
+@pytest.mark.parametrize("command", ["setup", "check", "dynamodb", "lock"])
+def test_a_command_refuses_what_it_does_not_know(command: str) -> None:
+    result = run(SCRIPTS / command, "no-such-thing")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert "no-such-thing" in result.stderr
+
+
+def test_every_part_of_setup_is_explained() -> None:
+    parts = {path.stem for path in (SCRIPTS / "lib").glob("*.sh") if "\nsetup_" in path.read_text()}
+    help_text = run(SCRIPTS / "setup", "--help").stdout
+    assert parts == set(re.findall(r"^  ([a-z-]+)  ", help_text, re.MULTILINE))
+
+
+def test_what_is_kept_outside_the_clone_goes_where_the_environment_says(tmp_path: Path) -> None:
+    script = '. "$0"; printf "%s\\n" "$VF_CACHE" "$VF_STATE" "${PATH%%:*}"'
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VF_CACHE": str(tmp_path / "c")}
+    result = subprocess.run(
+        ["bash", "-euc", script, SCRIPTS / "lib/env.sh"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert result.stdout.split() == [
+        str(tmp_path / "c"),
+        str(tmp_path / ".local/state/vaporforge"),
+        str(tmp_path / "c/bin"),
+    ]
+
+
+def test_dynamodb_refuses_a_port_that_is_none() -> None:
+    result = run(SCRIPTS / "dynamodb", "--port", "70000")
+    assert result.returncode == 1
+    assert "70000" in result.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests/e2e").glob("test_*.py")), ids=name_of)
+def test_end_to_end_tests_are_marked(path: Path) -> None:
+    marks = [
+        ast.unparse(node.value)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+    ]
+    assert any("pytest.mark.e2e" in mark for mark in marks), f"{path.name} lacks pytestmark = pytest.mark.e2e"
+
+
+def test_ci_runs_what_people_run() -> None:
+    assert (ROOT / ".ci/run").read_text().splitlines()[1:] == ['exec "$(dirname -- "$0")/../scripts/test"']
+
+
+def test_images_get_only_what_the_ignore_file_lets_in() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert next(line for line in lines if not line.startswith("#")) == "*"
+
+
+def test_shell_is_free_of_what_hides_errors() -> None:
+    assert shutil.which("bash")
+    for path in [*COMMANDS, *sorted((SCRIPTS / "lib").glob("*.sh"))]:
+        assert "|| true" not in path.read_text(), path.name
