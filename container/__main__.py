@@ -1,0 +1,24 @@
+"""`python -m container`: the agent server, set by `VF_` variables (settings.py), until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+
+from container.serve import serve
+from container.settings import Settings, SettingsError
+
+
+def main() -> None:
+    """Exit code 1 and a sentence when a setting is missing or wrong."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        sys.exit(f"vaporforge agent server: {error}")
+    asyncio.run(serve(settings))
+
+
+main()

@@ -1,0 +1,141 @@
+"""From an agent's output bytes to lines, and from lines to frames: pure functions and one pure state machine."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from container.protocol import (
+    MAX_BODY_BYTES,
+    MAX_LINE_BYTES,
+    SERVER_ONLY,
+    FrameType,
+    cut_object,
+    encode,
+    read_frame,
+)
+
+MAX_STDERR_LINE: Final = 8 * 1024
+"""Longest stderr line that is kept, in bytes."""
+
+
+class Line(NamedTuple):
+    """One line without its newline: at most the framer's limit of its bytes, and how many it had."""
+
+    data: bytes
+    length: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether `data` is all of it."""
+        return len(self.data) == self.length
+
+
+class LineFramer:
+    """Cuts a byte stream into lines. A line longer than `limit` bytes keeps its first `limit`; the rest is counted."""
+
+    def __init__(self, limit: int = MAX_LINE_BYTES) -> None:
+        self._limit = limit
+        self._start = bytearray()
+        self._length = 0
+
+    def feed(self, chunk: bytes) -> list[Line]:
+        """Take the next bytes; the lines that they complete."""
+        if b"\n" not in chunk:
+            self._keep(chunk)
+            return []
+        first, *middle, rest = chunk.split(b"\n")
+        lines: list[Line] = []
+        if self._length:
+            self._keep(first)
+            lines.append(self._take())
+        else:
+            lines.append(Line(first[: self._limit], len(first)))
+        lines.extend(Line(part[: self._limit], len(part)) for part in middle)
+        self._keep(rest)
+        return lines
+
+    def finish(self) -> list[Line]:
+        """The stream has ended: the last line, when it had no newline."""
+        return [self._take()] if self._length else []
+
+    def _keep(self, part: bytes) -> None:
+        room = self._limit - len(self._start)
+        if room > 0:
+            self._start += part if len(part) <= room else part[:room]
+        self._length += len(part)
+
+    def _take(self) -> Line:
+        line = Line(bytes(self._start), self._length)
+        self._start = bytearray()
+        self._length = 0
+        return line
+
+
+class AgentFrame(NamedTuple):
+    """What an agent's line means: its type, and the frame's bytes (at most MAX_BODY_BYTES, not stamped yet)."""
+
+    type: str
+    body: bytes
+
+
+def agent_frame(line: Line) -> AgentFrame | None:
+    """The frame that a line of an agent's stdout is; None for a blank line.
+
+    A line that is no JSON object with a `type`, or that has a type which only servers may write, becomes a `stderr`
+    frame with its text. `ready` comes back as a frame too: the caller keeps it out of the stream.
+    """
+    data = line.data.strip(b" \t\r")
+    if not data:
+        return None
+    if not line.is_whole:
+        return stderr_frame(line)
+    try:
+        frame, body = read_frame(data)
+    except ValueError:
+        return stderr_frame(line)
+    kind = frame.get("type")
+    if not isinstance(kind, str) or not kind or kind in SERVER_ONLY:
+        return stderr_frame(line)
+    return AgentFrame(kind, body if len(body) <= MAX_BODY_BYTES else cut_object(frame, len(data)))
+
+
+def stderr_frame(line: Line) -> AgentFrame:
+    """A `stderr` frame with the line's text; bytes that are not UTF-8 show as U+FFFD."""
+    frame: dict[str, object] = {"type": FrameType.STDERR, "text": line.data.decode("utf-8", "replace")}
+    if not line.is_whole:
+        frame |= {"truncated": True, "fullBytes": line.length}
+    body = encode(frame)
+    return AgentFrame(
+        FrameType.STDERR, body if len(body) <= MAX_BODY_BYTES else cut_object(frame, line.length)
+    )
+
+
+class StderrGate:
+    """Lets `burst` bytes of stderr pass at once and `rate` bytes a second after that; counts what it holds back."""
+
+    def __init__(self, *, burst: float = 256 * 1024, rate: float = 64 * 1024) -> None:
+        self._burst, self._rate = burst, rate
+        self._credit = burst
+        self._at = 0.0
+        self._held = 0
+
+    def frames(self, lines: list[Line], now: float) -> list[bytes]:
+        """The frames for `lines` that arrived at `now` (seconds of any steady clock)."""
+        self._credit = min(self._burst, self._credit + (now - self._at) * self._rate)
+        self._at = now
+        frames: list[bytes] = []
+        for line in lines:
+            if not line.data.strip():
+                continue
+            if self._credit < len(line.data):
+                self._held += 1
+                continue
+            self._credit -= len(line.data)
+            frames += self.rest()
+            frames.append(stderr_frame(line).body)
+        return frames
+
+    def rest(self) -> list[bytes]:
+        """A frame that says how many lines were held back since the last one, when any were."""
+        held, self._held = self._held, 0
+        return [encode({"type": FrameType.STDERR, "text": f"[{held} lines left out]"})] if held else []

@@ -1,0 +1,103 @@
+"""Errors of the agent server, each with its HTTP status and a stable code.
+
+AgentServerError 500
+├── BadRequest 400 ─ PayloadTooLarge 413
+├── Unauthorized 401
+├── NotFound 404 ─ RunNotFound, NoPendingQuery
+├── Conflict 409 ─ Busy
+├── CursorAhead 416
+├── Retiring 503
+└── InsufficientStorage 507
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from container.protocol import Close
+
+
+class AgentServerError(Exception):
+    """Root of every error of ours. `message`: a sentence that says what is wrong; `field`: the input at fault."""
+
+    status: ClassVar[int] = 500
+    close: ClassVar[Close] = Close.INTERNAL
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def body(self) -> dict[str, Any]:
+        """`{error, code}` and `field` where there is one: the JSON of every error response and `error` frame."""
+        body: dict[str, Any] = {"error": self.message, "code": self.code}
+        if self.field is not None:
+            body["field"] = self.field
+        return body
+
+
+class BadRequest(AgentServerError):
+    """A field is missing, malformed or too long."""
+
+    status, close, code = 400, Close.BAD_REQUEST, "bad-request"
+
+
+class PayloadTooLarge(BadRequest):
+    """The body is larger than the route takes."""
+
+    status, close, code = 413, Close.TOO_BIG, "payload-too-large"
+
+
+class Unauthorized(AgentServerError):
+    """No sandbox token, or not this sandbox's."""
+
+    status, close, code = 401, Close.UNAUTHORIZED, "unauthorized"
+
+
+class NotFound(AgentServerError):
+    """Nothing of that name."""
+
+    status, close, code = 404, Close.NOT_FOUND, "not-found"
+
+
+class RunNotFound(NotFound):
+    """This sandbox knows no such run."""
+
+    code = "run-not-found"
+
+
+class NoPendingQuery(NotFound):
+    """No query was left for the run within the time limit."""
+
+    code = "no-pending-query"
+
+
+class Conflict(AgentServerError):
+    """The state does not allow it now."""
+
+    status, close, code = 409, Close.CONFLICT, "conflict"
+
+
+class Busy(Conflict):
+    """Something ran or was connected more recently than asked."""
+
+    code = "busy"
+
+
+class CursorAhead(AgentServerError):
+    """The cursor is past the run's last frame."""
+
+    status, close, code = 416, Close.CURSOR_AHEAD, "cursor-ahead"
+
+
+class Retiring(AgentServerError):
+    """The sandbox is going away and takes no further query."""
+
+    status, close, code = 503, Close.TRY_AGAIN, "retiring"
+
+
+class InsufficientStorage(AgentServerError):
+    """The sandbox's disk does not take it."""
+
+    status, code = 507, "disk-full"

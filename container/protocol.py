@@ -1,0 +1,275 @@
+"""The wire protocol between agent, agent server, gateway and browser: frames, limits, close codes, version.
+
+Pure data and pure functions: no I/O, no clock, no randomness. docs/protocol.md says the same in prose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+import re
+import sys
+from enum import IntEnum, StrEnum
+from typing import Any, Final
+
+VERSION: Final = "0.20.0"
+"""The version of VaporForge; every other place reads it from here."""
+
+AGENT_PORT: Final = 8765
+"""TCP port of the agent server in a sandbox."""
+
+SEED_PENDING_PATH: Final = "/tmp/vf-pending-query.json"  # noqa: S108 - the seed names it; mode 0600, owner checked
+"""Where a query for a connection that names no run is left (the seed's own path)."""
+
+MAX_PROMPT_CHARS: Final = 100_000
+"""Longest prompt, in characters."""
+
+MAX_FRAME_BYTES: Final = 256 * 1024
+"""Longest frame, in bytes of UTF-8 JSON; longer agent lines are cut to it and say so (see `cut_frame`)."""
+
+MAX_BODY_BYTES: Final = MAX_FRAME_BYTES - 128
+"""Longest frame before `stamp`: leaves room for the longest `run` and `seq`."""
+
+MAX_BATCH_BYTES: Final = 256 * 1024
+"""A batched message holds whole frames up to this many bytes, and always at least one."""
+
+MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+"""Longest agent line that is still parsed; the rest of a longer one is counted and thrown away."""
+
+MAX_RUN_BYTES: Final = 256 * 1024 * 1024
+"""A run's stamped frames together, a newline behind each; a run that would have more is ended."""
+
+PING_SECONDS: Final = 20.0
+"""A reader gets a `ping` frame when nothing else was sent to it for this long."""
+
+RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a run id, a session id or a message id looks like (use with `fullmatch`)."""
+
+
+class FrameType(StrEnum):
+    """Every frame type that VaporForge itself writes or acts on; agents may send others, which pass unread."""
+
+    SESSION_INIT = "session-init"
+    TEXT_DELTA = "text-delta"
+    TOOL_START = "tool-start"
+    TOOL_RESULT = "tool-result"
+    DONE = "done"
+    ERROR = "error"
+    SESSION_RESET = "session-reset"
+    CONFIG_RESTORED = "config-restored"
+    PROCESS_EXIT = "process-exit"
+    RUN = "run"
+    STATUS = "status"
+    PING = "ping"
+    REPLAY_COMPLETE = "replay-complete"
+    SANDBOX_LOST = "sandbox-lost"
+    RECONNECT = "reconnect"
+    STDERR = "stderr"
+    TIMING = "timing"
+    READY = "ready"
+
+
+SERVER_ONLY: Final = frozenset(
+    {
+        FrameType.RUN,
+        FrameType.STATUS,
+        FrameType.PING,
+        FrameType.REPLAY_COMPLETE,
+        FrameType.SANDBOX_LOST,
+        FrameType.RECONNECT,
+        FrameType.PROCESS_EXIT,
+    }
+)
+"""Types that only the servers may write: an agent's line of such a type becomes a `stderr` frame."""
+
+
+class ExitReason(StrEnum):
+    """`process-exit.reason`: how a run ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+class Close(IntEnum):
+    """WebSocket close codes. A run's end is a `process-exit` frame; the code only says why the connection ended."""
+
+    OK = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    TOO_BIG = 1009
+    INTERNAL = 1011
+    TRY_AGAIN = 1013
+    BAD_REQUEST = 4400
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
+    NOT_FOUND = 4404
+    CONFLICT = 4409
+    GONE = 4410
+    CURSOR_AHEAD = 4416
+
+
+def encode(frame: dict[str, Any]) -> bytes:
+    """One frame as compact UTF-8 JSON without a newline."""
+    return json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+class _OutOfRangeError(Exception):
+    """A number that no double holds."""
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise _OutOfRangeError
+    return value
+
+
+def _int(digits: str) -> int:
+    if len(digits) > sys.float_info.max_10_exp:
+        _float(digits)
+    return int(digits)
+
+
+def _float_or_none(digits: str) -> float | None:
+    value = float(digits)
+    return None if math.isinf(value) else value
+
+
+def _int_or_none(digits: str) -> int | None:
+    return None if math.isinf(float(digits)) else int(digits)
+
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""An escaped half of a character, lone or not."""
+
+_EXACT: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)
+_LENIENT: Final = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_float_or_none, parse_int=_int_or_none
+)
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """The JSON object in `line`; numbers that no double holds (`1e999`) are None.
+
+    Raises ValueError for all else: bad UTF-8, NaN, a list, too deep a nesting.
+    """
+    return read_frame(line)[0]
+
+
+def read_frame(line: bytes) -> tuple[dict[str, Any], bytes]:
+    """What `decode` says, and the frame's bytes: `line` as it is, unless parsers would differ about it.
+
+    JSON's grammar allows lone surrogates (RFC 8259, section 8.2) and numbers of any size (section 6), which strict
+    parsers refuse: those lines are encoded anew. Raises ValueError like `decode`.
+    """
+    try:
+        frame = _object(_EXACT, line)
+    except _OutOfRangeError:
+        frame = _object(_LENIENT, line)
+    else:
+        if not _SURROGATE.search(line):
+            return frame, line
+    return frame, encode(frame)
+
+
+def _object(decoder: json.JSONDecoder, line: bytes) -> dict[str, Any]:
+    try:
+        value = decoder.decode(line.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error for every line that is no frame
+    return value
+
+
+class _Cutter:
+    """One pass over a JSON value that keeps strings to `cap` characters, and at most `nodes` values, 64 deep."""
+
+    def __init__(self, cap: int, nodes: int) -> None:
+        self._cap, self._nodes = cap, nodes
+
+    def cut(self, value: Any, depth: int = 0) -> Any:
+        self._nodes -= 1
+        if isinstance(value, str):
+            return value[: self._cap]
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        if not isinstance(value, dict | list):
+            return value
+        if depth == 64:
+            return None
+        if isinstance(value, list):
+            items = []
+            for item in value:
+                if self._nodes <= 0:
+                    break
+                items.append(self.cut(item, depth + 1))
+            return items
+        fields = {}
+        for key, item in value.items():
+            if self._nodes <= 0:
+                break
+            fields[key[: self._cap]] = self.cut(item, depth + 1)
+        return fields
+
+
+def cut_object(frame: dict[str, Any], full_bytes: int, limit: int = MAX_BODY_BYTES) -> bytes:
+    """`frame` encoded in at most `limit` (>= 256) bytes: its longest strings shortened first, then values left out,
+    `type` always kept; with `"truncated":true,"fullBytes":full_bytes`."""
+    mark = {"truncated": True, "fullBytes": full_bytes}
+    kind = str(frame.get("type", ""))[:64]
+    if "type" in frame:
+        frame = {"type": kind, **frame} | {"type": kind}  # first, so that it is the last to go
+    for halvings in range(limit.bit_length()):
+        # No value takes fewer than two bytes, so the first pass leaves out nothing that could have stayed.
+        frame = _Cutter(max(64, limit >> halvings), max(2, (limit // 2) >> halvings)).cut(frame)
+        cut = encode({**frame, **mark})
+        if len(cut) <= limit:
+            return cut
+    return encode({"type": re.sub(r"[^\w-]", "?", kind, flags=re.ASCII), **mark})
+
+
+def cut_frame(line: bytes, limit: int = MAX_BODY_BYTES) -> bytes:
+    """`line`, a JSON object's bytes, as it is when it has at most `limit` bytes, else cut to them by `cut_object`.
+
+    Raises ValueError when it must be cut and is not a JSON object.
+    """
+    return line if len(line) <= limit else cut_object(decode(line), len(line), limit)
+
+
+def stamp(line: bytes, run: str, seq: int) -> bytes:
+    """`line`, a JSON object's bytes, with `run` and `seq` spliced in at its end: they win over the agent's own."""
+    body = line.rstrip()[:-1].rstrip()
+    comma = b"" if body.endswith(b"{") else b","
+    return b'%s%s"run":"%s","seq":%d}' % (body, comma, run.encode(), seq)
+
+
+_SEQ = re.compile(rb'"seq":(\d+)\}\s*$')
+
+
+def seq_of(message: bytes) -> int | None:
+    """The `seq` of the last frame in a message (one frame, or a batch of lines); None when it carries none."""
+    found = _SEQ.search(message, max(0, len(message) - 40))
+    return int(found[1]) if found else None
+
+
+def sandbox_token(secret: bytes, session: str) -> str:
+    """The bearer token of a session's sandbox: derived, so that every gateway knows it and none stores it."""
+    digest = hmac.new(secret, b"vf-sandbox:" + session.encode(), hashlib.sha256).hexdigest()
+    return f"vfs1.{session}.{digest}"
+
+
+def session_of_token(secret: bytes, token: str) -> str | None:
+    """The session a sandbox token belongs to, or None when it is not a token of ours."""
+    parts = token.split(".")
+    if len(parts) != 3 or parts[0] != "vfs1" or not RUN_ID.fullmatch(parts[1]):
+        return None
+    return parts[1] if hmac.compare_digest(sandbox_token(secret, parts[1]).encode(), token.encode()) else None

@@ -1,0 +1,183 @@
+"""A query: what is to be answered, checked field by field; and the store where it waits until its run starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from container.errors import BadRequest
+from container.protocol import MAX_PROMPT_CHARS, RUN_ID
+from container.settings import WORKSPACE
+
+MAX_QUERY_BYTES: Final = 2 * 1024 * 1024
+"""Longest query as JSON: the longest prompt with every character escaped, and room for env and mcpServers."""
+
+_ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_REFUSED_ENV: Final = re.compile(r"PATH|HOME|LD_.*|VF_.*")
+_MODEL: Final = re.compile(r"[\w.:/@\[\]-]{1,200}")
+
+
+def read_query(data: bytes, workspace: Path, session: str) -> dict[str, Any]:
+    """The query in `data`, a JSON object, with every field set: `{prompt, sessionId, cwd, env, mode, model,
+    mcpServers, sdkSessionId}`; fields that are not known are left out.
+
+    Raises BadRequest naming the field at fault.
+    """
+    try:
+        given = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"The body must be a JSON object ({error}).", field="body") from None
+    if not isinstance(given, dict):
+        raise BadRequest("The body must be a JSON object.", field="body")
+    return {
+        "prompt": _prompt(given.get("prompt")),
+        "sessionId": _identifier(given, "sessionId") or session,
+        "cwd": str(_cwd(given.get("cwd"), workspace)),
+        "env": _env(given.get("env")),
+        "mode": _mode(given.get("mode")),
+        "model": _model(given.get("model")),
+        "mcpServers": _mcp_servers(given.get("mcpServers")),
+        "sdkSessionId": _identifier(given, "sdkSessionId"),
+    }
+
+
+def _prompt(prompt: Any) -> str:
+    if not isinstance(prompt, str) or not 1 <= len(prompt) <= MAX_PROMPT_CHARS:
+        raise BadRequest(f"prompt must be a text of 1 to {MAX_PROMPT_CHARS:,} characters.", field="prompt")
+    return prompt
+
+
+def _identifier(given: dict[str, Any], field: str) -> str | None:
+    value = given.get(field)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not RUN_ID.fullmatch(value):
+        raise BadRequest(f"{field} must match {RUN_ID.pattern}.", field=field)
+    return value
+
+
+def _cwd(cwd: Any, workspace: Path) -> Path:
+    if cwd is None or cwd == "":
+        return workspace
+    if not isinstance(cwd, str) or "\0" in cwd or len(cwd) > 4096:
+        raise BadRequest("cwd must be a path.", field="cwd")
+    path = PurePosixPath(cwd)
+    if path.is_relative_to(WORKSPACE):
+        path = path.relative_to(WORKSPACE)
+    directory = workspace / path
+    if not directory.is_dir():
+        raise BadRequest(f"cwd must be an existing directory of the sandbox; {cwd} is none.", field="cwd")
+    return directory
+
+
+def _env(env: Any) -> dict[str, str]:
+    if env is None:
+        return {}
+    if not isinstance(env, dict) or len(env) > 256:
+        raise BadRequest("env must be an object of at most 256 texts.", field="env")
+    for name, value in env.items():
+        if not _ENV_NAME.fullmatch(name) or _REFUSED_ENV.fullmatch(name):
+            raise BadRequest(f"env.{name} must not be set by a query.", field=f"env.{name}")
+        if not isinstance(value, str) or "\0" in value or len(value) > 65536:
+            raise BadRequest(f"env.{name} must be a text of at most 65,536 characters.", field=f"env.{name}")
+    return env
+
+
+def _mode(mode: Any) -> str:
+    if mode not in (None, "", "agent", "plan"):
+        raise BadRequest("mode must be agent or plan.", field="mode")
+    return mode or "agent"
+
+
+def _model(model: Any) -> str | None:
+    if model is None or model == "":
+        return None
+    if not isinstance(model, str) or not _MODEL.fullmatch(model):
+        raise BadRequest("model must be a model's name.", field="model")
+    return model
+
+
+def _mcp_servers(servers: Any) -> dict[str, Any]:
+    if servers is None:
+        return {}
+    if not isinstance(servers, dict):
+        raise BadRequest("mcpServers must be an object of server configurations.", field="mcpServers")
+    for name, config in servers.items():
+        if not isinstance(config, dict):
+            raise BadRequest(f"mcpServers.{name} must be an object.", field=f"mcpServers.{name}")
+    return servers
+
+
+class PendingStore:
+    """Queries that wait for their run, one file of mode 0600 each in a directory of mode 0700 on a tmpfs."""
+
+    def __init__(self, directory: Path, seed_path: Path) -> None:
+        """Raises PermissionError when the directory is someone else's or open to others."""
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = directory.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise PermissionError(f"{directory} must be a directory of this user's own")
+        directory.chmod(0o700)
+        self._directory = directory
+        self._seed_path = seed_path
+
+    def put(self, run: str, query: dict[str, Any]) -> bool:
+        """Keep the run's query; False, and nothing changes, when there is one. Raises OSError when there is no room."""
+        path = self._path(run)
+        draft = path.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(
+            draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(json.dumps(query).encode())
+            os.link(draft, path)
+        except FileExistsError:
+            return False
+        finally:
+            draft.unlink()
+        return True
+
+    def has(self, run: str) -> bool:
+        """Whether a query waits for the run."""
+        return self._path(run).exists()
+
+    def is_empty(self) -> bool:
+        """Whether no query waits."""
+        return not any(self._directory.glob("*.json"))
+
+    def take(self, run: str) -> dict[str, Any] | None:
+        """The run's query, its file deleted; None when there is none."""
+        path = self._path(run)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        path.unlink()
+        query: dict[str, Any] = json.loads(data)
+        return query
+
+    def drop(self, run: str) -> None:
+        """Forget the run's query."""
+        self._path(run).unlink(missing_ok=True)
+
+    def take_seed(self) -> bytes | None:
+        """What was left at the seed's path, its file deleted; None while there is nothing, or half of it."""
+        try:
+            descriptor = os.open(self._seed_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read(MAX_QUERY_BYTES + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        if not data.rstrip().endswith(b"}"):
+            return None  # its writer is not done
+        self._seed_path.unlink(missing_ok=True)
+        return data
+
+    def _path(self, run: str) -> Path:
+        return self._directory / f"{run}.json"

@@ -1,0 +1,132 @@
+"""The agent server's settings, read once from the environment, and the environment that it gives to an agent."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from container.protocol import AGENT_PORT, RUN_ID, SEED_PENDING_PATH
+
+CODE_ROOT: Final = Path(__file__).resolve().parent.parent
+"""The folder that holds the `container` package."""
+
+RESTORE_BYTES: Final = 16 * 1024**3
+"""What a snapshot may unpack to, unless `VF_RESTORE_BYTES` says otherwise."""
+
+WORKSPACE: Final = "/workspace"
+"""What the workspace is called in prompts and in `cwd`, wherever it lies."""
+
+
+class SettingsError(ValueError):
+    """A variable is missing or has a bad value; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentCommand:
+    """How the agent is started. `kept`: known to say `ready`, so it is never replaced to give it a query's env."""
+
+    argv: tuple[str, ...]
+    kept: bool
+    cwd: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set from outside. `port` 0: any free one, written to `port_file`."""
+
+    token: str
+    session: str
+    agent: AgentCommand
+    host: str
+    port: int
+    port_file: Path | None
+    workspace: Path
+    home: Path
+    pending_dir: Path
+    seed_pending: Path
+    lost_reason: str
+    restore_bytes: int = RESTORE_BYTES
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Raises SettingsError naming the variable at fault."""
+        session = env.get("VF_SESSION", "")
+        if not RUN_ID.fullmatch(session):
+            raise SettingsError(f"VF_SESSION must match {RUN_ID.pattern}, not {session!r}")
+        token = env.get("VF_SANDBOX_TOKEN", "")
+        if not token:
+            raise SettingsError("VF_SANDBOX_TOKEN must be the sandbox's token; it is missing")
+        workspace = _directory(env, "VF_WORKSPACE", WORKSPACE)
+        return cls(
+            token=token,
+            session=session,
+            agent=_agent_command(env.get("VF_AGENT", "demo"), workspace),
+            host=env.get("VF_HOST", "0.0.0.0"),  # noqa: S104 - a sandbox is reached from its network only
+            port=_port(env.get("VF_PORT", str(AGENT_PORT))),
+            port_file=Path(env["VF_PORT_FILE"]) if env.get("VF_PORT_FILE") else None,
+            workspace=workspace,
+            home=_directory(env, "VF_HOME", "/home/agent"),
+            pending_dir=_pending_dir(env, session),
+            seed_pending=Path(env.get("VF_SEED_PENDING_PATH") or SEED_PENDING_PATH),
+            lost_reason=env.get("VF_LOST_REASON", ""),
+            restore_bytes=_size(env, "VF_RESTORE_BYTES", RESTORE_BYTES),
+        )
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where the frame logs are."""
+        return self.home / ".vaporforge" / "runs"
+
+
+def agent_environment(
+    settings: Settings, process_env: Mapping[str, str], query_env: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment an agent is started with: the agent server's own, its home, and a query's on top."""
+    return {**process_env, "HOME": str(settings.home), "VF_WORKSPACE": str(settings.workspace), **query_env}
+
+
+def _agent_command(agent: str, workspace: Path) -> AgentCommand:
+    if agent in {"demo", "claude"}:
+        # The code's own folder is the module path, so that a file in the workspace shadows nothing.
+        return AgentCommand(
+            argv=(sys.executable, "-m", f"container.agents.{agent}"), kept=True, cwd=CODE_ROOT
+        )
+    try:
+        argv = tuple(shlex.split(agent))
+    except ValueError as error:
+        raise SettingsError(f"VF_AGENT is no command line: {error}") from error
+    if not argv:
+        raise SettingsError("VF_AGENT must be demo, claude, or a command line; it is empty")
+    return AgentCommand(argv=argv, kept=False, cwd=workspace)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise SettingsError(f"VF_PORT must be 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _size(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**63:
+        raise SettingsError(f"{name} must be a number of bytes, not {text!r}")
+    return int(text)
+
+
+def _directory(env: Mapping[str, str], name: str, default: str) -> Path:
+    path = Path(env.get(name) or default)
+    if not path.is_dir():
+        raise SettingsError(f"{name} must be an existing directory; {path} is none")
+    return path.resolve()
+
+
+def _pending_dir(env: Mapping[str, str], session: str) -> Path:
+    if env.get("VF_PENDING_DIR"):
+        return Path(env["VF_PENDING_DIR"])
+    mounted = Path("/run/vaporforge")
+    return mounted if os.access(mounted, os.W_OK) else Path("/dev/shm") / f"vaporforge-{session}"  # noqa: S108 - a tmpfs, mode 0700

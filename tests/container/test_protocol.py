@@ -1,0 +1,116 @@
+"""Frames: stamped, cut, decoded; cursors and tokens."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.protocol import (
+    MAX_BODY_BYTES,
+    MAX_FRAME_BYTES,
+    cut_frame,
+    cut_object,
+    decode,
+    encode,
+    sandbox_token,
+    seq_of,
+    session_of_token,
+    stamp,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(), inner, max_size=8),
+    max_leaves=60,
+)
+
+
+def test_a_frame_that_fits_is_not_touched() -> None:
+    line = b'{ "type" : "x" }'
+    assert cut_frame(line) is line
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"type": "tool-result", "id": "1", "name": "Bash", "output": "é" * 20_000_000},
+        {"type": "tool-result", "output": "\x00" * 5_000_000, "name": "n" * 200},
+        {"type": "x", "values": [1] * 1_000_000},
+        {"type": "x", "values": [[[0.5] * 100] * 100] * 100},
+        {"values": {f"key {n}": n for n in range(200_000)}, "type": "behind"},
+        {"type": "x", "k" * 1_000_000: "v"},
+        {"type": "x", "number": 10**4000, "more": [10**4000] * 100},
+        {"type": "t" * 1_000_000},
+    ],
+    ids=["text", "control characters", "array", "nested", "object", "key", "numbers", "type"],
+)
+def test_a_longer_one_is_cut_to_the_limit_and_says_so(frame: dict[str, Any]) -> None:
+    line = encode(frame)
+    cut = json.loads(cut_frame(line))
+    assert len(stamp(cut_frame(line), "r" * 64, 10**15)) <= MAX_FRAME_BYTES
+    assert cut["truncated"] is True
+    assert cut["fullBytes"] == len(line)
+    assert cut["type"] == frame["type"][:64]
+
+
+def test_short_fields_survive_beside_a_long_one_and_the_long_one_keeps_what_fits() -> None:
+    line = encode({"type": "tool-result", "id": "toolu_1", "name": "Bash", "output": "x" * 1_000_000})
+    cut = json.loads(cut_frame(line))
+    assert (cut["id"], cut["name"]) == ("toolu_1", "Bash")
+    assert MAX_BODY_BYTES // 4 < len(cut["output"]) <= MAX_BODY_BYTES
+
+
+def test_nesting_past_the_parser_is_refused_and_within_it_is_cut() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        cut_frame(b'{"type":"x","deep":%s%s}' % (b"[" * 200_000, b"]" * 200_000))
+    deep = b'{"type":"x","deep":%s%s,"text":"%s"}' % (b"[" * 900, b"]" * 900, b"t" * 300_000)
+    assert len(cut_frame(deep)) <= MAX_BODY_BYTES
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=8), st.integers(min_value=256, max_value=2000))
+def test_any_object_is_cut_to_any_limit(frame: dict[str, Any], limit: int) -> None:
+    cut = cut_object({"type": "x", **frame}, 12345, limit)
+    assert len(cut) <= limit
+    assert decode(cut)["truncated"] is True
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[]", b"1", b"", b'{"a":NaN}', b'{"a":1}x', b'{"a":"\xed\xa0\x80"}', b"\xff\xfe{\x00}\x00", b"{'a':1}"],
+)
+def test_what_is_no_json_object_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        decode(line)
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=5), st.sampled_from([b"", b" ", b"\r", b"\t \r\n"]))
+def test_the_stamp_wins_over_the_agents_own_numbers(frame: dict[str, Any], behind: bytes) -> None:
+    line = json.dumps({**frame, "seq": "mine", "run": "mine"}).encode() + behind
+    stamped = json.loads(stamp(line, "run-1", 7))
+    assert (stamped.pop("run"), stamped.pop("seq")) == ("run-1", 7)
+    assert seq_of(stamp(line, "run-1", 7)) == 7
+
+
+def test_an_empty_object_is_stamped_without_a_comma() -> None:
+    assert stamp(b"{ }", "r", 1) == b'{"run":"r","seq":1}'
+
+
+def test_the_last_seq_of_a_batch() -> None:
+    assert seq_of(b'{"run":"r","seq":1}\n{"run":"r","seq":2}') == 2
+    assert seq_of(b'{"type":"ping"}') is None
+
+
+def test_a_lone_surrogate_does_not_make_bytes_that_no_reader_takes() -> None:
+    assert encode({"type": "x", "text": "\ud800"}).decode("utf-8")
+
+
+def test_a_token_is_its_sessions_only() -> None:
+    token = sandbox_token(b"secret", "s1")
+    assert session_of_token(b"secret", token) == "s1"
+    assert session_of_token(b"other", token) is None
+    assert session_of_token(b"secret", token.replace("s1", "s2")) is None
+    assert session_of_token(b"secret", "nonsense") is None
