@@ -1,0 +1,105 @@
+/** The gateway's HTTP routes as functions; every failure is an `ApiError` with a code from docs/protocol.md. */
+
+const TIMEOUT_MS = 15_000;
+/** Pauses before a request that got no answer is sent again: a browser drops them all when its network changes. */
+const RETRY_MS = [150, 600];
+
+/** A request that failed. `status` is 0 and `code` is `network` or `timeout` when no answer came. */
+export class ApiError extends Error {
+  constructor(message, { status = 0, code = "network", field } = {}) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.field = field;
+  }
+
+  /** Whether the same request may succeed later: no answer, overload, or a gateway that is going away. */
+  get transient() {
+    return this.status === 0 || this.status === 408 || this.status === 425 || this.status >= 500;
+  }
+}
+
+/** The error that a response of status 400 or more stands for. @param {Response} response @returns {Promise<ApiError>} */
+export async function errorOf(response) {
+  const text = await response.text().catch(() => "");
+  let body = {};
+  try {
+    body = JSON.parse(text) ?? {};
+  } catch {
+    // Not ours: a proxy's page. Its status says enough.
+  }
+  const message = typeof body.error === "string" ? body.error : `The gateway answered ${response.status}.`;
+  return new ApiError(message, { status: response.status, code: body.code ?? "http", field: body.field });
+}
+
+/** @param {import("./env.js").Env} env */
+export function createApi(env) {
+  /** Every request of this API may be sent twice; a session made twice is an empty one more in the list. */
+  async function request(method, path, options = {}) {
+    for (const pause of RETRY_MS) {
+      try {
+        return await attempt(method, path, options);
+      } catch (error) {
+        if (error.code !== "network" || options.signal?.aborted) throw error;
+      }
+      await new Promise((resolve) => env.setTimeout(resolve, Math.round(pause * (0.5 + env.random() / 2))));
+    }
+    return attempt(method, path, options);
+  }
+
+  async function attempt(method, path, { body, query, signal }) {
+    const url = new URL(path, env.origin);
+    for (const [name, value] of Object.entries(query ?? {})) {
+      if (value !== undefined && value !== null) url.searchParams.set(name, value);
+    }
+    const headers = { Accept: "application/json" };
+    if (env.token()) headers.Authorization = `Bearer ${env.token()}`;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const limit = new AbortController();
+    const abort = () => limit.abort();
+    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) abort();
+    const timer = env.setTimeout(abort, TIMEOUT_MS);
+    try {
+      const response = await env.fetch(url.href, {
+        method,
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        signal: limit.signal,
+        cache: "no-store",
+      });
+      if (!response.ok) throw await errorOf(response);
+      return response.status === 204 ? null : await response.json();
+    } catch (error) {
+      if (error instanceof ApiError) throw error;
+      if (limit.signal.aborted && !signal?.aborted) {
+        throw new ApiError("The gateway did not answer in time.", { code: "timeout" });
+      }
+      throw new ApiError("The gateway cannot be reached.", { code: "network" });
+    } finally {
+      env.clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  const session = (id) => `/api/sessions/${encodeURIComponent(id)}`;
+  return {
+    version: () => request("GET", "/api/version"),
+    listSessions: ({ limit, cursor } = {}) => request("GET", "/api/sessions", { query: { limit, cursor } }),
+    createSession: (title) => request("POST", "/api/sessions", { body: title ? { title } : {} }),
+    getSession: (id, { signal } = {}) => request("GET", session(id), { signal }),
+    renameSession: (id, title) => request("PATCH", session(id), { body: { title } }),
+    deleteSession: (id) => request("DELETE", session(id)),
+    messages: (id, { limit, cursor, order, signal } = {}) =>
+      request("GET", `${session(id)}/messages`, { query: { limit, cursor, order }, signal }),
+    settings: () => request("GET", "/api/settings"),
+    saveSettings: (settings) => request("PUT", "/api/settings", { body: settings }),
+    ticket: (sessionId, { signal } = {}) => request("POST", "/api/sdk/ticket", { body: { sessionId }, signal }),
+    stop: (sessionId, run) => request("POST", "/api/sdk/stop", { body: run ? { sessionId, run } : { sessionId } }),
+    pause: (sessionId, run) => request("POST", "/api/sdk/pause", { body: run ? { sessionId, run } : { sessionId } }),
+    resume: (sessionId, run) => request("POST", "/api/sdk/resume", { body: run ? { sessionId, run } : { sessionId } }),
+    persist: (sessionId, content, sdkSessionId) =>
+      request("POST", "/api/sdk/persist", { body: { sessionId, content, sdkSessionId } }),
+  };
+}

@@ -1,0 +1,99 @@
+/** What is said about the open session around the composer: connection, status, waiting prompts, stop. */
+
+import { byId, element, icon } from "./dom.js";
+import { duration, ordinal, phaseText } from "./words.js";
+
+/** Shorter than this a run needs no clock. */
+const CLOCK_FROM_MS = 2000;
+
+/** @param {import("./follower.js").Follower | undefined} follower @returns {string} what the run does now */
+export function activityText(follower) {
+  const { activity, stopping, connection } = follower;
+  if (stopping) return "Stopping…";
+  if (connection.state === "waiting") return "Connection lost; the run goes on…";
+  if (activity?.type === "status") return phaseText(activity);
+  if (activity?.type === "tool-start") return `Running ${activity.name}…`;
+  if (activity?.type === "text") return "Writing…";
+  return "Working…";
+}
+
+/** @returns {[string, string]} state and words of the connection */
+export function connectionState(follower, reachable) {
+  const { state, transport } = follower?.connection ?? {};
+  if (state === "open") return ["live", transport === "sse" ? "Live (SSE)" : "Live"];
+  if (state === "waiting" || (state && !reachable)) return ["reconnecting", "Reconnecting"];
+  if (state === "connecting") return follower.opened ? ["reconnecting", "Reconnecting"] : ["connecting", "Connecting"];
+  return reachable ? ["idle", "Ready"] : ["offline", "Offline"];
+}
+
+export class Dock {
+  #pill = byId("connection");
+  #status = byId("status");
+  #elapsed = byId("elapsed");
+  #stop = byId("stop");
+  #queue = byId("queue");
+  #chat = null;
+  #shown = "";
+
+  /** @param {{onCancel: (turn: object) => void}} hooks */
+  constructor({ onCancel }) {
+    this.#stop.addEventListener("click", () => this.#chat?.stop());
+    this.onCancel = onCancel;
+    setInterval(() => this.#tick(), 500);
+  }
+
+  /** @param {import("./chat.js").Chat | null} chat @param {boolean} reachable  whether the gateway answers */
+  show(chat, reachable) {
+    this.#chat = chat;
+    const active = chat?.active;
+    const told = active ?? chat?.waiting.find(({ connection }) => connection);
+    const [state, words] = connectionState(told, reachable);
+    this.#pill.dataset.state = state;
+    setText(this.#pill, words);
+    setText(this.#status, told ? activityText(told) : "");
+    this.#stop.hidden = !active;
+    this.#stop.disabled = Boolean(active?.stopping);
+    this.#showQueue(chat?.waiting ?? []);
+    this.#tick();
+  }
+
+  #showQueue(waiting) {
+    const places = waiting.map(({ turn, position }, index) => [turn.prompt, ordinal(position || index + 1)]);
+    const now = JSON.stringify(places);
+    if (now === this.#shown) return;
+    this.#shown = now;
+    this.#queue.replaceChildren(
+      ...waiting.map(({ turn }, index) =>
+        element(
+          "li",
+          { data: { testid: "queued-prompt" } },
+          element("span", { className: "queue-place" }, `Queued (${places[index][1]})`),
+          element("span", { className: "queue-text" }, turn.prompt),
+          element(
+            "button",
+            {
+              type: "button",
+              className: "icon-button",
+              title: "Cancel",
+              data: { testid: "cancel-queued" },
+              aria: { label: `Cancel: ${turn.prompt.slice(0, 80)}` },
+              on: { click: () => this.onCancel(turn) },
+            },
+            icon("close"),
+          ),
+        ),
+      ),
+    );
+  }
+
+  #tick() {
+    const active = this.#chat?.active;
+    const ms = active ? Date.now() - active.since : 0;
+    setText(this.#elapsed, ms >= CLOCK_FROM_MS ? duration(Math.floor(ms / 1000) * 1000).replace(".0", "") : "");
+  }
+}
+
+/** Writes only what changed: a live region speaks at every write. */
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

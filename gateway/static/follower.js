@@ -1,0 +1,42 @@
+/** A run that this page follows, from the prompt on: what is known of its progress and of the connection to it. */
+
+export class Follower {
+  abort = new AbortController();
+  /** Place in the queue, 0 when it is not known. */
+  position = 0;
+  /** The last event that says what the run does: a status, text, or a tool. */
+  activity = null;
+  connection = { state: "connecting", transport: "ws" };
+  /** Whether a connection was open once. */
+  opened = false;
+  since = Date.now();
+  stopping = false;
+
+  /** @param {import("./turn.js").Turn} turn @param {boolean} waiting  queued behind another run */
+  constructor(turn, waiting) {
+    this.turn = turn;
+    this.waiting = waiting;
+  }
+
+  /** The run is on, or is about to be. */
+  begin() {
+    this.waiting = false;
+    this.since = Date.now();
+    this.turn.begin();
+  }
+
+  /** @param {object} event  of `streamWs` */
+  take(event) {
+    if (event.type === "connection") {
+      this.connection = event;
+      this.opened ||= event.state === "open";
+    } else if (event.type === "status") {
+      this.activity = event;
+      this.position = event.position ?? 0;
+    } else {
+      if (event.type === "text" || event.type.startsWith("tool-")) this.activity = event;
+      this.turn.apply(event);
+      if (event.fatal) this.turn.end();
+    }
+  }
+}

@@ -1,0 +1,165 @@
+/** The list of sessions: newest first, renamed in place, deleted after a question. */
+
+import { byId, element, icon } from "./dom.js";
+import { age } from "./words.js";
+
+const PAGE = 50;
+const REFRESH_MS = 15_000;
+
+export class Sessions {
+  #api;
+  #list = byId("sessions");
+  #note = byId("sessions-note");
+  #more = byId("sessions-more");
+  #sessions = new Map();
+  #cursor = null;
+  #current = null;
+  #editing = null;
+  #onGone;
+  #onProblem;
+
+  /** @param {object} api @param {{onGone: (id: string) => void, onProblem: (error: Error) => void}} hooks */
+  constructor(api, { onGone, onProblem }) {
+    this.#api = api;
+    this.#onGone = onGone;
+    this.#onProblem = onProblem;
+    this.#more.addEventListener("click", () => this.#guard(() => this.#load(this.#cursor)));
+    const refresh = () => document.visibilityState === "visible" && this.refresh().catch(() => {});
+    document.addEventListener("visibilitychange", refresh);
+    setInterval(refresh, REFRESH_MS); // A failure shows in the open session; the list just waits for the next.
+  }
+
+  /** Reads the newest page again; what was loaded beyond it stays. Rejects with an `ApiError`. */
+  async refresh() {
+    const { sessions, cursor } = await this.#api.listSessions({ limit: PAGE });
+    const oldest = sessions.at(-1)?.updatedAt ?? "";
+    const kept = cursor ? [...this.#sessions.values()].filter(({ updatedAt }) => updatedAt < oldest) : [];
+    if (!kept.length) this.#cursor = cursor;
+    this.#sessions = new Map([...sessions, ...kept].map((session) => [session.id, session]));
+    this.#render();
+  }
+
+  async create() {
+    const session = await this.#api.createSession();
+    this.learn(session);
+    return session;
+  }
+
+  /** @param {object} session  as the gateway just told it */
+  learn(session) {
+    this.#sessions.set(session.id, session);
+    this.#render();
+  }
+
+  /** @param {string | null} id */
+  select(id) {
+    this.#current = id;
+    this.#render();
+  }
+
+  async #load(cursor) {
+    const page = await this.#api.listSessions({ limit: PAGE, cursor });
+    this.#cursor = page.cursor;
+    for (const session of page.sessions) this.#sessions.set(session.id, session);
+    this.#render();
+  }
+
+  #render() {
+    if (this.#editing) return;
+    const focused = document.activeElement?.closest?.("[data-session] a, [data-session] button");
+    const place = focused && { id: focused.closest("[data-session]").dataset.session, kind: focused.dataset.kind };
+    const now = Date.now();
+    const sorted = [...this.#sessions.values()].sort((a, b) => b.updatedAt.localeCompare(a.updatedAt));
+    this.#list.replaceChildren(...sorted.map((session) => this.#item(session, now)));
+    this.#note.hidden = sorted.length > 0;
+    this.#note.textContent = "Your sessions will be listed here.";
+    this.#more.hidden = this.#cursor === null;
+    if (place) this.#list.querySelector(`[data-session="${place.id}"] [data-kind="${place.kind}"]`)?.focus();
+  }
+
+  #item(session, now) {
+    const current = session.id === this.#current;
+    const link = element(
+      "a",
+      { href: `#/s/${session.id}`, title: session.title, data: { kind: "open" }, aria: current ? { current: "page" } : {} },
+      element("span", { className: "session-title" }, session.title),
+      session.activeRun
+        ? element("span", { className: "session-on", title: "A run is on" }, element("span", { className: "hidden" }, "running"))
+        : element("span", { className: "session-age" }, age(session.updatedAt, now)),
+    );
+    const button = (kind, name, label, action) =>
+      element(
+        "button",
+        { type: "button", className: "icon-button", title: label, data: { kind }, aria: { label: `${label}: ${session.title}` }, on: { click: action } },
+        icon(name),
+      );
+    const item = element(
+      "li",
+      { className: "session", data: { testid: "session-item", session: session.id } },
+      link,
+      element(
+        "span",
+        { className: "session-actions" },
+        button("rename", "edit", "Rename", () => this.#rename(item, session)),
+        button("delete", "trash", "Delete", () => this.#delete(session)),
+      ),
+    );
+    link.addEventListener("dblclick", (event) => {
+      event.preventDefault();
+      this.#rename(item, session);
+    });
+    return item;
+  }
+
+  #rename(item, session) {
+    const input = element("input", { value: session.title, maxLength: 200, className: "session-name", aria: { label: "Name of the session" } });
+    const end = async (keep) => {
+      if (this.#editing !== input) return;
+      this.#editing = null;
+      const title = input.value.trim();
+      if (keep && title && title !== session.title) {
+        await this.#guard(async () => this.learn(await this.#api.renameSession(session.id, title)));
+      }
+      this.#render();
+      this.#list.querySelector(`[data-session="${session.id}"] a`)?.focus();
+    };
+    input.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") end(true);
+      if (event.key === "Escape") end(false);
+      event.stopPropagation();
+    });
+    input.addEventListener("blur", () => end(true));
+    this.#editing = input;
+    item.replaceChildren(input);
+    input.select();
+  }
+
+  async #delete(session) {
+    const dialog = byId("confirm");
+    const running = session.activeRun ? " Its run is stopped." : "";
+    byId("confirm-text").textContent =
+      `“${session.title}”, its messages and the files in its sandbox are deleted for good.${running}`;
+    dialog.returnValue = "";
+    dialog.showModal();
+    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+    if (dialog.returnValue !== "yes") return;
+    await this.#guard(async () => {
+      try {
+        await this.#api.deleteSession(session.id);
+      } catch (error) {
+        if (error.code !== "session-not-found") throw error; // Gone already: by another tab, or an answer got lost.
+      }
+      this.#sessions.delete(session.id);
+      this.#render();
+      this.#onGone(session.id);
+    });
+  }
+
+  async #guard(action) {
+    try {
+      await action();
+    } catch (error) {
+      this.#onProblem(error);
+    }
+  }
+}

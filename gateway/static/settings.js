@@ -1,0 +1,109 @@
+/** The settings dialog: the model's credential, which is never shown again, and the MCP servers as JSON. */
+
+import { byId } from "./dom.js";
+import { explain } from "./words.js";
+
+/** @param {string} text @returns {object} @throws {Error} with a sentence that says what is wrong and where */
+export function parseServers(text) {
+  if (!text.trim()) return {};
+  let value;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`This is not JSON: ${error.message}.`);
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new Error('MCP servers are an object, such as {"docs": {"type": "http", "url": "https://…"}}.');
+  }
+  return value;
+}
+
+export class SettingsDialog {
+  #api;
+  #dialog = byId("settings");
+  #credential = byId("credential");
+  #clear = byId("credential-clear");
+  #mcp = byId("mcp");
+  #error = byId("settings-error");
+  #save = byId("settings-save");
+  #cleared = false;
+
+  constructor(api) {
+    this.#api = api;
+    for (const button of this.#dialog.querySelectorAll("[data-close]")) {
+      button.addEventListener("click", () => this.#dialog.close());
+    }
+    this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
+    this.#clear.addEventListener("click", () => {
+      this.#cleared = true;
+      this.#credential.value = "";
+      this.#tell({ set: false });
+      this.#credential.focus();
+    });
+    this.#mcp.addEventListener("input", () => this.#check());
+    byId("settings-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+  }
+
+  async open() {
+    this.#error.textContent = "";
+    this.#mcp.removeAttribute("aria-invalid");
+    this.#credential.value = "";
+    this.#cleared = false;
+    this.#save.disabled = true;
+    this.#dialog.showModal();
+    try {
+      const { mcpServers, credential } = await this.#api.settings();
+      this.#mcp.value = Object.keys(mcpServers).length ? JSON.stringify(mcpServers, null, 2) : "";
+      this.#tell(credential);
+      this.#save.disabled = false;
+    } catch (error) {
+      this.#error.textContent = explain(error.message, error.code);
+    }
+  }
+
+  #tell({ set }) {
+    byId("credential-hint").textContent = set
+      ? "One is set. It is kept encrypted and not shown again; type a new one to replace it."
+      : this.#cleared
+        ? "It is forgotten when you save."
+        : "None is set. Agents that ask a model need one; the demo agent does not.";
+    this.#clear.hidden = !set;
+  }
+
+  /** @returns {object | null} the servers, or null when the text is no such thing (which is shown) */
+  #check() {
+    try {
+      const servers = parseServers(this.#mcp.value);
+      this.#error.textContent = "";
+      this.#mcp.removeAttribute("aria-invalid");
+      return servers;
+    } catch (error) {
+      this.#error.textContent = error.message;
+      this.#mcp.setAttribute("aria-invalid", "true");
+      return null;
+    }
+  }
+
+  async #submit() {
+    const mcpServers = this.#check();
+    if (mcpServers === null) return this.#mcp.focus();
+    const settings = { mcpServers };
+    const typed = this.#credential.value.trim();
+    if (typed) settings.credential = typed;
+    else if (this.#cleared) settings.credential = null;
+    this.#save.disabled = true;
+    try {
+      await this.#api.saveSettings(settings);
+      this.#dialog.close();
+    } catch (error) {
+      this.#error.textContent = explain(error.message, error.code);
+      if (error.field?.startsWith("mcpServers")) this.#mcp.setAttribute("aria-invalid", "true");
+    } finally {
+      this.#save.disabled = false;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,105 @@
+/** The conversation's turns in order, and a view of them that follows the newest until the reader scrolls away. */
+
+import { byId } from "./dom.js";
+import { Turn } from "./turn.js";
+
+/** Closer to the end than this counts as being at the end, in CSS pixels. */
+const NEAR_PX = 48;
+
+export class Transcript {
+  #list = byId("transcript");
+  #scroller = byId("scroller");
+  #jump = byId("jump");
+  #turns = [];
+  #following = true;
+  #lastTop = 0;
+
+  constructor() {
+    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#jump.addEventListener("click", () => {
+      this.follow();
+      this.#scroller.focus({ preventScroll: true });
+    });
+    new ResizeObserver(() => this.#grown()).observe(this.#list);
+    new ResizeObserver(() => this.#grown()).observe(this.#scroller);
+  }
+
+  get turns() {
+    return [...this.#turns];
+  }
+
+  get empty() {
+    return this.#turns.length === 0;
+  }
+
+  clear() {
+    this.#turns = [];
+    this.#list.replaceChildren();
+    this.#following = true;
+    this.#grown();
+  }
+
+  /** The turn of a run or of a message that this page sent. */
+  find({ run, messageId }) {
+    return this.#turns.find((turn) => (run && turn.run === run) || (messageId && turn.messageId === messageId));
+  }
+
+  /** A turn that is not shown yet: see `show`. */
+  add({ run = null, messageId = null, first = false }) {
+    const turn = Object.assign(new Turn(), { run, messageId });
+    if (first) this.#turns.unshift(turn);
+    else this.#turns.push(turn);
+    return turn;
+  }
+
+  /** Puts a turn where it belongs: behind all that are shown and began before it. */
+  show(turn, { first = false } = {}) {
+    if (turn.root.isConnected) return;
+    if (first) this.#list.prepend(turn.root);
+    else this.#list.append(turn.root);
+  }
+
+  hide(turn) {
+    turn.root.remove();
+  }
+
+  remove(turn) {
+    this.hide(turn);
+    this.#turns = this.#turns.filter((one) => one !== turn);
+  }
+
+  /** The reader wants to see the end, now and as it grows. */
+  follow() {
+    this.#following = true;
+    this.#grown();
+  }
+
+  /** @param {() => void} change  what adds turns above; what the reader looks at stays where it is */
+  keepingPlace(change) {
+    const fromEnd = this.#scroller.scrollHeight - this.#scroller.scrollTop;
+    this.#following = false;
+    change();
+    this.#scroller.scrollTop = this.#scroller.scrollHeight - fromEnd;
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    if (scrollHeight - scrollTop - clientHeight <= NEAR_PX) this.#following = true;
+    else if (scrollTop < this.#lastTop) this.#following = false;
+    this.#lastTop = scrollTop;
+    this.#showJump();
+  }
+
+  #grown() {
+    if (this.#following) {
+      this.#scroller.scrollTop = this.#scroller.scrollHeight;
+      this.#lastTop = this.#scroller.scrollTop;
+    }
+    this.#showJump();
+  }
+
+  #showJump() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    this.#jump.hidden = this.#following || scrollHeight - scrollTop - clientHeight <= NEAR_PX;
+  }
+}

@@ -1,0 +1,204 @@
+/** One prompt and its answer as the reader sees them: fed by the events of a run, or filled from a recorded message. */
+
+import { announce, copyButton, element, icon } from "./dom.js";
+import { renderMarkdown, StreamingMarkdown } from "./markdown.js";
+import { ToolCard } from "./toolcard.js";
+import { explain, lossText, usageText } from "./words.js";
+
+const ENDINGS = {
+  stopped: "Stopped. What was written so far is kept.",
+  cancelled: "Stopped before the agent wrote anything.",
+  failed: "The agent failed.",
+  lost: "The run was lost.",
+};
+
+export class Turn {
+  run = null;
+  messageId = null;
+  /** Whether the answer is all there; nothing is attached to it any more. */
+  finished = false;
+  /** Whether a stream writes into it. */
+  live = false;
+  #user;
+  #answer;
+  #body;
+  #markdown = null;
+  #texts = [];
+  #tools = new Map();
+  #problem = false;
+  #usage = "";
+
+  constructor() {
+    this.#user = element("div", { className: "message user", hidden: true, data: { testid: "message", role: "user" } });
+    this.#body = element("div", { className: "answer-body" });
+    this.#answer = element(
+      "div",
+      { className: "message assistant", hidden: true, data: { testid: "message", role: "assistant" } },
+      element("h2", { className: "hidden" }, "Agent"),
+      this.#body,
+    );
+    this.root = element("article", { className: "turn" }, this.#user, this.#answer);
+  }
+
+  /** Recorded, with a prompt and no answer, and nobody writes one here. */
+  get unanswered() {
+    return Boolean(this.run && this.prompt) && !this.live && !this.finished;
+  }
+
+  get text() {
+    return [...this.#texts, this.#markdown?.text ?? ""].filter(Boolean).join("\n\n");
+  }
+
+  get prompt() {
+    return this.#user.querySelector(".user-text")?.textContent ?? "";
+  }
+
+  /** @param {string} text */
+  setUser(text) {
+    this.#user.hidden = false;
+    this.#user.replaceChildren(
+      element("h2", { className: "hidden" }, "You"),
+      element("p", { className: "user-text" }, text),
+    );
+  }
+
+  /** Forgets the answer: it comes again from the start. */
+  reset() {
+    this.#markdown?.finish();
+    this.#markdown = null;
+    this.#texts = [];
+    this.#tools.clear();
+    this.#problem = false;
+    this.finished = false;
+    this.#body.replaceChildren();
+    this.#answer.querySelector(".answer-foot")?.remove();
+  }
+
+  /** The answer begins: room for it, and a sign that something happens. */
+  begin() {
+    this.live = true;
+    this.#answer.hidden = false;
+    this.#answer.setAttribute("aria-busy", "true");
+    if (!this.#body.childElementCount) {
+      this.#body.append(element("p", { className: "waiting", aria: { hidden: "true" } }, element("i"), element("i"), element("i")));
+    }
+  }
+
+  /** @param {object} event of `streamWs` */
+  apply(event) {
+    switch (event.type) {
+      case "text":
+        return this.#write(event.content);
+      case "tool-start":
+        return this.#startTool(event, true);
+      case "tool-result":
+        return this.#tools.get(event.id)?.finish(event.output, event.isError === true);
+      case "done":
+        if (!this.text && event.fullText) this.#write(event.fullText);
+        this.#usage = usageText(event.usage, event.costUsd);
+        return undefined;
+      case "error":
+        return this.#note(explain(event.content, event.code), "error");
+      case "sandbox-lost":
+        return this.#note(lossText(event.reason), "error");
+      case "session-reset":
+        return this.#note("The agent could not take up its earlier conversation and began a new one.", "info");
+      case "reset":
+        return this.reset();
+      case "ws-exit":
+        return this.end(event.reason);
+      default:
+        return undefined;
+    }
+  }
+
+  /** @param {string} reason  how the run ended */
+  end(reason) {
+    this.#closeText();
+    for (const tool of this.#tools.values()) tool.abandon();
+    this.#body.querySelector(".waiting")?.remove();
+    this.#answer.removeAttribute("aria-busy");
+    if (reason === "stopped") {
+      this.#note(this.#body.childElementCount ? ENDINGS.stopped : ENDINGS.cancelled, "info");
+    } else if (ENDINGS[reason] && !this.#problem) {
+      this.#note(ENDINGS[reason], "error");
+    }
+    if (this.live) announce(this.text ? `The agent answered: ${this.text.slice(0, 2000)}` : "The run is over.");
+    this.live = false;
+    this.finished = true;
+    this.#foot();
+  }
+
+  /** @param {{content: string, parts: object[], meta: object}} message  the assistant's, as recorded */
+  fill({ content, parts, meta }) {
+    this.reset();
+    this.#answer.hidden = false;
+    const known = parts.length ? parts : [{ type: "text", text: content }];
+    for (const part of known) {
+      if (part.type === "tool") {
+        this.#startTool(part, false);
+        if (part.output !== null && part.output !== undefined) {
+          this.#tools.get(part.id).finish(part.output, part.isError === true);
+        }
+      } else if (part.text) {
+        this.#texts.push(part.text);
+        const host = element("div", { className: "prose" });
+        host.append(renderMarkdown(part.text));
+        this.#body.append(host);
+      }
+    }
+    if (meta?.error) this.#note(explain(meta.error.error ?? "The agent failed.", meta.error.code), "error");
+    this.#usage = usageText(meta?.usage, meta?.costUsd);
+    this.end(meta?.reason);
+  }
+
+  #write(text) {
+    if (!this.#markdown) {
+      this.#body.querySelector(".waiting")?.remove();
+      const host = element("div", { className: "prose" });
+      this.#body.append(host);
+      this.#markdown = new StreamingMarkdown(host);
+    }
+    this.#markdown.append(text);
+  }
+
+  #closeText() {
+    if (!this.#markdown) return;
+    this.#markdown.finish();
+    if (this.#markdown.text) this.#texts.push(this.#markdown.text);
+    this.#markdown = null;
+  }
+
+  #startTool(call, open) {
+    this.#closeText();
+    this.#body.querySelector(".waiting")?.remove();
+    for (const earlier of this.#tools.values()) earlier.fold();
+    const card = new ToolCard(call, { open });
+    this.#tools.set(call.id, card);
+    this.#body.append(card.root);
+  }
+
+  #note(text, kind) {
+    this.#closeText();
+    this.#answer.hidden = false;
+    this.#body.querySelector(".waiting")?.remove();
+    if (kind === "error") this.#problem = true;
+    const role = kind === "error" && this.live ? "alert" : "note";
+    const note = element("p", { className: `turn-note ${kind}` }, icon(kind === "error" ? "alert" : "stop"), text);
+    note.setAttribute("role", role);
+    this.#body.append(note);
+  }
+
+  #foot() {
+    this.#answer.querySelector(".answer-foot")?.remove();
+    if (!this.text) return;
+    this.#answer.append(
+      element(
+        "div",
+        { className: "answer-foot" },
+        copyButton("Copy the answer", () => this.text),
+        element("span", {}, this.#usage),
+      ),
+    );
+  }
+}

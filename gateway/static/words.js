@@ -1,0 +1,99 @@
+/** What the page says: phases, errors with what to do about them, times. */
+
+const PHASES = {
+  "sandbox-starting": "Starting sandbox…",
+  "agent-starting": "Starting agent…",
+  "sandbox-recovering": "Recovering sandbox…",
+  paused: "Paused",
+  resumed: "Working…",
+};
+
+/** @param {{phase: string, position?: number}} status @returns {string} */
+export function phaseText({ phase, position }) {
+  if (phase === "queued") return position ? `Queued (${ordinal(position)})` : "Queued";
+  return PHASES[phase] ?? "Working…";
+}
+
+/** @param {number} number @returns {string} such as `2nd` */
+export function ordinal(number) {
+  const tens = number % 100;
+  const ending = tens > 10 && tens < 14 ? "th" : ({ 1: "st", 2: "nd", 3: "rd" }[number % 10] ?? "th");
+  return `${number}${ending}`;
+}
+
+const REMEDIES = {
+  "credential-missing": "Open Settings and set a model credential, then send the prompt again.",
+  unauthorized: "Sign in again with a new token.",
+  "not-owner": "Ask its owner, or start a session of your own.",
+  forbidden: "Ask whoever runs this gateway.",
+  "origin-refused": "Open the page at the address that the gateway was set up for.",
+  "session-not-found": "It may have been deleted. Pick another one, or start a new one.",
+  "run-not-found": "Reload the page to see what is recorded.",
+  "session-gone": "Start a new session.",
+  "session-busy": "Wait until the run is over, or stop it.",
+  "queue-full": "Wait until a prompt has been answered, or cancel one that waits.",
+  "payload-too-large": "Shorten it, or put it into a file.",
+  "store-unavailable": "Nothing is lost. Try again in a moment.",
+  "sandbox-unavailable": "Try again in a moment.",
+  draining: "Try again in a moment.",
+  network: "Check your connection. Runs go on without it.",
+  timeout: "Try again in a moment.",
+  "frames-missing": "Reload the page to see what is recorded.",
+};
+
+/** @param {string} message @param {string} [code] @returns {string} the message as a sentence, and what to do */
+export function explain(message, code) {
+  const sentence = /[.!?…]$/.test(message) ? message : `${message}.`;
+  const remedy = REMEDIES[code];
+  return remedy ? `${sentence} ${remedy}` : sentence;
+}
+
+const LOSSES = {
+  oom: "it ran out of memory",
+  killed: "it was killed",
+  exited: "it ended unexpectedly",
+  gone: "its machine is gone",
+};
+
+/** @param {string} reason of a `sandbox-lost` frame @returns {string} */
+export function lossText(reason) {
+  const why = LOSSES[reason] ? `: ${LOSSES[reason]}` : "";
+  return `The sandbox was lost${why}. What was written so far is kept; the next prompt starts a new sandbox with your files.`;
+}
+
+/** @param {number} ms @returns {string} such as `0.4 s`, `12 s`, `2 min 5 s` */
+export function duration(ms) {
+  const seconds = ms / 1000;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 59.5) return `${Math.round(seconds)} s`;
+  return `${Math.floor(Math.round(seconds) / 60)} min ${Math.round(seconds) % 60} s`;
+}
+
+/** @param {string} iso @param {number} now epoch ms @returns {string} such as `now`, `5 min`, `Tue`, `3 Mar` */
+export function age(iso, now) {
+  const date = new Date(iso);
+  const minutes = Math.floor((now - date.getTime()) / 60_000);
+  if (!Number.isFinite(minutes)) return "";
+  if (minutes < 1) return "now";
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h`;
+  const style = minutes < 6 * 24 * 60 ? { weekday: "short" } : { day: "numeric", month: "short" };
+  return date.toLocaleDateString(undefined, style);
+}
+
+/** The title that a first prompt gives its session: its first line, cut between words. @param {string} prompt */
+export function titleOf(prompt) {
+  const line = prompt.trim().split("\n")[0].trim().replace(/\s+/g, " ");
+  if (line.length <= 56) return line;
+  const cut = line.slice(0, 56);
+  return `${cut.slice(0, cut.lastIndexOf(" ") > 30 ? cut.lastIndexOf(" ") : 56)}…`;
+}
+
+/** What a finished run cost, in words; empty when nothing is known. */
+export function usageText(usage, costUsd) {
+  const parts = [];
+  const tokens = Number(usage?.output_tokens);
+  if (tokens > 0) parts.push(`${tokens.toLocaleString()} ${tokens === 1 ? "token" : "tokens"}`);
+  if (costUsd > 0) parts.push(costUsd < 0.01 ? "under 1 ¢" : `$${costUsd.toFixed(2)}`);
+  return parts.join(" · ");
+}

@@ -1,0 +1,39 @@
+/** index.html: it asks early for every module that the page imports, and has every element that they look for. */
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+
+const FOLDER = new URL("../../gateway/static/", import.meta.url);
+const read = (name) => readFileSync(new URL(name, FOLDER), "utf8");
+const html = read("index.html");
+const modules = readdirSync(FOLDER).filter((name) => name.endsWith(".js") && name !== "boot.js");
+
+function importsOf(name, seen = new Set()) {
+  for (const [, path] of read(name).matchAll(/^import .*? from "\.\/(.+?)";$/gms)) {
+    if (seen.has(path)) continue;
+    seen.add(path);
+    if (!path.startsWith("vendor/")) importsOf(path, seen);
+  }
+  return seen;
+}
+
+test("each module is asked for with the page, not when another one turns out to need it", () => {
+  const asked = [...html.matchAll(/<link rel="modulepreload" href="(.+?)">/g)].map(([, path]) => path);
+  assert.deepEqual(asked.sort(), [...importsOf("page.js")].sort());
+  assert.deepEqual(modules.sort(), [...importsOf("page.js"), "page.js"].filter((path) => !path.includes("/")).sort());
+});
+
+test("each element that a module looks for by id is there, once", () => {
+  const ids = [...html.matchAll(/\sid="(.+?)"/g)].map(([, id]) => id);
+  assert.equal(new Set(ids).size, ids.length);
+  for (const name of modules) {
+    for (const [, id] of read(name).matchAll(/byId\("(.+?)"\)/g)) assert.ok(ids.includes(id), `${name}: ${id}`);
+    for (const [, id] of read(name).matchAll(/icon\("(.+?)"\)/g)) assert.ok(ids.includes(`i-${id}`), `${name}: icon ${id}`);
+  }
+});
+
+test("nothing in the page needs more than its security policy allows", () => {
+  assert.doesNotMatch(html, /<style|\sstyle=|\son\w+=|javascript:|https?:\/\//);
+  assert.doesNotMatch(html, /<script(?![^>]*\ssrc=)/);
+});
