@@ -1,0 +1,1 @@
+"""The gateway: the stateless aiohttp service that browsers reach."""

@@ -1,0 +1,69 @@
+"""`python -m gateway`: settings from the environment, then serve until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from container.protocol import VERSION
+from gateway import dev
+from gateway.blobs import make_blobs
+from gateway.config import ConfigError, Settings, read_settings
+from gateway.drivers import Driver
+from gateway.drivers.process import ProcessDriver
+from gateway.errors import VaporForgeError
+from gateway.logs import configure_logging
+from gateway.serve import serve
+from gateway.store.dynamo import DynamoStore
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the gateway; the exit status (1: a port or the store cannot be had, 2: a setting or argument is bad)."""
+    parser = argparse.ArgumentParser(prog="python -m gateway", description="The VaporForge gateway.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    parser.add_argument(
+        "--dev", action="store_true", help="all of VaporForge on this machine, without Docker"
+    )
+    parser.add_argument("--port", type=int, default=8080, help="port of --dev (default: 8080)")
+    parser.add_argument("--agent", choices=dev.AGENTS, default="demo", help="agent of --dev (default: demo)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.dev:
+            work = dev.run(os.environ, port=options.port, agent=options.agent)
+        else:
+            settings = read_settings(os.environ)
+            configure_logging(settings.log_level)
+            work = serve(
+                settings,
+                store=DynamoStore(settings),
+                driver=make_driver(settings),
+                blobs=make_blobs(settings),
+            )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except (VaporForgeError, OSError) as error:
+        sys.stderr.write(f"the gateway cannot run: {error}\n")
+        return 1
+    return 0
+
+
+def make_driver(settings: Settings) -> Driver:
+    """The driver that the settings name."""
+    if settings.driver == "docker":
+        from gateway.drivers.docker import DockerDriver
+
+        return DockerDriver(settings)
+    return ProcessDriver(settings, Path(settings.process_root))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""Wires the gateway's application: what it holds, in what order that opens and closes, and its routes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+from gateway import middleware, routes
+from gateway.agent_client import AgentClient, sandbox_client
+from gateway.auth import Authenticator
+from gateway.blobs import Blobs
+from gateway.bodies import MAX_BODY_BYTES
+from gateway.config import Settings
+from gateway.drivers import Driver
+from gateway.keys import AUTH, BACKGROUND, BLOBS, CLIENT, DRIVER, RUNS, SETTINGS, SNAPSHOTS, STATS, STORE
+from gateway.runs import Runs
+from gateway.snapshots import Snapshots
+from gateway.stats import Stats
+from gateway.store import Store
+from gateway.waking import WakingDriver
+
+MAX_LINE_BYTES: Final = 1_310_720
+"""Longest request line: the seed's form has the prompt in the URL, 100,000 characters of up to twelve bytes each
+(four bytes of UTF-8, percent-encoded) and what else is in the query."""
+
+MAX_FIELD_BYTES: Final = 16 * 1024
+"""Longest header: a token of 8,192 characters fits."""
+
+
+BACKGROUND_SECONDS: Final = 3.0
+"""How long work whose client has left may go on after the last request."""
+
+
+def build_app(
+    settings: Settings, *, store: Store, driver: Driver, blobs: Blobs | None = None
+) -> web.Application:
+    """The gateway on this store, this driver and this place for snapshots (None: off), which it opens and closes."""
+    app = web.Application(middlewares=[middleware.errors], client_max_size=MAX_BODY_BYTES)
+    app[SETTINGS] = settings
+    app[STORE] = store
+    app[DRIVER] = driver
+    app[BLOBS] = blobs
+    app[STATS] = Stats()
+    app[AUTH] = Authenticator(settings, store)
+    app[BACKGROUND] = set()
+    app.cleanup_ctx.extend((_store, _driver, _client, _snapshots, _runs, _background))
+    app.on_response_prepare.append(middleware.add_headers)
+    routes.add_routes(app)
+    return app
+
+
+async def _store(app: web.Application) -> AsyncIterator[None]:
+    try:
+        await app[STORE].open()
+        yield
+    finally:
+        await app[STORE].close()
+
+
+async def _driver(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[DRIVER].close()
+
+
+async def _client(app: web.Application) -> AsyncIterator[None]:
+    async with sandbox_client() as app[CLIENT]:
+        yield
+
+
+async def _snapshots(app: web.Application) -> AsyncIterator[None]:
+    blobs, app[SNAPSHOTS] = app[BLOBS], None
+    if blobs is None:
+        yield
+        return
+    agent = AgentClient(app[CLIENT], app[SETTINGS].sandbox_secret)
+    app[SNAPSHOTS] = snapshots = Snapshots(app[SETTINGS], blobs, agent)
+    app[DRIVER] = WakingDriver(app[DRIVER], snapshots)
+    yield
+    await blobs.close()
+
+
+async def _runs(app: web.Application) -> AsyncIterator[None]:
+    async with Runs(app[SETTINGS], app[STORE], app[DRIVER], app[CLIENT], app[STATS], app[SNAPSHOTS]) as app[
+        RUNS
+    ]:
+        yield
+
+
+async def _background(app: web.Application) -> AsyncIterator[None]:
+    yield
+    work = app[BACKGROUND]
+    if work:
+        await asyncio.wait(work, timeout=BACKGROUND_SECONDS)

@@ -1,0 +1,188 @@
+"""Who asks: tokens (JWT), one-use tickets for WebSocket URLs, and the browser's Origin."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import jwt
+from aiohttp import hdrs, web
+
+from gateway.errors import OriginRefused, Unauthorized
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+    from gateway.store import Store
+
+SUBPROTOCOL: Final = "vaporforge"
+"""The WebSocket subprotocol that carries a token: a client offers `vaporforge, <JWT>`, we select it."""
+
+ALGORITHM: Final = "HS256"
+"""The one algorithm that is accepted; a token's own header never chooses it (RFC 8725 section 3.1)."""
+
+LEEWAY_SECONDS: Final = 5
+"""How far two machines' clocks may be apart."""
+
+MAX_TOKEN_CHARS: Final = 8192
+"""Longest token that is looked at."""
+
+MAX_SUBJECT_CHARS: Final = 255
+"""Longest `sub` (OpenID Connect Core section 2)."""
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+_Caller = tuple[str, str | None]
+_CALLER: web.RequestKey[_Caller] = web.RequestKey("caller")
+
+
+def mint(sub: str, seconds: float, *, secret: str, audience: str = "vaporforge", issuer: str = "") -> str:
+    """A token that lets `sub` in for `seconds` from now. For `scripts/token`, `--dev` and tests."""
+    now = int(time.time())
+    claims: dict[str, Any] = {"sub": sub, "iat": now, "exp": now + int(seconds), "aud": audience}
+    if issuer:
+        claims["iss"] = issuer
+    return jwt.encode(claims, secret, algorithm=ALGORITHM)
+
+
+class Authenticator:
+    """Tells who sent a request; remembers the answer on the request: a ticket is taken once."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+
+    async def user(self, request: web.Request) -> str:
+        """The user of `Authorization: Bearer <token>`. Raises `Unauthorized`."""
+        if _CALLER not in request:
+            request[_CALLER] = (self.verify(_bearer(request)), None)
+        return request[_CALLER][0]
+
+    async def websocket_user(self, request: web.Request) -> _Caller:
+        """(the user, the subprotocol to select or None) of a WebSocket's upgrade request.
+
+        Looked for in this order: `ticket=`, `token=`, the subprotocols `vaporforge, <token>`, the header. The
+        first one that is there decides. Raises `OriginRefused` and `Unauthorized`.
+        """
+        if _CALLER not in request:
+            self.check_origin(request)
+            request[_CALLER] = await self._websocket_caller(request)
+        return request[_CALLER]
+
+    async def _websocket_caller(self, request: web.Request) -> _Caller:
+        offered = _offered(request)
+        selected = SUBPROTOCOL if SUBPROTOCOL in offered else None
+        if ticket := request.query.get("ticket"):
+            return await self._take_ticket(ticket, request.query.get("sessionId", "")), selected
+        if token := request.query.get("token"):
+            return self.verify(token), selected
+        tokens = [name for name in offered if name != SUBPROTOCOL]
+        if selected and tokens:
+            return self.verify(tokens[0]), selected
+        return self.verify(_bearer(request)), selected
+
+    def verify(self, token: str) -> str:
+        """The `sub` of a valid token. Raises `Unauthorized` with one sentence that never holds the token."""
+        if len(token) > MAX_TOKEN_CHARS:
+            raise Unauthorized(f"The token is longer than {MAX_TOKEN_CHARS} characters; sign in again")
+        settings = self._settings
+        required = ["exp", "sub", "aud", *(["iss"] if settings.jwt_issuer else [])]
+        try:
+            claims = jwt.decode(
+                token,
+                settings.jwt_secret,
+                algorithms=[ALGORITHM],
+                audience=settings.jwt_audience,
+                issuer=settings.jwt_issuer or None,
+                leeway=LEEWAY_SECONDS,
+                options={"require": required},
+            )
+        except jwt.PyJWTError as error:
+            raise Unauthorized(_reason(error)) from None
+        subject: str = claims["sub"]
+        if not 0 < len(subject) <= MAX_SUBJECT_CHARS or not subject.isprintable():
+            raise Unauthorized(f"The token's sub must be 1 to {MAX_SUBJECT_CHARS} printable characters")
+        return subject
+
+    def check_origin(self, request: web.Request) -> None:
+        """Refuse another site's page; a client that sends no Origin is no browser and passes. Raises `OriginRefused`.
+
+        Forwarded headers are not believed: a proxy must hand on the Host that the browser asked for.
+        """
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None or origin in self._settings.allowed_origins:
+            return
+        asked = _authority(origin)
+        if asked is None or asked != _authority(f"{urlsplit(origin).scheme}://{request.host}"):
+            raise OriginRefused(
+                f"Pages of {origin[:200]!r} may not connect here; VF_ALLOWED_ORIGINS names those that may"
+            )
+
+    async def issue_ticket(self, user: str, session: str | None = None) -> str:
+        """A one-use ticket for `user`, valid `settings.ticket_seconds`, and for `session` alone when given.
+
+        The store keeps its hash only: reading the table lets nobody in.
+        """
+        ticket = secrets.token_urlsafe(32)
+        expires_at = time.time() + self._settings.ticket_seconds
+        await self._store.put_ticket(
+            _digest(ticket), {"sub": user, "session": session or ""}, expires_at=expires_at
+        )
+        return ticket
+
+    async def _take_ticket(self, ticket: str, session: str) -> str:
+        claims = await self._store.take_ticket(_digest(ticket), now=time.time())
+        if claims is None:
+            raise Unauthorized("The ticket is unknown, was used already or has expired; ask for a new one")
+        if claims["session"] and claims["session"] != session:
+            raise Unauthorized("The ticket was given for another session; ask for one for this session")
+        return str(claims["sub"])
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized("No token: send the header `Authorization: Bearer <token>`")
+    return token.strip()
+
+
+def _offered(request: web.Request) -> list[str]:
+    values = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def _digest(ticket: str) -> str:
+    return hashlib.sha256(ticket.encode("utf-8", "replace")).hexdigest()
+
+
+def _authority(url: str) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return (parts.hostname, port) if parts.hostname else None
+
+
+def _reason(error: jwt.PyJWTError) -> str:
+    match error:
+        case jwt.ExpiredSignatureError():
+            return "The token has expired; sign in again"
+        case jwt.InvalidAudienceError():
+            return "The token is for another audience; sign in here"
+        case jwt.InvalidIssuerError():
+            return "The token is from another issuer; sign in here"
+        case jwt.MissingRequiredClaimError(claim=claim):
+            return f"The token has no {claim}; sign in again"
+        case jwt.ImmatureSignatureError():
+            return "The token is not valid yet; check the clock of the machine that made it"
+        case jwt.InvalidAlgorithmError():
+            return f"The token is not signed with {ALGORITHM}; sign in again"
+        case jwt.InvalidSignatureError():
+            return "The token's signature is not ours; sign in again"
+        case jwt.exceptions.InvalidSubjectError():
+            return "The token's sub must be a string; sign in again"
+        case _:
+            return "The token is malformed; sign in again"

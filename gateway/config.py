@@ -1,0 +1,119 @@
+"""The gateway's settings: read once from the environment, frozen; a bad value is named with its remedy."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+_BLOBS = re.compile(r"folder:/.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!'()*./-]*)?", re.ASCII)
+
+DRIVERS = ("docker", "process")
+
+SECRET_BYTES = 32
+"""Least length of a signing secret: RFC 7518 section 3.2 wants a key as long as the hash's output."""
+
+
+class ConfigError(Exception):
+    """A setting is missing or bad; the message names the variable and the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the gateway can be told. The variable of `queue_limit` is `VF_QUEUE_LIMIT`, and so on."""
+
+    stack: str
+    jwt_secret: str
+    sandbox_secret: str
+    credential_key: str
+    host: str = "0.0.0.0"  # noqa: S104 - a container's own network decides who reaches it
+    port: int = 8080
+    broker_port: int = 8081
+    jwt_audience: str = "vaporforge"
+    jwt_issuer: str = ""
+    allowed_origins: tuple[str, ...] = ()
+    table: str = "vaporforge"
+    table_create: bool = False
+    dynamodb_endpoint: str = ""
+    region: str = "us-east-1"
+    driver: str = "docker"
+    launcher_url: str = "http://launcher:8090"
+    launcher_secret: str = ""
+    process_root: str = ""
+    agent: str = "demo"
+    model: str = ""
+    model_api_url: str = "https://api.anthropic.com"
+    model_api_key: str = ""
+    blobs: str = ""
+    s3_endpoint: str = ""
+    snapshot_mb: int = 4096
+    snapshot_seconds: float = 600.0
+    snapshot_tries: int = 10
+    message_ttl_days: float = 7.0
+    idle_minutes: float = 15.0
+    queue_limit: int = 8
+    start_seconds: float = 60.0
+    lease_seconds: float = 10.0
+    drain_seconds: float = 20.0
+    ticket_seconds: float = 60.0
+    log_level: str = "INFO"
+
+    @property
+    def needs_credential(self) -> bool:
+        """Whether the agent cannot work without a model credential: `claude`; what others need is not known here."""
+        return self.agent == "claude"
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from the `VF_*` variables (empty is unset). Raises `ConfigError` naming the first bad one."""
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        variable = f"VF_{item.name.upper()}"
+        text = environ.get(variable, "").strip()
+        if text:
+            values[item.name] = _parse(variable, text, str(item.type))
+        elif item.default is MISSING:
+            raise ConfigError(f"{variable} is not set; it is required")
+    settings = Settings(**values)
+    for variable, secret in (
+        ("VF_JWT_SECRET", settings.jwt_secret),
+        ("VF_SANDBOX_SECRET", settings.sandbox_secret),
+        ("VF_CREDENTIAL_KEY", settings.credential_key),
+    ):
+        if len(secret.encode()) < SECRET_BYTES:
+            raise ConfigError(
+                f"{variable} has {len(secret.encode())} bytes; it needs at least {SECRET_BYTES} random ones"
+            )
+    if settings.blobs and not _BLOBS.fullmatch(settings.blobs):
+        raise ConfigError(
+            f"VF_BLOBS is {settings.blobs!r}; it must be folder:/an/absolute/path or s3://bucket[/prefix]"
+        )
+    if settings.s3_endpoint and not settings.s3_endpoint.startswith(("http://", "https://")):
+        raise ConfigError(f"VF_S3_ENDPOINT is {settings.s3_endpoint!r}; it must be an http or https URL")
+    if settings.driver not in DRIVERS:
+        raise ConfigError(f"VF_DRIVER is {settings.driver!r}; it must be one of {', '.join(DRIVERS)}")
+    if settings.driver == "docker" and not settings.launcher_secret:
+        raise ConfigError("VF_LAUNCHER_SECRET is not set; the docker driver needs the launcher's secret")
+    if settings.driver == "process" and not settings.process_root:
+        raise ConfigError("VF_PROCESS_ROOT is not set; the process driver needs a folder for its sandboxes")
+    return settings
+
+
+def _parse(variable: str, text: str, kind: str) -> Any:
+    if kind == "str":
+        return text
+    if kind == "bool":
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise ConfigError(f"{variable} is {text!r}; it must be true or false")
+        return text.lower() in ("true", "1")
+    if kind.startswith("tuple"):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        number: int | float = int(text) if kind == "int" else float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise ConfigError(f"{variable} is {text!r}; it must be a number, 0 or more")
+    return number

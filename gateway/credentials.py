@@ -1,0 +1,80 @@
+"""A user's secrets, encrypted at rest: the model credential (or else the deployment's), and the MCP servers."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gateway import errors
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+    from gateway.store import Store
+
+log = logging.getLogger(__name__)
+
+CREDENTIAL: Final = "credential"
+SERVERS: Final = "MCP servers"
+"""Purposes: what is encrypted for one does not open for another."""
+
+
+def encrypt(key: str, owner: str, secret: str, *, purpose: str = CREDENTIAL) -> str:
+    """The secret as Fernet text (AES-128-CBC with HMAC-SHA256) that only `decrypt` for this owner and purpose opens."""
+    return _fernet(key, owner, purpose).encrypt(secret.encode()).decode()
+
+
+def decrypt(key: str, owner: str, stored: str, *, purpose: str = CREDENTIAL) -> str | None:
+    """What `encrypt` was given; None, and a line in the log, when key, owner or purpose are not the ones of then."""
+    try:
+        return _fernet(key, owner, purpose).decrypt(stored.encode()).decode()
+    except InvalidToken:
+        log.warning(
+            "user %s: the stored %s cannot be opened with VF_CREDENTIAL_KEY; taken as unset", owner, purpose
+        )
+        return None
+
+
+def encrypt_servers(key: str, owner: str, servers: dict[str, Any]) -> str:
+    """MCP servers `{name: config}` in the form in which settings hold them: their env and headers have tokens."""
+    return encrypt(key, owner, orjson.dumps(servers).decode(), purpose=SERVERS)
+
+
+def servers_of(key: str, owner: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The MCP servers in a user's stored settings; {} when there are none, or none that open.
+
+    An object in place of text was put before servers were encrypted, and counts as it is."""
+    stored = settings.get("mcpServers")
+    if isinstance(stored, str):
+        opened = decrypt(key, owner, stored, purpose=SERVERS)
+        stored = orjson.loads(opened) if opened else {}
+    servers: dict[str, Any] = stored or {}
+    return servers
+
+
+async def credential_of(store: Store, settings: Settings, owner: str) -> str | None:
+    """The owner's credential for the model's API, else the deployment's, else None. Raises `StoreUnavailable`."""
+    stored = (await store.get_settings(owner)).get("credential")
+    own = decrypt(settings.credential_key, owner, stored) if stored else None
+    return own or settings.model_api_key or None
+
+
+async def require_credential(store: Store, settings: Settings, owner: str) -> None:
+    """Raises `CredentialMissing` when the agent needs a credential and there is none."""
+    if settings.needs_credential and await credential_of(store, settings, owner) is None:
+        raise errors.CredentialMissing(
+            "The agent needs a credential for the model's API, and none is set: put an Anthropic API key or a "
+            "Claude OAuth token into Settings, or ask who runs this deployment to set one for everybody.",
+            field="credential",
+        )
+
+
+def _fernet(key: str, owner: str, purpose: str) -> Fernet:
+    """A key for each owner and purpose, so that what is stored is worth nothing in another place."""
+    derived = HKDF(SHA256(), length=32, salt=None, info=f"vaporforge {purpose}:{owner}".encode())
+    return Fernet(base64.urlsafe_b64encode(derived.derive(key.encode())))

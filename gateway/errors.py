@@ -1,0 +1,158 @@
+"""Errors of the gateway, each with its HTTP status, its close code and a stable code for clients.
+
+VaporForgeError
+├── BadRequest 400 ─ PayloadTooLarge 413
+├── Unauthorized 401
+├── Forbidden 403 ─ NotOwner, CredentialMissing, OriginRefused
+├── NotFound 404 ─ SessionNotFound, RunNotFound, BlobNotFound (gateway/blobs)
+├── Conflict 409 ─ SessionBusy, QueueFull (429), SessionGone (410)
+├── CursorAhead 416
+└── Unavailable 503 ─ StoreUnavailable, SandboxUnavailable (SandboxRetiring), Draining, BlobsUnavailable (gateway/blobs)
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from container.protocol import Close
+
+
+class VaporForgeError(Exception):
+    """Root of every error of ours. `message`: a sentence that says what is wrong and what to do; `field`: the input at
+    fault, where there is one. `code` is stable and listed in docs/protocol.md."""
+
+    status: ClassVar[int] = 500
+    close: ClassVar[Close] = Close.INTERNAL
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def body(self) -> dict[str, Any]:
+        """`{error, code}` and `field` where there is one: the JSON of every error response and `error` frame."""
+        body: dict[str, Any] = {"error": self.message, "code": self.code}
+        if self.field is not None:
+            body["field"] = self.field
+        return body
+
+
+class BadRequest(VaporForgeError):
+    """A field is missing, malformed or too long."""
+
+    status, close, code = 400, Close.BAD_REQUEST, "bad-request"
+
+
+class PayloadTooLarge(BadRequest):
+    """The body is larger than the route takes."""
+
+    status, close, code = 413, Close.TOO_BIG, "payload-too-large"
+
+
+class Unauthorized(VaporForgeError):
+    """No token or ticket, or one that is not valid."""
+
+    status, close, code = 401, Close.UNAUTHORIZED, "unauthorized"
+
+
+class Forbidden(VaporForgeError):
+    """Known, and not allowed."""
+
+    status, close, code = 403, Close.FORBIDDEN, "forbidden"
+
+
+class NotOwner(Forbidden):
+    """The session is another user's."""
+
+    code = "not-owner"
+
+
+class CredentialMissing(Forbidden):
+    """The agent needs a credential and neither the user nor the deployment has one."""
+
+    code = "credential-missing"
+
+
+class OriginRefused(Forbidden):
+    """A browser on another site asked."""
+
+    code = "origin-refused"
+
+
+class NotFound(VaporForgeError):
+    """Nothing of that name."""
+
+    status, close, code = 404, Close.NOT_FOUND, "not-found"
+
+
+class SessionNotFound(NotFound):
+    """No such session."""
+
+    code = "session-not-found"
+
+
+class RunNotFound(NotFound):
+    """No such run in this session."""
+
+    code = "run-not-found"
+
+
+class Conflict(VaporForgeError):
+    """The state does not allow it now."""
+
+    status, close, code = 409, Close.CONFLICT, "conflict"
+
+
+class SessionBusy(Conflict):
+    """A run is on, and the prompt asked not to wait (`onBusy=reject`)."""
+
+    code = "session-busy"
+
+
+class QueueFull(Conflict):
+    """A run is on, and the session's queue is full."""
+
+    status, code = 429, "queue-full"
+
+
+class SessionGone(Conflict):
+    """The session is being deleted."""
+
+    status, close, code = 410, Close.GONE, "session-gone"
+
+
+class CursorAhead(VaporForgeError):
+    """The cursor is past the run's last frame: continuity cannot be kept, read the run again from its start."""
+
+    status, close, code = 416, Close.CURSOR_AHEAD, "cursor-ahead"
+
+
+class Unavailable(VaporForgeError):
+    """Something that the gateway needs is away; the same request may be sent again."""
+
+    status, close, code = 503, Close.TRY_AGAIN, "unavailable"
+
+
+class StoreUnavailable(Unavailable):
+    """The store is throttled or away."""
+
+    code = "store-unavailable"
+
+
+class SandboxUnavailable(Unavailable):
+    """The session's sandbox cannot be started or reached."""
+
+    code = "sandbox-unavailable"
+
+
+class SandboxRetiring(SandboxUnavailable):
+    """The session's sandbox takes no queries any more: it is about to be stopped, and another will be there."""
+
+    code = "sandbox-retiring"
+
+
+class Draining(Unavailable):
+    """This gateway is shutting down."""
+
+    code = "draining"

@@ -1,0 +1,119 @@
+"""The launcher's routes: ensure, look at, stop and delete the sandbox of a session; nothing else can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
+
+from aiohttp import hdrs, web
+
+from container.protocol import RUN_ID
+from gateway import errors
+from gateway.drivers.wire import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp.typedefs import Handler
+
+    from gateway.launcher.engine import DockerEngine
+    from gateway.launcher.settings import LauncherSettings
+
+log = logging.getLogger(__name__)
+
+OPEN_PATH: Final = "/ping"
+
+
+def build_launcher(settings: LauncherSettings, engine: DockerEngine) -> web.Application:
+    """The application; it closes the engine. A handler whose caller has gone finishes its work all the same, as
+    half of it would be found and finished by the next call anyway."""
+    launcher = _Launcher(settings, engine)
+    app = web.Application(middlewares=[_errors_as_json, launcher.guard])
+    app.cleanup_ctx.append(launcher.engine_open)
+    app.router.add_get(OPEN_PATH, launcher.ping)
+    app.router.add_get("/sandboxes", launcher.list)
+    app.router.add_put("/sandboxes/{session}", launcher.ensure)
+    app.router.add_get("/sandboxes/{session}", launcher.status)
+    app.router.add_delete("/sandboxes/{session}", launcher.delete)
+    return app
+
+
+class _Launcher:
+    def __init__(self, settings: LauncherSettings, engine: DockerEngine) -> None:
+        self._secret = settings.launcher_secret.encode()
+        self._engine = engine
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def engine_open(self, _: web.Application) -> AsyncIterator[None]:
+        """`cleanup_ctx` of the engine."""
+        yield
+        await self._engine.close()
+
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The caller is the gateway, and says no more than a session's id."""
+        if request.path == OPEN_PATH:
+            return await handler(request)
+        scheme, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(secret.strip().encode(), self._secret):
+            raise errors.Unauthorized("The launcher wants its secret (VF_LAUNCHER_SECRET) as a bearer token.")
+        if request.body_exists:
+            raise errors.BadRequest("The launcher takes no body: what a sandbox is, its own settings say.")
+        if set(request.query) - ({"volumes"} if request.method == hdrs.METH_DELETE else set()):
+            raise errors.BadRequest("The launcher takes no parameters but `volumes=1` of DELETE.")
+        if not RUN_ID.fullmatch(request.match_info.get("session", "-")):
+            raise errors.BadRequest("The session's id is malformed.", field="sessionId")
+        return await handler(request)
+
+    async def ping(self, _: web.Request) -> web.Response:
+        """Alive; says nothing of the engine."""
+        return web.json_response({"status": "ok"})
+
+    async def list(self, _: web.Request) -> web.Response:
+        """`{sandboxes: [...]}` of the stack."""
+        return web.json_response({"sandboxes": [to_json(sandbox) for sandbox in await self._engine.list()]})
+
+    async def ensure(self, request: web.Request) -> web.Response:
+        """The sandbox's JSON, once its container runs; its agent server may still be starting."""
+        session = request.match_info["session"]
+        async with self._lock(session):
+            return web.json_response(to_json(await self._engine.ensure(session)))
+
+    async def status(self, request: web.Request) -> web.Response:
+        """The sandbox's JSON; of one that nobody knows: absent."""
+        return web.json_response(to_json(await self._engine.status(request.match_info["session"])))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Stop; with `volumes=1` delete. 204, also when there was nothing."""
+        session = request.match_info["session"]
+        volumes = request.query.get("volumes", "0")
+        if volumes not in ("0", "1"):
+            raise errors.BadRequest("`volumes` must be 0 or 1.", field="volumes")
+        async with self._lock(session):
+            await (self._engine.delete(session) if volumes == "1" else self._engine.stop(session))
+        return web.Response(status=204)
+
+    def _lock(self, session: str) -> asyncio.Lock:
+        """One for each session, for as long as anybody holds it or waits for it."""
+        lock = self._locks.get(session)
+        if lock is None:
+            lock = self._locks[session] = asyncio.Lock()
+        return lock
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except errors.VaporForgeError as error:
+        return web.json_response(error.body(), status=error.status)
+    except web.HTTPException as error:
+        code = errors.NotFound.code if error.status == errors.NotFound.status else errors.BadRequest.code
+        return web.json_response({"error": error.reason, "code": code}, status=error.status)
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        failure = errors.VaporForgeError("The launcher failed; its log says why.")
+        return web.json_response(failure.body(), status=failure.status)

@@ -1,0 +1,88 @@
+"""The one hop from the event loop to the Docker engine: a bounded pool of threads, and errors that say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import requests
+from docker import errors as docker_errors
+
+from gateway import errors
+from gateway.launcher.containers import Containers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gateway.drivers import Sandbox
+    from gateway.launcher.settings import LauncherSettings
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+THREADS: Final = 16
+
+
+class DockerEngine:
+    """The sandboxes of one stack. Every method raises `SandboxUnavailable` when the engine is away or refuses."""
+
+    def __init__(self, settings: LauncherSettings) -> None:
+        self._image = settings.image
+        self._containers = Containers(settings, connections=THREADS)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+
+    async def ensure(self, session: str) -> Sandbox:
+        """The running container of the session, started or made anew where there is none."""
+        return await self._hop(lambda: self._containers.ensure(session))
+
+    async def status(self, session: str) -> Sandbox:
+        """As `Driver.status`."""
+        return await self._hop(lambda: self._containers.status(session))
+
+    async def stop(self, session: str) -> None:
+        """End its container and remove it; its volumes stay."""
+        await self._hop(lambda: self._containers.stop(session))
+
+    async def delete(self, session: str) -> None:
+        """Remove its container and its volumes."""
+        await self._hop(lambda: self._containers.delete(session))
+
+    async def list(self) -> Sequence[Sandbox]:
+        """All that have a container or volumes. Why one has ended only `status` tells."""
+        return await self._hop(self._containers.list)
+
+    async def close(self) -> None:
+        """Let go of the engine; may be called twice."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._containers.close()
+
+    async def _hop(self, work: Callable[[], T]) -> T:
+        def typed() -> T:
+            with self._typed_errors():
+                self._containers.reach()
+                return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, typed)
+
+    @contextlib.contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except docker_errors.ImageNotFound as error:
+            raise errors.SandboxUnavailable(
+                f"The sandbox image {self._image} is not on the Docker engine; "
+                "deploy the stack again (pulumi up), which builds it."
+            ) from error
+        except docker_errors.APIError as error:
+            log.error("the Docker engine refused: %s", error.explanation or error)  # noqa: TRY400 - said in one line
+            raise errors.SandboxUnavailable(
+                "The Docker engine refused to start or stop the sandbox; the launcher's log says why."
+            ) from error
+        except (docker_errors.DockerException, requests.RequestException, OSError) as error:
+            log.error("the Docker engine does not answer: %s", error)  # noqa: TRY400 - said in one line
+            raise errors.SandboxUnavailable(
+                "The Docker engine does not answer; when it is back, send the prompt again."
+            ) from error

@@ -1,0 +1,102 @@
+"""The launcher's settings: read once from the environment; a bad value is named with its remedy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.config import SECRET_BYTES, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherSettings:
+    """Everything that decides what a sandbox is. `memory_mb`: MiB; `cpus`: cores; `pids`: processes and threads.
+
+    `network`: where gateways reach sandboxes; `egress_network`: a second one with a way out, or empty; `runtime`:
+    the engine's default when empty; `docker_url`: the engine's socket.
+    """
+
+    stack: str
+    launcher_secret: str
+    sandbox_secret: str
+    image: str
+    network: str
+    egress_network: str = ""
+    memory_mb: int = 2048
+    cpus: float = 2.0
+    pids: int = 512
+    broker_url: str = "http://gateway:8081"
+    agent: str = "demo"
+    model: str = ""
+    runtime: str = ""
+    docker_url: str = "unix:///var/run/docker.sock"
+    host: str = "0.0.0.0"  # noqa: S104 - its network is internal, and every route wants the secret
+    port: int = 8090
+    log_level: str = "INFO"
+
+
+_VARIABLES = {
+    "stack": "VF_STACK",
+    "launcher_secret": "VF_LAUNCHER_SECRET",
+    "sandbox_secret": "VF_SANDBOX_SECRET",
+    "image": "VF_SANDBOX_IMAGE",
+    "network": "VF_SANDBOX_NETWORK",
+    "egress_network": "VF_SANDBOX_EGRESS_NETWORK",
+    "memory_mb": "VF_SANDBOX_MEMORY_MB",
+    "cpus": "VF_SANDBOX_CPUS",
+    "pids": "VF_SANDBOX_PIDS",
+    "broker_url": "VF_BROKER_URL",
+    "agent": "VF_AGENT",
+    "model": "VF_MODEL",
+    "runtime": "VF_SANDBOX_RUNTIME",
+    "docker_url": "DOCKER_HOST",
+    "host": "VF_HOST",
+    "port": "VF_PORT",
+    "log_level": "VF_LOG_LEVEL",
+}
+_REQUIRED = ("stack", "launcher_secret", "sandbox_secret", "image", "network")
+_LEAST: dict[str, tuple[type[int | float], float]] = {
+    "memory_mb": (int, 128),
+    "cpus": (float, 0.1),
+    "pids": (int, 32),
+    "port": (int, 0),
+}
+
+
+def read_launcher_settings(environ: Mapping[str, str]) -> LauncherSettings:
+    """Settings from `environ` (empty is unset). Raises `ConfigError` naming the first bad variable."""
+    values: dict[str, str | int | float] = {}
+    for name, variable in _VARIABLES.items():
+        text = environ.get(variable, "").strip()
+        if text:
+            values[name] = _number(variable, text, *_LEAST[name]) if name in _LEAST else text
+        elif name in _REQUIRED:
+            raise ConfigError(f"{variable} is not set; the launcher requires it")
+    settings = LauncherSettings(**values)  # type: ignore[arg-type] # each value has the type that its table says
+    for variable, secret in (
+        ("VF_LAUNCHER_SECRET", settings.launcher_secret),
+        ("VF_SANDBOX_SECRET", settings.sandbox_secret),
+    ):
+        if len(secret.encode()) < SECRET_BYTES:
+            raise ConfigError(
+                f"{variable} has {len(secret.encode())} bytes; it needs {SECRET_BYTES} random ones"
+            )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", settings.stack):
+        raise ConfigError(
+            f"VF_STACK is {settings.stack!r}; it must be a name that Docker takes: letters, digits, _ . -"
+        )
+    return settings
+
+
+def _number(variable: str, text: str, kind: type[int | float], least: float) -> int | float:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ConfigError(f"{variable} is {text!r}; it must be a number") from None
+    if not least <= value < float("inf"):
+        raise ConfigError(f"{variable} is {text}; it must be at least {least:g}")
+    return value

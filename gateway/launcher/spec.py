@@ -1,0 +1,115 @@
+"""What a sandbox's container is, by the stack's settings and a session's id alone: names, limits, hardening."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.types import LogConfig, Mount, Ulimit
+
+from container.protocol import AGENT_PORT, sandbox_token
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from gateway.launcher.settings import LauncherSettings
+
+STACK_LABEL: Final = "vaporforge.stack"
+SESSION_LABEL: Final = "vaporforge.session"
+IMAGE_LABEL: Final = "vaporforge.image"
+ROLE_LABEL: Final = "vaporforge.role"
+ROLE: Final = "sandbox"
+
+USER: Final = 10001
+"""Uid and gid of the agent server and all that it starts; the image's folders are this user's."""
+
+MIB: Final = 1024 * 1024
+
+TMPFS: Final = {
+    "/tmp": f"rw,exec,nosuid,nodev,size=512m,uid={USER},gid={USER},mode=0700",  # noqa: S108 - the sandbox's own
+    "/run/vaporforge": f"rw,noexec,nosuid,nodev,size=16m,uid={USER},gid={USER},mode=0700",
+}
+"""The writable places besides the volumes. Build tools run what they put into /tmp; pending queries are never run."""
+
+NO_DNS: Final = "192.0.2.1"
+"""An address of nobody (RFC 5737): names of other containers come from the engine itself, and engines before 23.0.11
+would ask the host's resolver for all others, a way out of an internal network."""
+
+VOLUMES: Final = {"workspace": "/workspace", "home": "/home/agent"}
+
+
+def container_name(settings: LauncherSettings, session: str) -> str:
+    """Unique on the engine, so that two launchers cannot start two containers for one session."""
+    return f"{settings.stack}-sandbox-{session}"
+
+
+def volume_names(settings: LauncherSettings, session: str) -> dict[str, str]:
+    """Volume name → mount point."""
+    return {f"{settings.stack}-{session}-{name}": target for name, target in VOLUMES.items()}
+
+
+def labels(settings: LauncherSettings, session: str) -> dict[str, str]:
+    """On the container and its volumes: everything is found by them."""
+    return {STACK_LABEL: settings.stack, SESSION_LABEL: session, ROLE_LABEL: ROLE}
+
+
+def label_filter(settings: LauncherSettings, session: str = "") -> dict[str, list[str]]:
+    """The engine's filter for all that is of the stack's sandboxes, or of one session's."""
+    wanted = labels(settings, session)
+    if not session:
+        del wanted[SESSION_LABEL]
+    return {"label": [f"{name}={value}" for name, value in wanted.items()]}
+
+
+def environment(settings: LauncherSettings, session: str, lost_reason: str) -> dict[str, str]:
+    """All that a sandbox is told; its token is its only secret, and opens nothing but itself and the broker."""
+    token = sandbox_token(settings.sandbox_secret.encode(), session)
+    return {
+        "VF_SANDBOX_TOKEN": token,
+        "VF_SESSION": session,
+        "VF_AGENT": settings.agent,
+        "VF_MODEL": settings.model,
+        "VF_HOST": "0.0.0.0",  # noqa: S104 - of its own network namespace
+        "VF_PORT": str(AGENT_PORT),
+        "VF_WORKSPACE": VOLUMES["workspace"],
+        "VF_HOME": VOLUMES["home"],
+        "VF_PENDING_DIR": "/run/vaporforge",
+        "VF_LOST_REASON": lost_reason,
+        "HOME": VOLUMES["home"],
+        "ANTHROPIC_BASE_URL": settings.broker_url,
+        "ANTHROPIC_API_KEY": token,
+    }
+
+
+def create_arguments(
+    api: APIClient, settings: LauncherSettings, session: str, lost_reason: str
+) -> dict[str, Any]:
+    """The arguments of the engine's `create_container`."""
+    return {
+        "name": container_name(settings, session),
+        "use_config_proxy": False,
+        "image": settings.image,
+        "user": f"{USER}:{USER}",
+        "environment": environment(settings, session, lost_reason),
+        "labels": {**labels(settings, session), IMAGE_LABEL: settings.image},
+        # The gateway asks /ping when it matters; an exec every few seconds in each sandbox would cost more.
+        "healthcheck": {"test": ["NONE"]},
+        "host_config": api.create_host_config(
+            network_mode=settings.network,
+            dns=None if settings.egress_network else [NO_DNS],
+            mounts=[
+                Mount(target, name, type="volume") for name, target in volume_names(settings, session).items()
+            ],
+            tmpfs=TMPFS,
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            pids_limit=settings.pids,
+            mem_limit=settings.memory_mb * MIB,
+            memswap_limit=settings.memory_mb * MIB,
+            nano_cpus=int(settings.cpus * 1_000_000_000),
+            ulimits=[Ulimit(name="core", soft=0, hard=0)],
+            restart_policy={"Name": "no"},
+            log_config=LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),
+            runtime=settings.runtime or None,
+        ),
+    }

@@ -1,0 +1,75 @@
+"""Sinks: where a reader's frames go, a WebSocket or a stream of server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from aiohttp import WSMsgType, web
+
+from container.protocol import FrameType, encode, seq_of
+
+EVENT_HEARTBEAT_SECONDS = 30.0
+"""A comment goes out this often on a silent event stream, so that proxies keep it."""
+
+
+class Sink(Protocol):
+    """Takes messages of one or more whole frames, a frame a line; waits while its peer is slow.
+
+    Raises ConnectionError (aiohttp's ClientConnectionResetError is one) once the peer is gone.
+    """
+
+    batch: bool
+
+    async def send(self, message: bytes) -> None: ...
+
+
+class WebSocketSink:
+    """One message is one WebSocket text message, its bytes untouched."""
+
+    def __init__(self, socket: web.WebSocketResponse, *, batch: bool) -> None:
+        self._socket = socket
+        self.batch = batch
+
+    async def send(self, message: bytes) -> None:
+        """Copy the message through."""
+        await self._socket.send_frame(message, WSMsgType.TEXT)
+
+
+class EventSink:
+    """One frame is one event; its id is the cursor `run:seq`."""
+
+    batch = True
+
+    def __init__(self, response: web.StreamResponse, run: str) -> None:
+        self._response = response
+        self._run = run
+        self._last = asyncio.get_running_loop().time()
+
+    async def send(self, message: bytes) -> None:
+        """Write every frame of the message as an event."""
+        events = []
+        for line in message.split(b"\n"):
+            seq = seq_of(line)
+            cursor = b"" if seq is None else b"id: %s:%d\n" % (self._run.encode(), seq)
+            events.append(b"%sdata: %s\n\n" % (cursor, line))
+        await self.write(b"".join(events))
+
+    async def write(self, data: bytes) -> None:
+        """Write raw event-stream bytes."""
+        self._last = asyncio.get_running_loop().time()
+        await self._response.write(data)
+
+    async def heartbeat(self) -> None:
+        """Write a comment whenever nothing else was written for long; ends when the peer is gone."""
+        while True:
+            silent = asyncio.get_running_loop().time() - self._last
+            if silent >= EVENT_HEARTBEAT_SECONDS:
+                await self.write(b": heartbeat\n\n")
+                silent = 0.0
+            await asyncio.sleep(EVENT_HEARTBEAT_SECONDS - silent)
+
+
+async def tell(sink: Sink, kind: FrameType, **fields: Any) -> None:
+    """Send a frame about the connection: it has no `seq` and is not recorded."""
+    await sink.send(encode({"type": kind, **fields}))

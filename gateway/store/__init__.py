@@ -1,0 +1,139 @@
+"""The store: what must outlive browsers, gateways and sandboxes. The `Store` protocol and its errors.
+
+Everything that must happen once is a conditional write; nothing here reads and then writes on hope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+from gateway.model import Admission, Message, NewRun, OnBusy, Page, Run, RunState, Session
+
+
+class Store(Protocol):
+    """Sessions, messages, runs, frames, tickets and settings.
+
+    Every method may raise `errors.StoreUnavailable` (throttled or away after bounded retries; nothing is known of
+    the outcome, and every method may be called again with the same arguments without doing its work twice).
+    A missing session raises `errors.SessionNotFound`, a missing run `errors.RunNotFound`.
+    """
+
+    async def open(self) -> None:
+        """Connect; create the table when the settings say so (DynamoDB Local). Raises when it is not usable."""
+
+    async def close(self) -> None:
+        """Release threads and sockets. May be called twice."""
+
+    async def ping(self) -> None:
+        """One cheap read; raises when the store cannot serve."""
+
+    async def born_at(self) -> float:
+        """When this store began, in epoch seconds. What is older is not of this store, though it may be found near it:
+        a session that is not here and older belongs to another one, and is nobody's to delete."""
+
+    # -- sessions --
+    async def create_session(self, session: Session) -> Session:
+        """Put a new session; the same id and owner again returns what is there."""
+
+    async def get_session(self, session: str) -> Session:
+        """A strongly consistent read."""
+
+    async def list_sessions(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page[Session]:
+        """The owner's sessions, newest first (by creation)."""
+
+    async def rename_session(self, session: str, title: str) -> Session: ...
+
+    async def set_sdk_session(self, session: str, sdk_session_id: str) -> None: ...
+
+    async def delete_session(self, session: str) -> None:
+        """Delete every item of the session, itself last; calling it again finishes what was cut short. After it
+        started, no run is admitted. Deleting what is gone is success."""
+
+    # -- messages --
+    async def put_message(self, message: Message) -> bool:
+        """Put by id; False, and nothing changed, when a message of that id is there already."""
+
+    async def list_messages(
+        self, session: str, *, limit: int = 100, cursor: str | None = None, newest: bool = False
+    ) -> Page[Message]:
+        """The transcript in order of creation (newest first with `newest`), large items joined again."""
+
+    async def get_message(self, session: str, message: str) -> Message | None: ...
+
+    # -- runs --
+    async def create_run(
+        self, new: NewRun, *, on_busy: OnBusy, queue_limit: int, gateway: str, lease_seconds: float
+    ) -> Admission:
+        """Admit a prompt, in one transaction: the user's message, the run, and its place in the session.
+
+        Idle session: the run is `pending`, active, its lease held by `gateway` at generation 1. Busy: `queued` at the
+        queue's end (`queue`), or at its head (`interrupt`; the caller asks the active run to stop), or
+        `errors.SessionBusy` (`reject`), or `errors.QueueFull`. A message id that was used before returns the run of
+        that time, `duplicate` set (the same `NewRun` again is not its own duplicate), or raises `errors.Conflict`
+        when that message started no run.
+        """
+
+    async def get_run(self, session: str, run: str) -> Run:
+        """A strongly consistent read."""
+
+    async def list_runs(self, session: str, *, limit: int = 50, cursor: str | None = None) -> Page[Run]:
+        """The session's runs, newest first (by id)."""
+
+    async def take_lease(self, run: Run, *, gateway: str, lease_seconds: float, now: float) -> Run | None:
+        """Take over a pending or running run whose lease ran out (`lease_until < now`) or is ours already; the
+        generation goes up by one. None when another was first, or it has ended."""
+
+    async def renew_lease(self, run: Run, *, lease_seconds: float, now: float) -> Run | None:
+        """Extend a lease that we hold (by generation). None: it is no longer ours. Returns the run as it is now
+        (with `stop_requested`)."""
+
+    async def release_lease(self, run: Run) -> None:
+        """Give the lease back so that a sweeper may take it at once; success when it was not ours any more."""
+
+    async def mark_running(self, run: Run) -> Run | None:
+        """`pending → running`, fenced by the generation; already running is success. None: the lease is not ours."""
+
+    async def append_frames(self, run: Run, *, first: int, last: int, frames: bytes) -> Run | None:
+        """Store frames `first..last` (whole frames, one a line, each ended by a newline) behind `run.recorded`
+        (`first == recorded + 1`), fenced by generation and `recorded`, split over items where they are large; frames
+        that this lease has stored already are left out. Raises `ValueError` for other frames than it was told.
+        Returns the run with the new `recorded`; None when the lease is not ours any more."""
+
+    async def finish_run(
+        self,
+        run: Run,
+        *,
+        state: RunState,
+        reason: str,
+        message: Message | None,
+        gateway: str,
+        lease_seconds: float,
+    ) -> tuple[Run, Run | None] | None:
+        """End a run, fenced: its final state, the assistant's message, the session's `sdk_session_id` (from
+        `message.meta["sdkSessionId"]`), and the next queued run made pending with its lease held by `gateway`; one
+        transaction. Returns (the ended run, the promoted run or None); None when the lease is not ours any more.
+        A run that has already ended with the same generation is success. In a session that is being deleted only the
+        run ends. Raises `errors.Conflict` where `model.TRANSITIONS` does not allow the state."""
+
+    async def request_stop(self, session: str, run: str) -> Run:
+        """Set `stop_requested`. A queued run leaves the queue and is `stopped` at once, its frames (`run`,
+        `process-exit`) written. A run that has ended is returned as it is."""
+
+    async def expired_runs(self, *, now: float, limit: int = 25) -> Sequence[Run]:
+        """Pending and running runs of every session whose lease ran out, oldest first (from the index; a hint only:
+        `take_lease` decides)."""
+
+    def read_frames(self, session: str, run: str, *, after: int = 0) -> AsyncIterator[bytes]:
+        """The recorded frames with seq > `after`, in order, as chunks of whole lines (strongly consistent)."""
+
+    # -- tickets and settings --
+    async def put_ticket(self, ticket: str, claims: dict[str, Any], *, expires_at: float) -> None: ...
+
+    async def take_ticket(self, ticket: str, *, now: float) -> dict[str, Any] | None:
+        """Use a ticket: its claims the first time, None ever after, and None past its time."""
+
+    async def get_settings(self, owner: str) -> dict[str, Any]:
+        """The user's settings; {} when none were put."""
+
+    async def put_settings(self, owner: str, settings: dict[str, Any]) -> None: ...

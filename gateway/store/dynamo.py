@@ -1,0 +1,186 @@
+"""`DynamoStore`: the store on a DynamoDB table, in AWS or on DynamoDB Local."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from gateway.config import Settings
+from gateway.ids import new_id
+from gateway.model import Admission, Message, NewRun, OnBusy, Page, Run, RunState, Session
+from gateway.store import keys
+from gateway.store.admission import Admissions
+from gateway.store.client import PATIENCE, Table
+from gateway.store.endings import Endings
+from gateway.store.frames import Frames
+from gateway.store.leases import Leases
+from gateway.store.lifetime import Lifetime
+from gateway.store.messages import Messages
+from gateway.store.requests import ConditionFailed, put
+from gateway.store.schema import prepare
+from gateway.store.sessions import Sessions
+from gateway.store.stops import Stops
+from gateway.store.tickets import Tickets, UserSettings
+
+log = logging.getLogger(__name__)
+
+
+class DynamoStore:
+    """A `Store` (see there for what every method promises). `clock` gives epoch seconds; an operation is tried again
+    for `patience` seconds."""
+
+    def __init__(
+        self, settings: Settings, *, clock: Callable[[], float] = time.time, patience: float = PATIENCE
+    ) -> None:
+        self._table = Table(
+            settings.table, endpoint=settings.dynamodb_endpoint, region=settings.region, seconds=patience
+        )
+        self._create = settings.table_create
+        lifetime = Lifetime(settings.message_ttl_days, clock)
+        self._sessions = Sessions(self._table, lifetime)
+        self._messages = Messages(self._table, lifetime)
+        self._leases = Leases(self._table, lifetime)
+        self._frames = Frames(self._table, lifetime, self._leases)
+        self._admissions = Admissions(self._table, lifetime, self._messages, self._leases)
+        self._endings = Endings(self._table, lifetime, self._messages)
+        self._stops = Stops(self._table, lifetime, self._leases, self._frames)
+        self._tickets = Tickets(self._table)
+        self._settings = UserSettings(self._table)
+
+    async def open(self) -> None:
+        await self._table.connect()
+        await prepare(self._table, create=self._create)
+        await self._began()
+
+    async def close(self) -> None:
+        self._table.close()
+
+    async def ping(self) -> None:
+        await self._table.get(keys.BIRTH)
+
+    async def born_at(self) -> float:
+        return await self._began()
+
+    async def _began(self) -> float:
+        """Read the mark of this table's beginning; the first gateway that opens the table sets it."""
+        found = await self._table.get(keys.BIRTH)
+        if found is None:
+            pk, sk = keys.BIRTH
+            mark = {"pk": pk, "sk": sk, "born_at": time.time()}
+            try:
+                await self._table.write(put(mark, "attribute_not_exists(#pk)"))
+            except ConditionFailed:
+                log.info("another gateway opened the new table first")
+            found = await self._table.get(keys.BIRTH)
+        return float(found["born_at"]) if found is not None else time.time()
+
+    # -- sessions ------------------------------------------------------------------------------------------------
+    async def create_session(self, session: Session) -> Session:
+        return await self._sessions.create(session)
+
+    async def get_session(self, session: str) -> Session:
+        return await self._sessions.get(session)
+
+    async def list_sessions(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page[Session]:
+        return await self._sessions.page(owner, limit=limit, cursor=cursor)
+
+    async def rename_session(self, session: str, title: str) -> Session:
+        return await self._sessions.rename(session, title)
+
+    async def set_sdk_session(self, session: str, sdk_session_id: str) -> None:
+        await self._sessions.set_sdk_session(session, sdk_session_id)
+
+    async def delete_session(self, session: str) -> None:
+        await self._sessions.delete(session)
+
+    # -- messages ------------------------------------------------------------------------------------------------
+    async def put_message(self, message: Message) -> bool:
+        return await self._messages.put(message, op=new_id())
+
+    async def list_messages(
+        self, session: str, *, limit: int = 100, cursor: str | None = None, newest: bool = False
+    ) -> Page[Message]:
+        return await self._messages.page(session, limit=limit, cursor=cursor, newest=newest)
+
+    async def get_message(self, session: str, message: str) -> Message | None:
+        return await self._messages.get(session, message)
+
+    # -- runs ----------------------------------------------------------------------------------------------------
+    async def create_run(
+        self, new: NewRun, *, on_busy: OnBusy, queue_limit: int, gateway: str, lease_seconds: float
+    ) -> Admission:
+        return await self._admissions.create(
+            new,
+            on_busy=on_busy,
+            queue_limit=queue_limit,
+            gateway=gateway,
+            lease_seconds=lease_seconds,
+            op=new_id(),
+        )
+
+    async def get_run(self, session: str, run: str) -> Run:
+        return await self._leases.get(session, run)
+
+    async def list_runs(self, session: str, *, limit: int = 50, cursor: str | None = None) -> Page[Run]:
+        return await self._leases.page(session, limit=limit, cursor=cursor)
+
+    async def take_lease(self, run: Run, *, gateway: str, lease_seconds: float, now: float) -> Run | None:
+        return await self._leases.take(
+            run, gateway=gateway, lease_seconds=lease_seconds, now=now, op=new_id()
+        )
+
+    async def renew_lease(self, run: Run, *, lease_seconds: float, now: float) -> Run | None:
+        return await self._leases.renew(run, lease_seconds=lease_seconds, now=now)
+
+    async def release_lease(self, run: Run) -> None:
+        await self._leases.release(run)
+
+    async def mark_running(self, run: Run) -> Run | None:
+        return await self._leases.mark_running(run)
+
+    async def append_frames(self, run: Run, *, first: int, last: int, frames: bytes) -> Run | None:
+        return await self._frames.append(run, first=first, last=last, frames=frames)
+
+    async def finish_run(
+        self,
+        run: Run,
+        *,
+        state: RunState,
+        reason: str,
+        message: Message | None,
+        gateway: str,
+        lease_seconds: float,
+    ) -> tuple[Run, Run | None] | None:
+        return await self._endings.finish(
+            run,
+            state=state,
+            reason=reason,
+            message=message,
+            gateway=gateway,
+            lease_seconds=lease_seconds,
+            op=new_id(),
+        )
+
+    async def request_stop(self, session: str, run: str) -> Run:
+        return await self._stops.stop(session, run)
+
+    async def expired_runs(self, *, now: float, limit: int = 25) -> Sequence[Run]:
+        return await self._leases.expired(now=now, limit=limit)
+
+    def read_frames(self, session: str, run: str, *, after: int = 0) -> AsyncIterator[bytes]:
+        return self._frames.read(session, run, after=after)
+
+    # -- tickets and settings --------------------------------------------------------------------------------------
+    async def put_ticket(self, ticket: str, claims: dict[str, Any], *, expires_at: float) -> None:
+        await self._tickets.put(ticket, claims, expires_at=expires_at)
+
+    async def take_ticket(self, ticket: str, *, now: float) -> dict[str, Any] | None:
+        return await self._tickets.take(ticket, now=now, op=new_id())
+
+    async def get_settings(self, owner: str) -> dict[str, Any]:
+        return await self._settings.get(owner)
+
+    async def put_settings(self, owner: str, settings: dict[str, Any]) -> None:
+        await self._settings.put(owner, settings)

@@ -1,0 +1,205 @@
+"""Sessions: META holds a session, a listing entry in its owner's partition points to it.
+
+The entry never changes, so a busy session costs nothing there; a listing reads the METAs in one batch and drops entries
+whose session has expired.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from gateway.errors import NotOwner, SessionGone, SessionNotFound
+from gateway.model import Page, Session
+from gateway.store import keys
+from gateway.store.client import Table
+from gateway.store.codec import Item
+from gateway.store.lifetime import Lifetime
+from gateway.store.queries import by_prefix, expired, listing
+from gateway.store.requests import ConditionFailed, Write, check, delete, put, update
+
+OPEN_SESSION: Final = "attribute_exists(#pk) AND #deleting = :false"
+"""The condition on META under which a session takes anything new (with `false=False`)."""
+
+
+def to_item(session: Session, *, expires_at: int) -> Item:
+    """META of a session."""
+    pk, sk = keys.meta(session.id)
+    return {
+        "pk": pk,
+        "sk": sk,
+        "id": session.id,
+        "owner": session.owner,
+        "title": session.title,
+        "created_at": session.created_at,
+        "updated_at": session.updated_at,
+        "sdk_session_id": session.sdk_session_id,
+        "active_run": session.active_run or "",
+        "queue": session.queue,
+        "version": session.version,
+        "deleting": False,
+        "expires_at": expires_at,
+    }
+
+
+def from_item(item: Item) -> Session:
+    """The session of a META."""
+    return Session(
+        id=item["id"],
+        owner=item["owner"],
+        title=item["title"],
+        created_at=float(item["created_at"]),
+        updated_at=float(item["updated_at"]),
+        sdk_session_id=item["sdk_session_id"],
+        active_run=item["active_run"] or None,
+        queue=tuple(item["queue"]),
+        version=item["version"],
+    )
+
+
+def place(
+    meta: Item, lifetime: Lifetime, *, active: str, queue: list[str], sdk_session_id: str = ""
+) -> Write:
+    """META with its active run ("" for none) and queue, unless it has changed since `meta` was read."""
+    change = "SET #active_run = :active, #queue = :queue, #updated_at = :now, #expires_at = :until"
+    values = {"sdk": sdk_session_id} if sdk_session_id else {}
+    if values:
+        change += ", #sdk_session_id = :sdk"
+    return update(
+        (meta["pk"], meta["sk"]),
+        f"{change} ADD #version :one",
+        f"{OPEN_SESSION} AND #version = :version",
+        active=active,
+        queue=queue,
+        now=lifetime.now(),
+        until=lifetime.until(),
+        one=1,
+        false=False,
+        version=meta["version"],
+        **values,
+    )
+
+
+def not_found(session: str) -> SessionNotFound:
+    """The error for a session that is not there."""
+    return SessionNotFound(
+        f"there is no session {session}; it may have expired or been deleted", field="sessionId"
+    )
+
+
+def gone(session: str) -> SessionGone:
+    """The error for a session that is being deleted."""
+    return SessionGone(f"session {session} is being deleted", field="sessionId")
+
+
+class Sessions:
+    """What the store does with sessions."""
+
+    def __init__(self, table: Table, lifetime: Lifetime) -> None:
+        self._table = table
+        self._lifetime = lifetime
+
+    async def create(self, session: Session) -> Session:
+        """See `Store.create_session`."""
+        pk, sk = keys.entry(session.owner, session.id, session.created_at)
+        now = self._lifetime.now()
+        item = to_item(session, expires_at=self._lifetime.until())
+        try:
+            await self._table.transact(
+                [
+                    put(item, "attribute_not_exists(#pk) OR #expires_at <= :now", now=now),
+                    put({"pk": pk, "sk": sk, "id": session.id}),
+                ]
+            )
+        except ConditionFailed as failed:
+            there = failed.found[0]
+            if not there or there["owner"] != session.owner:
+                raise NotOwner(f"session {session.id} is another user's", field="sessionId") from None
+            return from_item(there)
+        return session
+
+    async def meta(self, session: str) -> Item:
+        """META as it is. Raises `errors.SessionNotFound`."""
+        item = await self._table.get(keys.meta(session))
+        if item is None or expired(item, self._lifetime.now()):
+            raise not_found(session)
+        return item
+
+    async def get(self, session: str) -> Session:
+        """See `Store.get_session`."""
+        return from_item(await self.meta(session))
+
+    async def page(self, owner: str, *, limit: int, cursor: str | None) -> Page[Session]:
+        """See `Store.list_sessions`. A page may hold less than `limit` when sessions have expired."""
+        now = self._lifetime.now()
+        pk = keys.user(owner)
+        entries, following = await listing(
+            self._table, pk, keys.SESSION, limit=limit, cursor=cursor, forward=False, now=now
+        )
+        metas = await self._table.get_many([keys.meta(entry["id"]) for entry in entries])
+        found = [(entry, metas.get(keys.meta(entry["id"]))) for entry in entries]
+        lost = [entry for entry, meta in found if meta is None]
+        await asyncio.gather(*(self._forget(entry) for entry in lost))
+        items = tuple(from_item(meta) for _, meta in found if meta is not None and not expired(meta, now))
+        return Page(items, following)
+
+    async def _forget(self, entry: Item) -> None:
+        """Delete an entry that points nowhere, unless its session was made anew meanwhile."""
+        missing = check(keys.meta(entry["id"]), "attribute_not_exists(#pk)")
+        try:
+            await self._table.transact([missing, delete((entry["pk"], entry["sk"]))])
+        except ConditionFailed:
+            return
+
+    async def rename(self, session: str, title: str) -> Session:
+        """See `Store.rename_session`."""
+        return await self._change(
+            session, "SET #title = :title, #updated_at = :now ADD #version :one", title=title
+        )
+
+    async def set_sdk_session(self, session: str, sdk_session_id: str) -> None:
+        """See `Store.set_sdk_session`."""
+        await self._change(
+            session, "SET #sdk_session_id = :sdk, #updated_at = :now ADD #version :one", sdk=sdk_session_id
+        )
+
+    async def _change(self, session: str, change: str, **values: object) -> Session:
+        now = self._lifetime.now()
+        try:
+            item = await self._table.write(
+                update(keys.meta(session), change, OPEN_SESSION, now=now, one=1, false=False, **values)
+            )
+        except ConditionFailed as failed:
+            raise gone(session) if failed.found[0] else not_found(session) from None
+        return from_item(item)
+
+    async def delete(self, session: str) -> None:
+        """See `Store.delete_session`.
+
+        META is marked first, so nothing new is admitted. The first pass takes the runs, and with them the fence that a
+        write of frames or of a run's end needs; so a later pass finds what came meanwhile, and the last one nothing.
+        """
+        pk = keys.session(session)
+        entry = None
+        try:
+            change = "SET #deleting = :true ADD #version :one"
+            meta = await self._table.write(
+                update(keys.meta(session), change, "attribute_exists(#pk)", true=True, one=1)
+            )
+            entry = keys.entry(meta["owner"], session, float(meta["created_at"]))
+        except ConditionFailed:
+            pass  # META goes last: whatever is left has expired or belongs to a deletion that was cut short
+        while await self._delete_all(pk):
+            pass
+        if entry is not None:
+            await self._table.write_many(deletes=[entry])
+            await self._table.write_many(deletes=[keys.meta(session)])
+
+    async def _delete_all(self, pk: str) -> int:
+        """One pass; how many items it found."""
+        count = 0
+        async for page in self._table.pages(by_prefix(pk, keys_only=True)):
+            doomed = [(item["pk"], item["sk"]) for item in page if item["sk"] != keys.META]
+            await self._table.write_many(deletes=doomed)
+            count += len(doomed)
+        return count

@@ -1,0 +1,129 @@
+"""Builds the assistant's message of a run out of its frames. Pure: no I/O."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import orjson
+
+from container.protocol import RUN_ID, ExitReason, FrameType, encode
+from gateway.model import Message, Run, RunState
+
+FINAL_STATE = {
+    ExitReason.COMPLETED: RunState.COMPLETED,
+    ExitReason.FAILED: RunState.FAILED,
+    ExitReason.STOPPED: RunState.STOPPED,
+    ExitReason.LOST: RunState.LOST,
+}
+
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Content that a message keeps, in bytes of its frames; the frames themselves are all recorded."""
+
+_CONTENT = frozenset({FrameType.TEXT_DELTA, FrameType.TOOL_START, FrameType.TOOL_RESULT})
+
+
+class Transcript:
+    """Feed it the frames of a run in order; `state` is set once `process-exit` was seen."""
+
+    def __init__(self) -> None:
+        self.state: RunState | None = None
+        self.reason = ""
+        self.last = 0
+        self._size = 0
+        self._parts: list[dict[str, Any]] = []
+        self._text: list[str] = []
+        self._tools: dict[str, dict[str, Any]] = {}
+        self._meta: dict[str, Any] = {}
+
+    def feed(self, lines: bytes) -> None:
+        """Take whole frames, one a line. Raises ValueError when a line is no frame of a run (JSON with `seq`)."""
+        for line in lines.split(b"\n"):
+            if line:
+                self._take(_parse(line), len(line))
+
+    def _take(self, frame: dict[str, Any], size: int) -> None:
+        kind = frame.get("type")
+        self.last = int(frame["seq"])
+        if kind in _CONTENT:
+            self._size += size
+        if kind in _CONTENT and self._size > MAX_BYTES:
+            self._meta["truncated"] = True
+        elif kind == FrameType.TEXT_DELTA:
+            self._text.append(str(frame.get("text", "")))
+        elif kind == FrameType.TOOL_START:
+            self._end_text()
+            tool = {
+                "type": "tool",
+                "id": frame.get("id"),
+                "name": frame.get("name"),
+                "input": frame.get("input"),
+            }
+            tool["output"] = None
+            self._parts.append(tool)
+            self._tools[str(frame.get("id"))] = tool
+        elif kind == FrameType.TOOL_RESULT:
+            started = self._tools.get(str(frame.get("id")))
+            if started is not None:
+                started["output"] = frame.get("output")
+                if frame.get("isError"):
+                    started["isError"] = True
+        elif kind == FrameType.SESSION_INIT:
+            self._keep_session(frame)
+        elif kind == FrameType.DONE:
+            self._done(frame)
+        elif kind == FrameType.ERROR:
+            self._meta["error"] = {"error": frame.get("error"), "code": frame.get("code")}
+        elif kind == FrameType.PROCESS_EXIT:
+            self.reason = str(frame.get("reason"))
+            known = self.reason in set(ExitReason)
+            self.state = FINAL_STATE[ExitReason(self.reason)] if known else RunState.FAILED
+
+    def _done(self, frame: dict[str, Any]) -> None:
+        for key in ("usage", "costUsd"):
+            if frame.get(key) is not None:
+                self._meta[key] = frame[key]
+        self._keep_session(frame)
+        streamed = any(part["type"] == "text" for part in self._parts) or self._text
+        if not streamed and frame.get("fullText"):
+            self._text.append(str(frame["fullText"]))
+
+    def _keep_session(self, frame: dict[str, Any]) -> None:
+        """The SDK's session, for the next query; an id that a query could not carry is left out."""
+        session = frame.get("sessionId")
+        if isinstance(session, str) and RUN_ID.fullmatch(session):
+            self._meta["sdkSessionId"] = session
+
+    def _end_text(self) -> None:
+        if self._text:
+            self._parts.append({"type": "text", "text": "".join(self._text)})
+            self._text = []
+
+    def message(self, run: Run, *, now: float) -> Message:
+        """The assistant's message as far as it is known; its id is derived from the run's: written twice is once."""
+        self._end_text()
+        text = "".join(part["text"] for part in self._parts if part["type"] == "text")
+        return Message(
+            id=f"{run.id}-a",
+            session=run.session,
+            role="assistant",
+            content=text,
+            created_at=now,
+            run=run.id,
+            parts=tuple(self._parts),
+            meta={**self._meta, "reason": self.reason},
+        )
+
+
+def _parse(line: bytes) -> Any:
+    """A frame. Half a surrogate pair and a number beyond a float's range, which JSON allows, are made harmless."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return orjson.loads(encode(json.loads(line, parse_float=_finite)))
+
+
+def _finite(text: str) -> float | str:
+    return number if math.isfinite(number := float(text)) else text

@@ -1,0 +1,118 @@
+"""Settings from the environment: defaults, every kind of value, and what is said about a bad one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from gateway.config import ConfigError, Settings, read_settings
+
+SECRET = "s" * 32
+GOOD = {
+    "VF_STACK": "test",
+    "VF_JWT_SECRET": SECRET,
+    "VF_SANDBOX_SECRET": SECRET,
+    "VF_CREDENTIAL_KEY": SECRET,
+    "VF_LAUNCHER_SECRET": "launcher",
+}
+
+
+def test_the_least_environment_gives_the_documented_defaults() -> None:
+    settings = read_settings(GOOD)
+    assert (settings.port, settings.broker_port, settings.driver, settings.agent) == (
+        8080,
+        8081,
+        "docker",
+        "demo",
+    )
+    assert (settings.message_ttl_days, settings.idle_minutes, settings.ticket_seconds) == (7.0, 15.0, 60.0)
+    assert settings.allowed_origins == ()
+    assert not settings.needs_credential
+
+
+def test_every_kind_of_value_is_read() -> None:
+    settings = read_settings(
+        {
+            **GOOD,
+            "VF_PORT": " 9000 ",
+            "VF_IDLE_MINUTES": "0.5",
+            "VF_TABLE_CREATE": "True",
+            "VF_ALLOWED_ORIGINS": "https://a.example, https://b.example,",
+            "VF_AGENT": "claude",
+        }
+    )
+    assert settings.port == 9000
+    assert settings.idle_minutes == 0.5
+    assert settings.table_create is True
+    assert settings.allowed_origins == ("https://a.example", "https://b.example")
+    assert settings.needs_credential
+
+
+@pytest.mark.parametrize(("agent", "needs"), [("claude", True), ("demo", False), ("our-own", False)])
+def test_only_claude_needs_a_credential(agent: str, needs: bool) -> None:
+    assert read_settings({**GOOD, "VF_AGENT": agent}).needs_credential is needs
+
+
+def test_an_empty_variable_is_unset_and_unknown_ones_are_ignored() -> None:
+    assert read_settings(
+        {**GOOD, "VF_PORT": "", "VF_HOST": "  ", "VF_NO_SUCH": "x", "PATH": "y"}
+    ) == read_settings(GOOD)
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = read_settings(GOOD)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("variable", ["VF_STACK", "VF_JWT_SECRET", "VF_SANDBOX_SECRET", "VF_CREDENTIAL_KEY"])
+def test_a_required_variable_that_is_missing_is_named(variable: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{variable} is not set"):
+        read_settings({name: value for name, value in GOOD.items() if name != variable})
+
+
+@pytest.mark.parametrize("variable", ["VF_JWT_SECRET", "VF_SANDBOX_SECRET", "VF_CREDENTIAL_KEY"])
+def test_a_short_secret_is_refused_and_not_repeated(variable: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{variable} has 14 bytes; it needs at least 32") as caught:
+        read_settings({**GOOD, variable: "tooshortsecret"})
+    assert "tooshortsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VF_PORT", "http"),
+        ("VF_PORT", "80.5"),
+        ("VF_PORT", "-1"),
+        ("VF_IDLE_MINUTES", "soon"),
+        ("VF_IDLE_MINUTES", "nan"),
+        ("VF_IDLE_MINUTES", "inf"),
+        ("VF_TABLE_CREATE", "perhaps"),
+        ("VF_DRIVER", "kubernetes"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_remedy(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{variable} is '{value}'; it must be "):
+        read_settings({**GOOD, variable: value})
+
+
+def test_each_driver_says_what_it_needs() -> None:
+    without = {name: value for name, value in GOOD.items() if name != "VF_LAUNCHER_SECRET"}
+    with pytest.raises(ConfigError, match=r"^VF_LAUNCHER_SECRET is not set"):
+        read_settings(without)
+    with pytest.raises(ConfigError, match=r"^VF_PROCESS_ROOT is not set"):
+        read_settings({**without, "VF_DRIVER": "process"})
+    assert (
+        read_settings({**without, "VF_DRIVER": "process", "VF_PROCESS_ROOT": "boxes"}).process_root == "boxes"
+    )
+
+
+def test_every_setting_is_of_a_type_that_can_be_read() -> None:
+    assert {str(item.type) for item in dataclasses.fields(Settings)} <= {
+        "str",
+        "int",
+        "float",
+        "bool",
+        "tuple[str, ...]",
+    }

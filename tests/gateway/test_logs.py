@@ -1,0 +1,60 @@
+"""One record, one line; and a level that does not exist is said."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config import ConfigError
+from gateway.logs import FORMAT, OneLine, configure_logging
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, as it was again afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    names = ("asyncio", "boto3", "botocore", "urllib3")
+    levels = {name: logging.getLogger(name).level for name in names}
+    root.handlers = []
+    yield root
+    root.handlers = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+def test_a_record_is_one_line_traceback_included() -> None:
+    try:
+        raise RuntimeError("broken\nINFO forged")
+    except RuntimeError:
+        record = logging.LogRecord(
+            "gateway", logging.ERROR, __file__, 1, "a\r\nb %s", ("c\nd",), sys.exc_info()
+        )
+    line = OneLine(FORMAT).format(record)
+    assert "\n" not in line
+    assert "\r" not in line
+    assert "a\\r\\nb c\\nd" in line
+    assert "RuntimeError: broken\\nINFO forged" in line
+
+
+def test_the_level_is_the_setting_s(root: logging.Logger) -> None:
+    configure_logging("warning")
+    assert root.level == logging.WARNING
+    configure_logging("DEBUG")
+    assert root.level == logging.DEBUG
+    assert len(root.handlers) == 1
+    assert logging.getLogger("botocore").level == logging.INFO
+
+
+def test_an_unknown_level_is_named(root: logging.Logger) -> None:
+    before = root.handlers[:]
+    with pytest.raises(ConfigError, match=r"^VF_LOG_LEVEL is 'LOUD'; it must be DEBUG"):
+        configure_logging("LOUD")
+    assert root.handlers == before

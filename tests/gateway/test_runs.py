@@ -1,0 +1,372 @@
+"""Runs end to end in one process: admission, streaming, queueing, stopping, taking over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from gateway.keys import STATS
+from gateway.model import Run
+from tests.gateway.stack import Stack, assert_whole, numbered, read_all, read_until, text_of
+
+LONG = "Write a detailed explanation of how WebSocket connections work, every 4 ms"
+
+
+@pytest_asyncio.fixture
+async def stack(dynamodb_endpoint: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    async with Stack(dynamodb_endpoint, f"t{uuid4().hex}", tmp_path) as stack:
+        yield stack
+
+
+async def test_a_prompt_in_the_url_streams_to_its_end_and_is_kept(stack: Stack) -> None:
+    session = await stack.session()
+    frames = await stack.ask(session, "echo hello there")
+    assert_whole(frames)
+    assert "hello there" in text_of(frames)
+    run = numbered(frames)[0]["run"]
+    assert await stack.final(session, run) == "completed"
+    messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant"]
+    assert messages[0]["content"] == "echo hello there"
+    assert messages[1]["content"] == text_of(frames)
+    assert messages[1]["meta"]["reason"] == "completed"
+
+
+async def test_a_start_frame_does_the_same(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, batch=1) as socket:
+        await socket.send_json({"type": "start", "prompt": "echo hi"})
+        frames = await read_all(socket)
+    assert_whole(frames)
+    assert socket.close_code == 1000
+
+
+async def test_the_second_prompt_meets_the_same_agent(stack: Stack) -> None:
+    session = await stack.session()
+    for prompt in ("echo one", "echo two"):
+        assert_whole(await stack.ask(session, prompt))
+    messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant"] * 2
+
+
+async def test_tools_really_write(stack: Stack) -> None:
+    session = await stack.session()
+    frames = await stack.ask(
+        session, "Create a file called test.txt in /workspace with 'Hello from WS streaming'"
+    )
+    assert_whole(frames)
+    kinds = [frame["type"] for frame in frames]
+    assert kinds.index("text-delta") < kinds.index("tool-start") < kinds.index("tool-result")
+    assert "text-delta" in kinds[kinds.index("tool-result") :]
+    written = list(stack.root.rglob("test.txt"))
+    assert [path.read_text() for path in written] == ["Hello from WS streaming"]
+
+
+async def test_attaching_gives_the_whole_run_or_what_is_behind_the_cursor(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 10)
+        run = head[-1]["run"]
+        async with stack.connect(session, run=run, after=head[-1]["seq"]) as other:
+            rest, tail = await asyncio.gather(read_all(other), read_all(socket))
+    assert_whole(head + tail)
+    assert_whole(numbered(head) + numbered(rest))
+    assert numbered(head + tail) == numbered(head) + numbered(rest)
+    async with stack.connect(session, run=run) as socket:
+        assert numbered(await read_all(socket)) == numbered(head + tail)
+    await stack.final(session, run)
+    async with stack.connect(session, run=run, after=7, batch=1) as socket:
+        assert numbered(await read_all(socket)) == numbered(head + tail)[7:]
+
+
+async def test_a_cursor_in_a_run_that_the_store_does_not_know_to_run_yet_is_no_error(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.add()
+    store, away = stack.gateways[0].runs.store, asyncio.Event()
+    mark_running = store.mark_running
+
+    async def slowly(run: Run) -> Run | None:
+        await away.wait()
+        return await mark_running(run)
+
+    monkeypatch.setattr(store, "mark_running", slowly)
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 10)
+    run, after = head[-1]["run"], head[-1]["seq"]
+    assert (await store.get_run(session, run)).state == "pending"
+    async with (
+        stack.connect(session, run=run, after=after) as same,
+        stack.connect(session, run=run, after=after, gateway=1) as other,
+    ):
+        away.set()
+        for rest in await asyncio.gather(read_all(same), read_all(other)):
+            assert_whole(numbered(head) + numbered(rest))
+
+
+async def test_a_run_that_was_read_before_the_store_knew_is_stopped_behind_what_was_read(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.add()
+    monkeypatch.setattr(stack.gateways[0].runs.store, "mark_running", lambda _: asyncio.Event().wait())
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 10)
+        run = head[-1]["run"]
+        status, body = await stack.post("/api/sdk/stop", {"sessionId": session, "run": run}, gateway=1)
+        assert (status, body["state"]) == (200, "pending")
+        stack.gateways[0].crash()
+        frames = numbered(head + await read_all(socket))
+    assert await stack.final(session, run) == "stopped"
+    async with stack.connect(session, run=run, gateway=1) as socket:
+        assert numbered(await read_all(socket)) == frames
+    assert_whole(frames, "stopped")
+
+
+async def test_events_carry_the_same_frames(stack: Stack) -> None:
+    session = await stack.session()
+    body = {"sessionId": session, "prompt": "echo over events"}
+    async with stack.http.post(f"{stack.url}/api/sdk/stream", json=body, headers=stack.headers()) as response:
+        assert response.status == 200
+        text = await response.text()
+    assert text.endswith("data: [DONE]\n\n")
+    frames, cursors = [], []
+    for event in text.split("\n\n")[:-2]:
+        fields = dict(line.split(": ", 1) for line in event.split("\n"))
+        frames.append(json.loads(fields["data"]))
+        cursors.append(fields.get("id"))
+    assert_whole(frames)
+    assert [cursor for cursor in cursors if cursor] == [f"{f['run']}:{f['seq']}" for f in numbered(frames)]
+    run = numbered(frames)[0]["run"]
+    headers = {**stack.headers(), "Last-Event-ID": f"{run}:3"}
+    async with stack.http.post(
+        f"{stack.url}/api/sdk/stream", json={"sessionId": session}, headers=headers
+    ) as response:
+        again = await response.text()
+    assert f"id: {run}:4\n" in again
+    assert f"id: {run}:3\n" not in again
+
+
+async def test_a_closed_tab_leaves_the_run_going(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 3)
+    run = head[-1]["run"]
+    assert await stack.final(session, run) == "completed"
+    async with stack.http.get(
+        f"{stack.url}/api/sdk/replay/{session}", params={"run": run}, headers=stack.headers()
+    ) as response:
+        recorded = [json.loads(line) for line in (await response.text()).splitlines()]
+    assert_whole(recorded)
+
+
+async def test_stop_keeps_the_text(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 5)
+        await socket.send_json({"type": "stop"})
+        frames = head + await read_all(socket)
+    assert_whole(frames, "stopped")
+    assert await stack.final(session, frames[-1].get("run") or head[-1]["run"]) == "stopped"
+    messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
+    assert messages[1]["content"] == text_of(frames) != ""
+
+
+async def test_stop_works_from_another_gateway(stack: Stack) -> None:
+    await stack.add()
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 5)
+        status, body = await stack.post("/api/sdk/stop", {"sessionId": session}, gateway=1)
+        assert (status, body["success"]) == (200, True)
+        assert_whole(head + await read_all(socket), "stopped")
+    status, body = await stack.post(
+        "/api/sdk/stop", {"sessionId": session, "run": head[-1]["run"]}, gateway=1
+    )
+    assert (status, body["success"]) == (200, True)
+
+
+async def test_pause_and_resume(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 5)
+        assert (await stack.post("/api/sdk/pause", {"sessionId": session}))[0] == 200
+        assert (await stack.post("/api/sdk/resume", {"sessionId": session}))[0] == 200
+        assert_whole(head + await read_all(socket))
+    assert (await stack.post("/api/sdk/pause", {"sessionId": session}))[0] == 409
+
+
+async def test_a_second_prompt_waits_its_turn_and_is_told_so(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 2)
+        queued = await stack.ask(session, "echo later")
+        assert_whole(head + await read_all(socket))
+    assert_whole(queued)
+    assert any(frame.get("phase") == "queued" and frame["position"] == 1 for frame in queued)
+    prompts = stack.gateways[0].app[STATS].prompts()
+    assert prompts["received"] == prompts["run"] + prompts["queued"] + prompts["refused"] == 2
+    assert prompts["queued"] == 1
+
+
+async def test_reject_is_refused_before_the_upgrade(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        await read_until(socket, "text-delta", 1)
+        url = f"{stack.url}/api/sdk/ws"
+        params = {"sessionId": session, "prompt": "echo no", "onBusy": "reject"}
+        upgrade = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }
+        async with stack.http.get(url, params=params, headers=stack.headers() | upgrade) as response:
+            assert response.status == 409
+            assert (await response.json())["code"] == "session-busy"
+        await socket.send_json({"type": "stop"})
+        await read_all(socket)
+
+
+async def test_interrupt_stops_the_active_run_and_goes_next(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 2)
+        urgent, tail = await asyncio.gather(
+            stack.ask(session, "echo urgent", onBusy="interrupt"), read_all(socket)
+        )
+    assert_whole(head + tail, "stopped")
+    assert_whole(urgent)
+
+
+async def test_a_queued_prompt_can_be_cancelled(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        await read_until(socket, "text-delta", 1)
+        async with stack.connect(session, prompt="echo never") as waiting:
+            told = await read_until(waiting, "status", 1)
+            run = told[-1]["run"]
+            assert (await stack.post("/api/sdk/stop", {"sessionId": session, "run": run}))[0] == 200
+            assert_whole(await read_all(waiting), "stopped")
+        await socket.send_json({"type": "stop"})
+        await read_all(socket)
+
+
+async def test_the_same_message_id_is_one_run(stack: Stack) -> None:
+    session = await stack.session()
+    first, second = await asyncio.gather(
+        stack.ask(session, "echo once", messageId="m1"), stack.ask(session, "echo once", messageId="m1")
+    )
+    assert numbered(first) == numbered(second)
+    messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("how", ["crash", "drain"])
+async def test_another_gateway_takes_over(stack: Stack, how: str) -> None:
+    await stack.add()
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 20)
+        run = head[-1]["run"]
+        if how == "crash":
+            stack.gateways[0].crash()
+        else:
+            await stack.gateways[0].runs.drain()
+            assert (await read_until(socket, "reconnect"))[-1]["delayMs"] > 0
+    async with stack.connect(session, gateway=1, run=run, after=head[-1]["seq"]) as socket:
+        assert_whole(head + await read_all(socket))
+    assert await stack.final(session, run) == "completed"
+    recorded = b"".join([chunk async for chunk in stack.gateways[1].runs.store.read_frames(session, run)])
+    assert_whole([json.loads(line) for line in recorded.splitlines()])
+
+
+async def test_a_killed_sandbox_ends_its_run_as_lost_and_the_next_prompt_wakes_another(stack: Stack) -> None:
+    session = await stack.session()
+    driver = stack.gateways[0].runs.driver
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 10)
+        await driver.stop(session)
+        frames = head + await read_all(socket)
+    assert_whole(frames, "lost")
+    assert numbered(frames)[-2]["type"] == "sandbox-lost"
+    run = numbered(frames)[0]["run"]
+    assert await stack.final(session, run) == "lost"
+    assert_whole(await stack.ask(session, "echo again"))
+
+
+async def test_deleting_a_session_in_mid_run_leaves_nothing(stack: Stack) -> None:
+    session = await stack.session()
+    async with stack.connect(session, prompt=LONG) as socket:
+        await read_until(socket, "text-delta", 3)
+        async with stack.http.delete(
+            f"{stack.url}/api/sessions/{session}", headers=stack.headers()
+        ) as response:
+            assert response.status == 204
+        frames = await read_all(socket)
+    last = frames[-1]
+    assert last["type"] in ("error", "process-exit"), last
+    assert last.get("code", last.get("reason")) in (
+        "session-not-found",
+        "run-not-found",
+        "session-gone",
+        "lost",
+    )
+    assert list(await stack.gateways[0].runs.driver.list()) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ({"run": "nobody"}, 404, "run-not-found"),
+        ({"run": "no/body"}, 400, "bad-request"),
+        ({"run": "RUN", "after": "99999"}, 416, "cursor-ahead"),
+        ({"run": "RUN", "after": "-1"}, 400, "bad-request"),
+        ({"run": "RUN", "after": "x"}, 400, "bad-request"),
+    ],
+)
+async def test_bad_cursors_are_errors(stack: Stack, query: dict[str, str], status: int, code: str) -> None:
+    session = await stack.session()
+    frames = await stack.ask(session, "echo x")
+    run = numbered(frames)[0]["run"]
+    await stack.final(session, run)
+    params: dict[str, Any] = {key: value.replace("RUN", run) for key, value in query.items()}
+    url = f"{stack.url}/api/sdk/replay/{session}"
+    async with stack.http.get(url, params=params, headers=stack.headers()) as response:
+        assert (response.status, (await response.json())["code"]) == (status, code)
+
+
+async def test_a_sandbox_that_was_retired_and_never_stopped_is_replaced(stack: Stack) -> None:
+    session = await stack.session()
+    assert_whole(await stack.ask(session, "echo one"))
+    runs = stack.gateways[0].runs
+    sandbox = await runs.driver.ensure(session)
+    async with asyncio.timeout(10):
+        while not await runs.agent.retire(sandbox, idle=0):
+            await asyncio.sleep(0.05)
+    assert_whole(await stack.ask(session, "echo two"))
+
+
+async def test_a_run_whose_sandbox_cannot_start_stops_at_once(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await stack.session()
+    runs = stack.gateways[0].runs
+
+    async def never(_session: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(runs.driver, "ensure", never)
+    async with stack.connect(session, prompt="echo never", batch=1) as socket:
+        told = await read_until(socket, "status")
+        assert (await stack.post("/api/sdk/stop", {"sessionId": session}))[0] == 200
+        assert_whole(await read_all(socket), "stopped")
+    assert await stack.final(session, told[-1]["run"]) == "stopped"

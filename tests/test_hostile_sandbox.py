@@ -1,0 +1,179 @@
+"""A sandbox that breaks the protocol in every way it can: its runs end, with a reason, and nobody else's suffer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import re
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from gateway.agent_client import AgentClient, sandbox_client
+from gateway.drivers import Sandbox, SandboxState
+from gateway.errors import BadRequest, SandboxUnavailable
+from tests.hostile import HostileSandbox, HostileStack
+from tests.tunnel import answer, tunnel
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 30.0
+START_SECONDS = 1.0
+"""How long a gateway of these tests tries to reach a sandbox."""
+
+ACCEPTED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %s\r\n\r\n"
+)
+REDIRECT = b"HTTP/1.1 %d Elsewhere\r\nLocation: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+ENDLESS = b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@contextlib.asynccontextmanager
+async def hostile(endpoint: str, root: Path, sandbox: HostileSandbox) -> AsyncIterator[HostileStack]:
+    async with (
+        tunnel(sandbox.choose) as port,
+        HostileStack(endpoint, f"t{uuid4().hex}", root, port, start_seconds=START_SECONDS) as stack,
+    ):
+        yield stack
+
+
+async def ending(stack: HostileStack, session: str) -> None:
+    """A prompt's reader is told the end, or to read again from the start; the store has the end, and no success."""
+    frames = []
+    async with asyncio.timeout(SECONDS), stack.connect(session, prompt="anything") as socket:
+        async for message in socket:
+            with contextlib.suppress(ValueError):  # What a sandbox says is handed on unread.
+                frames.append(json.loads(message.data))
+    said = [frame["type"] for frame in frames if "seq" in frame or frame["type"] == "error"]
+    assert said[-1] == {1000: "process-exit", 4416: "error"}[socket.close_code or 0]
+    messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
+    assert await stack.final(session, messages[0]["run"]) in ("lost", "failed")
+    assert (await stack.get(f"/api/sessions/{session}"))["activeRun"] is None
+
+
+def accept(head: bytes) -> bytes:
+    """The right answer to a handshake."""
+    found = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)
+    assert found
+    digest = hashlib.sha1(found[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    return ACCEPTED % base64.b64encode(digest)
+
+
+def said(payload: bytes, op: int = 1) -> bytes:
+    """A server's frame."""
+    size = len(payload)
+    if size < 126:
+        return bytes([0x80 | op, size]) + payload
+    if size < 65536:
+        return bytes([0x80 | op, 126]) + struct.pack(">H", size) + payload
+    return bytes([0x80 | op, 127]) + struct.pack(">Q", size) + payload
+
+
+RUN = b'{"type":"run","run":"r","seq":1}'
+REFUSALS = {
+    "500": answer("500 Internal Server Error"),
+    "404": answer("404 Not Found", b'{"error":"no","code":"run-not-found"}'),
+    "416": answer("416 Range Not Satisfiable"),
+    "302": REDIRECT % (302, b"http://127.0.0.1:1/"),
+    "200": answer("200 OK", b"hello"),
+    "not HTTP": b"\x00\xff" * 100,
+    "nothing": b"",
+    "wrong accept": ACCEPTED % b"bm90IGl0",
+}
+BREAKS = {
+    "closes at once": b"",
+    "closes with 1000": said(b"\x03\xe8", 8),
+    "closes in a frame": said(RUN)[:-3],
+    "no JSON": said(b'{"type":"text-delta","text":oops,"run":"r","seq":1}'),
+    "no UTF-8": said(b'{"type":"text-delta","text":"\xc3\x28","run":"r","seq":1}'),
+    "a gap": said(RUN) + said(b'{"type":"text-delta","text":"x","run":"r","seq":7}'),
+    "binary": said(RUN, 2),
+    "masked": bytes([0x81, 0x80, 1, 2, 3, 4]),
+    "no frame": b"\xff\xff\xff\xff",
+    "too long": bytes([0x81, 127]) + struct.pack(">Q", 2**62),
+    "a list": said(b'["seq":1}'),
+}
+
+
+@pytest.mark.parametrize("reply", REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_sandbox_that_refuses(dynamodb_endpoint: str, tmp_path: Path, reply: bytes) -> None:
+    async with hostile(dynamodb_endpoint, tmp_path, HostileSandbox(lambda _, head: reply)) as stack:
+        await ending(stack, await stack.session())
+
+
+@pytest.mark.parametrize("reply", BREAKS.values(), ids=BREAKS.keys())
+async def test_a_sandbox_that_breaks_off(dynamodb_endpoint: str, tmp_path: Path, reply: bytes) -> None:
+    sandbox = HostileSandbox(lambda _, head: accept(head) + reply)
+    async with hostile(dynamodb_endpoint, tmp_path, sandbox) as stack:
+        await ending(stack, await stack.session())
+
+
+def at(port: int) -> Sandbox:
+    return Sandbox(session="s", state=SandboxState.RUNNING, host="127.0.0.1", port=port)
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    yield b"a snapshot"
+
+
+async def snapshot(agent: AgentClient, sandbox: Sandbox) -> None:
+    async with agent.snapshot(sandbox, idle=0):
+        raise AssertionError("a redirect is no snapshot")
+
+
+CALLS: dict[str, Callable[[AgentClient, Sandbox], Awaitable[object]]] = {
+    "put_pending": lambda agent, sandbox: agent.put_pending(sandbox, "r", {"prompt": "secret"}),
+    "signal": lambda agent, sandbox: agent.signal(sandbox, "r", "stop"),
+    "retire": lambda agent, sandbox: agent.retire(sandbox, idle=0),
+    "attach": lambda agent, sandbox: agent.attach(sandbox, "r", after=0, batch=True),
+    "relay": lambda agent, sandbox: agent.relay(sandbox),
+    "snapshot": snapshot,
+    "restore": lambda agent, sandbox: agent.restore(sandbox, chunks()),
+}
+
+
+@pytest.mark.parametrize("status", [301, 303, 307])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+async def test_no_call_goes_where_a_sandbox_sends_it(
+    call: Callable[[AgentClient, Sandbox], Awaitable[object]], status: int
+) -> None:
+    reached: list[bytes] = []
+
+    @contextlib.asynccontextmanager
+    async def elsewhere(head: bytes) -> AsyncIterator[bytes]:
+        reached.append(head)
+        yield answer("204 No Content")
+
+    async with tunnel(elsewhere) as inside:
+
+        @contextlib.asynccontextmanager
+        async def redirect(head: bytes) -> AsyncIterator[bytes]:
+            yield REDIRECT % (status, b"http://127.0.0.1:%d/metadata" % inside)
+
+        async with tunnel(redirect) as port, sandbox_client() as client:
+            with pytest.raises(SandboxUnavailable, match=str(status)):
+                await call(AgentClient(client, "x" * 32), at(port))
+    assert not reached
+
+
+async def test_an_error_without_end_is_read_in_part() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ENDLESS)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"10000\r\n%s\r\n" % (b"x" * 0x10000))
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server, sandbox_client() as client:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(BadRequest, match="xxx"):
+            await AgentClient(client, "x" * 32).signal(at(port), "r", "stop")
