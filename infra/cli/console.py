@@ -1,0 +1,85 @@
+"""What the commands show: a line for each resource that changes, the messages that matter, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Final
+
+from pulumi.automation import EngineEvent, OpType
+
+VERBS: Final = {
+    OpType.CREATE: "made",
+    OpType.UPDATE: "changed",
+    OpType.DELETE: "deleted",
+    OpType.CREATE_REPLACEMENT: "made anew",
+    OpType.DELETE_REPLACED: "deleted the old",
+}
+
+QUIET: Final = ("pulumi:pulumi:Stack", "pulumi:providers:", "vaporforge:docker:")
+"""Types that are no thing on the engine."""
+
+TOLD: Final = "using pulumi-resource-docker from $PATH"
+"""A warning that the commands give themselves, once and in their own words."""
+
+
+def say(text: str = "") -> None:
+    """A line for the person who runs the command; progress goes to stderr, so that stdout holds results alone."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+class Progress:
+    """The engine's events as lines. `errors`: what it reported as one."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.changes = 0
+        self._begun: dict[str, float] = {}
+        self._said: dict[str, float] = {}
+
+    def __call__(self, event: EngineEvent) -> None:
+        """For `on_event` of the Automation API."""
+        if event.resource_pre_event is not None:
+            self._begin(event.resource_pre_event.metadata)
+        elif event.res_outputs_event is not None:
+            self._end(event.res_outputs_event.metadata)
+        elif event.diagnostic_event is not None:
+            self._diagnostic(event)
+
+    def _begin(self, metadata: object) -> None:
+        urn, operation = str(getattr(metadata, "urn", "")), getattr(metadata, "op", None)
+        if operation in VERBS:
+            self._begun[urn] = time.monotonic()
+            if _type(urn).endswith(":Image") and operation is not OpType.DELETE:
+                say(f"    building {_name(urn)} …")
+
+    def _end(self, metadata: object) -> None:
+        urn, operation = str(getattr(metadata, "urn", "")), getattr(metadata, "op", None)
+        if operation in VERBS and not _type(urn).startswith(QUIET):
+            self.changes += 1
+            took = time.monotonic() - self._begun.get(urn, time.monotonic())
+            say(f"    {VERBS[OpType(operation)]} {_name(urn)}" + (f" ({took:.1f} s)" if took >= 1 else ""))
+
+    def _diagnostic(self, event: EngineEvent) -> None:
+        diagnostic = event.diagnostic_event
+        if diagnostic is None or diagnostic.ephemeral:
+            return
+        text = diagnostic.message.strip()
+        where = (
+            f"{_name(diagnostic.urn)}: "
+            if diagnostic.urn and not _type(diagnostic.urn).startswith(QUIET)
+            else ""
+        )
+        if diagnostic.severity == "error" and text:
+            self.errors.append(where + text)
+        elif diagnostic.severity == "warning" and text and not text.startswith(TOLD):
+            say(f"    warning: {where}{text}")
+
+
+def _type(urn: str) -> str:
+    return urn.split("::")[2].rsplit("$", 1)[-1] if urn.count("::") >= 3 else ""
+
+
+def _name(urn: str) -> str:
+    return f"{_type(urn).rsplit(':', 1)[-1]} {urn.rsplit('::', 1)[-1]}"

@@ -1,0 +1,120 @@
+"""Deploys a stack and says where it is: `scripts/up`."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import sys
+import time
+import urllib.parse
+
+from infra.cli.arguments import parser, run
+from infra.cli.console import say
+from infra.cli.stack import CliError, Deployment
+from infra.cli.token import HOURS, default_subject, make_token
+from infra.config import known_keys, secret_keys
+
+READY_SECONDS = 90.0
+
+DESCRIPTION = """Deploy VaporForge to this machine's Docker engine, or bring what is deployed up to date.
+
+Options are remembered for the stack: the next scripts/up keeps them."""
+
+
+def main() -> None:
+    """Deploy, wait until it is ready, print the URL with a token."""
+    options = parser("up", DESCRIPTION)
+    options.add_argument("--agent", metavar="AGENT", help="demo, claude, or an agent's command line (demo)")
+    options.add_argument("--port", metavar="PORT", help="where it is published (8080)")
+    options.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any key of Pulumi.yaml; an empty value forgets it",
+    )
+    options.add_argument(
+        "--secret",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a secret key, such as modelApiKey; read from stdin",
+    )
+    chosen = options.parse_args()
+    values = _values(chosen.set)
+    values |= {key: value for key in ("agent", "port") if (value := getattr(chosen, key)) is not None}
+    secrets = {key: _read_secret(key) for key in chosen.secret}
+    deployment = Deployment.of_machine(chosen.stack)
+    deployment.create()
+    deployment.remember(values, secrets)
+    say(f"==> deploying the stack {chosen.stack}")
+    begun = time.monotonic()
+    outputs = deployment.up(running="true")
+    say(f"==> up to date ({time.monotonic() - begun:.0f} s)")
+    wait_until_ready(outputs["url"], READY_SECONDS)
+    token = make_token(outputs, default_subject(), HOURS)
+    say(f"==> VaporForge {outputs['version']} is ready. Open (the token in it is good for {HOURS:g} hours):")
+    sys.stdout.write(f"{outputs['url']}/#token={token}\n")
+    sys.stdout.flush()
+    suffix = "" if chosen.stack == "dev" else f" --stack {chosen.stack}"
+    say(f"==> scripts/logs{suffix} shows what happens; scripts/down{suffix} stops it")
+
+
+def wait_until_ready(url: str, seconds: float) -> None:
+    """Poll `/api/ready` until it answers 200. Raises `CliError` with the last answer when the time is over."""
+    address = urllib.parse.urlsplit(url)
+    deadline, pause, last = time.monotonic() + seconds, 0.05, "no answer"
+    while time.monotonic() < deadline:
+        connection = _connection(address)
+        try:
+            connection.request("GET", "/api/ready", headers={"Host": address.netloc})
+            answer = connection.getresponse()
+            last = f"{answer.status} {answer.read(300).decode(errors='replace').strip()}"
+            if answer.status == http.client.OK:
+                return
+        except OSError as error:
+            last = str(error)
+        except http.client.HTTPException as error:
+            last = repr(error)
+        finally:
+            connection.close()
+        time.sleep(pause)
+        pause = min(pause * 1.5, 1.0)
+    raise CliError(f"{url}/api/ready was not ready in {seconds:.0f} s, last: {last} (scripts/logs says more)")
+
+
+def _connection(address: urllib.parse.SplitResult) -> http.client.HTTPConnection:
+    host = address.hostname or "localhost"
+    if address.scheme == "http":
+        return http.client.HTTPConnection(host, address.port, timeout=5)
+    # The certificate is for the name that users know, and this is this machine asking itself.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, address.port, timeout=5, context=context)
+
+
+def _values(given: list[str]) -> dict[str, str | None]:
+    values: dict[str, str | None] = {}
+    for item in given:
+        key, equals, value = item.partition("=")
+        if not equals or key not in known_keys():
+            raise CliError(f"--set {item}: it must be KEY=VALUE with a key of Pulumi.yaml")
+        if key in secret_keys() and value:
+            raise CliError(f"--set {key}=…: it is a secret; use --secret {key} and give it on stdin")
+        values[key] = value or None
+    return values
+
+
+def _read_secret(key: str) -> str:
+    if key not in secret_keys():
+        raise CliError(f"--secret {key}: it must be one of {', '.join(sorted(secret_keys()))}")
+    if sys.stdin.isatty():
+        import getpass
+
+        return getpass.getpass(f"{key}: ")
+    return sys.stdin.read().strip()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""The parts of a stack on a Docker engine, one component each."""

@@ -1,0 +1,133 @@
+"""`docker:index/image:Image`: an image that is built, by the Docker CLI with BuildKit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from infra.content import content_hash
+from infra.plugin.properties import Properties, has_unknown
+from infra.plugin.remote_image import inspect_image
+from infra.plugin.resource import Context, MissingError, PluginError, Traits
+
+LINES_SHOWN = 40
+"""How much of a failed build's output its error carries."""
+
+
+class ImageType:
+    """Built again whenever its context, Dockerfile or arguments change; never pushed; kept, as officially."""
+
+    traits = Traits(
+        inputs=frozenset({"imageName", "build", "skipPush", "buildOnPreview"}),
+        required=frozenset({"imageName"}),
+        in_place=frozenset({"imageName", "build", "skipPush", "buildOnPreview"}),
+        computed=frozenset({"repoDigest"}),
+    )
+
+    def check(self, inputs: Properties) -> Mapping[str, Any]:
+        if not inputs.get("skipPush"):
+            raise PluginError("this plugin pushes no images: set skipPush, or use the official docker plugin")
+        build = dict(inputs.get("build") or {})
+        context, dockerfile = _paths(build)
+        if not dockerfile.is_file():
+            raise PluginError(f"there is no Dockerfile at {dockerfile}")
+        arguments = build.get("args") or {}
+        known = {} if has_unknown(arguments) else arguments
+        return {"build": {**build, "contextDigest": content_hash(context, dockerfile, known)}}
+
+    def create(self, context: Context, inputs: Properties) -> tuple[str, Properties]:
+        return inputs["imageName"], self._build(context, inputs)
+
+    def read(self, context: Context, resource_id: str, inputs: Properties) -> Properties:  # noqa: ARG002
+        try:
+            return self._outputs(context, inputs)
+        except docker.errors.NotFound:
+            raise MissingError from None
+
+    def update(self, context: Context, resource_id: str, inputs: Properties) -> Properties:  # noqa: ARG002
+        return self._build(context, inputs)
+
+    def delete(self, context: Context, resource_id: str, state: Properties) -> None:  # noqa: ARG002
+        return
+
+    def _outputs(self, context: Context, inputs: Properties) -> Properties:
+        build = inputs.get("build") or {}
+        place, dockerfile = _paths(build)
+        return {
+            "repoDigest": inspect_image(context.api, inputs["imageName"])["Id"],
+            "baseImageName": inputs["imageName"],
+            "context": build.get("context", "."),
+            "dockerfile": os.path.relpath(dockerfile, place),
+            "registryServer": "",
+        }
+
+    def _build(self, context: Context, inputs: Properties) -> Properties:
+        build = inputs.get("build") or {}
+        place, dockerfile = _paths(build)
+        arguments = {str(key): str(value) for key, value in (build.get("args") or {}).items()}
+        command = [
+            "docker",
+            "build",
+            "--progress",
+            "plain",
+            "--tag",
+            inputs["imageName"],
+            "--file",
+            str(dockerfile),
+        ]
+        if build.get("target"):
+            command += ["--target", build["target"]]
+        if build.get("platform"):
+            command += ["--platform", build["platform"]]
+        # A name without a value has the CLI take it from its environment: a long one would not fit its command line.
+        command += [part for key in arguments for part in ("--build-arg", key)]
+        environment = {**os.environ, **arguments, "DOCKER_BUILDKIT": "1"}
+        if context.host:
+            environment["DOCKER_HOST"] = context.host
+        _run(context, [*command, str(place)], environment, inputs["imageName"])
+        return self._outputs(context, inputs)
+
+
+def _paths(build: Mapping[str, Any]) -> tuple[Path, Path]:
+    place = Path(build.get("context") or ".")
+    return place, Path(build["dockerfile"]) if build.get("dockerfile") else place / "Dockerfile"
+
+
+def _end_when_cancelled(process: subprocess.Popen[str], cancelled: threading.Event) -> None:
+    while process.poll() is None:
+        if cancelled.wait(0.2):
+            os.killpg(process.pid, signal.SIGTERM)
+            return
+
+
+def _run(context: Context, command: list[str], environment: dict[str, str], name: str) -> None:
+    context.log.status(context.urn, f"building {name}")
+    last: deque[str] = deque(maxlen=LINES_SHOWN)
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        # A build may be silent for minutes, so a thread of its own looks for the user's giving up.
+        threading.Thread(target=_end_when_cancelled, args=(process, context.cancelled), daemon=True).start()
+        for line in process.stdout or ():
+            if text := line.strip():
+                last.append(text)
+                context.log.status(context.urn, text[:160])
+    if context.cancelled.is_set():
+        raise PluginError(f"building {name} was cancelled")
+    if process.returncode != 0:
+        raise PluginError(f"building {name} failed:\n" + "\n".join(last))

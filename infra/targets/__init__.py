@@ -1,0 +1,1 @@
+"""Where a stack can be deployed."""

@@ -1,0 +1,186 @@
+"""The `docker` target: the whole of VaporForge on one machine with a Docker engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.cleanup import SandboxContainers
+from infra.components.data import Data, DataArgs
+from infra.components.gateway import ALIAS as GATEWAY_ALIAS
+from infra.components.gateway import BROKER_PORT, Gateway, GatewayArgs
+from infra.components.launcher import Launcher, LauncherArgs
+from infra.components.networks import Networks, NetworksArgs
+from infra.components.proxy import Proxy, ProxyArgs
+from infra.components.table import Table, TableArgs
+from infra.config import Settings
+from infra.images import Images, ImagesArgs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What the stack tells about itself. `jwt_secret` signs users' tokens; `images`: names by part, empty when down."""
+
+    jwt_secret: pulumi.Output[str]
+    images: dict[str, str]
+
+
+def deploy(settings: Settings, root: Path) -> Deployed:
+    """Declare the stack's resources; with `running` false only those that hold data."""
+    options = _provider_options(settings)
+    data = Data(
+        f"{settings.stack_id}-data",
+        DataArgs(
+            stack_id=settings.stack_id,
+            local_table=settings.dynamodb == "local",
+            jwt_secret=settings.jwt_secret,
+            docker_host=settings.docker_host,
+        ),
+        options,
+    )
+    images = _run(settings, root, data, options) if settings.running else None
+    names = (
+        {}
+        if images is None
+        else {"gateway": images.gateway.name, "agent": images.agent.name, "proxy": images.proxy.name}
+    )
+    return Deployed(jwt_secret=data.jwt_secret, images=names)
+
+
+def _run(settings: Settings, root: Path, data: Data, options: pulumi.ResourceOptions) -> Images:
+    stack_id = settings.stack_id
+    images = Images(
+        f"{stack_id}-images",
+        ImagesArgs(
+            stack_id=stack_id,
+            root=root,
+            base_image=settings.base_image,
+            ca_bundle=settings.ca_bundle,
+            slim=settings.agent != "claude",
+            docker_host=settings.docker_host,
+        ),
+        options,
+    )
+    networks = Networks(
+        f"{stack_id}-networks", NetworksArgs(stack_id=stack_id, internet=settings.sandbox_internet), options
+    )
+    sandboxes = SandboxContainers(
+        f"{stack_id}-sandboxes",
+        stack_id=stack_id,
+        scope=networks.sandboxes.id,
+        docker_host=settings.docker_host,
+        opts=pulumi.ResourceOptions.merge(
+            options, pulumi.ResourceOptions(depends_on=[data, networks, images.agent.ready])
+        ),
+    )
+    launcher = Launcher(
+        f"{stack_id}-launcher",
+        LauncherArgs(
+            stack_id=stack_id,
+            image=images.gateway,
+            control=networks.control,
+            docker_socket=settings.docker_socket,
+            env=_launcher_env(settings, data, networks, images.agent.name),
+            after=sandboxes,
+        ),
+        options,
+    )
+    env = _gateway_env(settings, data, launcher.url)
+    before: list[pulumi.Resource] = [launcher]
+    if data.volume is not None:
+        table = Table(
+            f"{stack_id}-table",
+            TableArgs(
+                stack_id=stack_id, image=settings.dynamodb_image, network=networks.control, volume=data.volume
+            ),
+            options,
+        )
+        before.append(table)
+        env |= {"VF_DYNAMODB_ENDPOINT": table.endpoint, "VF_TABLE_CREATE": "true"}
+    gateway = Gateway(
+        f"{stack_id}-gateway",
+        GatewayArgs(
+            stack_id=stack_id,
+            image=images.gateway,
+            replicas=settings.gateway_replicas,
+            public=networks.public,
+            control=networks.control,
+            sandboxes=networks.sandboxes,
+            blobs=data.blobs,
+            env=env,
+            after=before,
+        ),
+        options,
+    )
+    Proxy(
+        f"{stack_id}-proxy",
+        ProxyArgs(
+            stack_id=stack_id,
+            image=images.proxy,
+            public=networks.public,
+            bind_address=settings.bind_address,
+            port=settings.port,
+            slots=2 * settings.gateway_replicas + 2,
+            tls_certificate=settings.tls_certificate,
+            after=gateway.containers,
+        ),
+        options,
+    )
+    return images
+
+
+def _gateway_env(settings: Settings, data: Data, launcher_url: str) -> dict[str, pulumi.Input[str]]:
+    env: dict[str, pulumi.Input[str]] = {
+        "VF_DRIVER": "docker",
+        "VF_JWT_SECRET": data.jwt_secret,
+        "VF_SANDBOX_SECRET": data.sandbox_secret,
+        "VF_CREDENTIAL_KEY": data.credential_key,
+        "VF_LAUNCHER_SECRET": data.launcher_secret,
+        "VF_LAUNCHER_URL": launcher_url,
+        "VF_JWT_AUDIENCE": settings.jwt_audience,
+        "VF_ALLOWED_ORIGINS": settings.allowed_origins,
+        "VF_TABLE": settings.dynamodb_table,
+        "VF_REGION": settings.region,
+        "VF_AGENT": settings.agent,
+        "VF_MODEL": settings.model,
+        "VF_MODEL_API_URL": settings.model_api_url,
+        "VF_MODEL_API_KEY": settings.model_api_key or "",
+        "VF_QUEUE_LIMIT": str(settings.queue_limit),
+        "VF_IDLE_MINUTES": str(settings.idle_minutes),
+        "VF_MESSAGE_TTL_DAYS": str(settings.message_ttl_days),
+        "VF_LOG_LEVEL": settings.log_level,
+    }
+    # DynamoDB Local asks for keys too, and takes any.
+    env["AWS_ACCESS_KEY_ID"] = settings.aws_access_key_id or "local"
+    env["AWS_SECRET_ACCESS_KEY"] = settings.aws_secret_access_key or "local"
+    return env
+
+
+def _launcher_env(
+    settings: Settings, data: Data, networks: Networks, agent_image: str
+) -> dict[str, pulumi.Input[str]]:
+    return {
+        "VF_LAUNCHER_SECRET": data.launcher_secret,
+        "VF_SANDBOX_SECRET": data.sandbox_secret,
+        "VF_SANDBOX_IMAGE": agent_image,
+        "VF_SANDBOX_NETWORK": networks.sandboxes.name,
+        "VF_SANDBOX_EGRESS_NETWORK": networks.egress.name if networks.egress is not None else "",
+        "VF_SANDBOX_MEMORY_MB": str(settings.sandbox_memory_mb),
+        "VF_SANDBOX_CPUS": str(settings.sandbox_cpus),
+        "VF_SANDBOX_PIDS": str(settings.sandbox_pids),
+        "VF_SANDBOX_RUNTIME": settings.sandbox_runtime,
+        "VF_BROKER_URL": f"http://{GATEWAY_ALIAS}:{BROKER_PORT}",
+        "VF_AGENT": settings.agent,
+        "VF_MODEL": settings.model,
+        "VF_LOG_LEVEL": settings.log_level,
+    }
+
+
+def _provider_options(settings: Settings) -> pulumi.ResourceOptions:
+    if not settings.docker_host:
+        return pulumi.ResourceOptions()
+    provider = docker.Provider(f"{settings.stack_id}-engine", host=settings.docker_host)
+    return pulumi.ResourceOptions(providers={"docker": provider})

@@ -1,0 +1,181 @@
+"""The Pulumi program without an engine: what it declares, as the engine would be told."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import functools
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from google.protobuf import json_format
+from pulumi.runtime import config as runtime_config
+from pulumi.runtime import mocks, rpc
+
+STACK_ID = "vaporforge-test"
+
+IMAGE_ID = "sha256:" + "0" * 64
+
+MADE = {name: f"made-{name}-secret".ljust(40, "x") for name in ("jwt", "sandbox", "credential", "launcher")}
+"""What the stack's generated secrets are here."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A resource as it was registered. `inputs`: plain; `secret_inputs`: the names of those with a secret in them."""
+
+    type: str
+    name: str
+    urn: str
+    inputs: dict[str, Any]
+    secret_inputs: frozenset[str]
+    parent: str
+    dependencies: tuple[str, ...]
+    delete_before_replace: bool
+    secret_outputs: tuple[str, ...]
+    provider: str
+
+
+@dataclass
+class Program:
+    """All that one run of the program declared, and its outputs."""
+
+    resources: dict[str, Declared] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    secret_outputs: set[str] = field(default_factory=set)
+
+    def of_type(self, suffix: str) -> list[Declared]:
+        return [item for item in self.resources.values() if item.type.endswith(suffix)]
+
+    def container(self, part: str) -> Declared:
+        return self.named(f"{STACK_ID}-{part}", ":Container")
+
+    def named(self, name: str, suffix: str) -> Declared:
+        [found] = [item for item in self.of_type(suffix) if item.name == name]
+        return found
+
+    def env(self, part: str) -> dict[str, str]:
+        return dict(item.split("=", 1) for item in self.container(part).inputs["envs"])
+
+    def before(self, resource: Declared) -> set[str]:
+        """The names of all that `resource` depends on, directly or not; a component stands for its children."""
+        seen: set[str] = set()
+        waiting = list(resource.dependencies)
+        while waiting:
+            urn = waiting.pop()
+            if urn in seen or urn not in self.resources:
+                continue
+            seen.add(urn)
+            waiting += self.resources[urn].dependencies
+            waiting += [child.urn for child in self.resources.values() if child.parent == urn]
+        return {self.resources[urn].name for urn in seen}
+
+
+class _Mocks(mocks.Mocks):
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        raise AssertionError(f"the program calls {args.token}")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        outputs = dict(args.inputs)
+        if args.typ == "docker:index/image:Image":
+            outputs["repoDigest"] = IMAGE_ID
+        elif args.typ == "docker:index/remoteImage:RemoteImage":
+            outputs["imageId"] = IMAGE_ID
+        elif args.typ.endswith(":Secrets"):
+            outputs |= MADE
+        elif args.typ.startswith("docker:"):
+            outputs.setdefault("name", f"{args.name}-0abcdef")
+        return f"{args.name}-id", outputs
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, program: Program) -> None:
+        super().__init__(_Mocks())
+        self._program = program
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        if request.type != "pulumi:pulumi:Stack":
+            raw = json_format.MessageToDict(request.object)
+            self._program.resources[answer.urn] = Declared(
+                type=request.type,
+                name=request.name,
+                urn=answer.urn,
+                inputs=_plain(raw),
+                secret_inputs=frozenset(key for key, value in raw.items() if _has_secret(value)),
+                parent=request.parent,
+                dependencies=tuple(request.dependencies),
+                delete_before_replace=request.deleteBeforeReplace,
+                secret_outputs=tuple(request.additionalSecretOutputs),
+                provider=request.provider,
+            )
+        return answer
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """Pulumi works on the thread's loop, then and later, and other tests leave none."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
+
+
+def run(
+    program: Callable[[], None],
+    config: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
+) -> Program:
+    """Run `program` with configuration (keys without the project). Raises what it raises."""
+    declared = Program()
+    asyncio.set_event_loop(_loop())
+    pulumi.runtime.set_mocks(_Mocks(), project="vaporforge", stack="test", monitor=_Monitor(declared))
+    everything = {f"vaporforge:{key}": value for key, value in {**(config or {}), **(secrets or {})}.items()}
+    runtime_config.set_all_config(everything, [f"vaporforge:{key}" for key in secrets or {}])
+    # Each pickled provider has Pulumi wrap this method once more; a process that runs hundreds of programs undoes it.
+    batch_setitems = pickle._Pickler._batch_setitems  # type: ignore[attr-defined]
+    try:
+        pulumi.runtime.test(lambda: _run(program, declared))()  # type: ignore[no-untyped-call]
+    finally:
+        pickle._Pickler._batch_setitems = batch_setitems  # type: ignore[attr-defined]
+        runtime_config.set_all_config({}, [])
+    return declared
+
+
+async def _run(program: Callable[[], None], declared: Program) -> None:
+    program()
+    for name, value in pulumi.runtime.get_root_resource().outputs.items():  # type: ignore[union-attr]
+        output = pulumi.Output.from_input(value)
+        declared.outputs[name] = await output.future()
+        if await output.is_secret():
+            declared.secret_outputs.add(name)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        if rpc._special_sig_key in value:
+            return _plain(value.get("value"))
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _has_secret(value: Any) -> bool:
+    if isinstance(value, dict):
+        return value.get(rpc._special_sig_key) == rpc._special_secret_sig or any(
+            map(_has_secret, value.values())
+        )
+    return isinstance(value, list) and any(map(_has_secret, value))
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string anywhere in a plain value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)

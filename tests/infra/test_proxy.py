@@ -1,0 +1,310 @@
+"""The proxy's image on the real engine, in front of small stand-ins for gateways."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import socket
+import ssl
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from container.protocol import MAX_PROMPT_CHARS
+from infra.config import ROOT
+from tests.conftest import free_port
+from tests.infra.test_plugin import base_image  # noqa: F401 - a fixture
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+GATEWAY = r"""
+import http.server, json, os, socketserver
+READY = "/tmp/ready"
+open(READY, "w").close()
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    refused = []
+
+    def handle_one_request(self):
+        # As the base class does, but without its limit of 64 KiB to a line.
+        self.raw_requestline = self.rfile.readline(2 << 20)
+        if not self.raw_requestline:
+            self.close_connection = True
+        elif self.parse_request():
+            getattr(self, "do_" + self.command)()
+
+    def do_GET(self):
+        if self.headers.get("Upgrade") == "echo":
+            self.send_response(101)
+            self.send_header("Connection", "Upgrade")
+            self.send_header("Upgrade", "echo")
+            self.end_headers()
+            while data := self.connection.recv(4096):
+                self.connection.sendall(data)
+            return
+        ready = os.path.exists(READY)
+        if self.path.startswith("/refuse"):
+            ready = False
+            self.refused.append(self.command + " " + self.path)
+        about = {"path": self.path, "refused": self.refused, "headers": dict(self.headers)}
+        body = json.dumps({"name": os.environ["NAME"], **about}).encode()
+        self.send_response(200 if ready else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+
+Server(("", 8080), Handler).serve_forever()
+"""
+
+
+class Bench:
+    """A network with gateways on it, and a proxy in front."""
+
+    def __init__(self, engine: docker.DockerClient, image: str, base: str) -> None:
+        self.engine, self.image, self.base = engine, image, base
+        self.id = secrets.token_hex(6)
+        self.network = engine.networks.create(f"vaporforge-proxy-test-{self.id}")
+        self.containers: list[Any] = []
+
+    def gateway(self, name: str) -> Any:
+        # Not started on the network but joined to it, as the deployment does, for the name that they share.
+        container = self.engine.containers.create(
+            self.base, ["python3", "-c", GATEWAY], environment={"NAME": name}
+        )
+        self.containers.append(container)
+        self.engine.networks.get("bridge").disconnect(container)
+        self.network.connect(container, aliases=["gateway"])
+        container.start()
+        return container
+
+    def proxy(self, **environ: str) -> int:
+        port = free_port()
+        container = self.engine.containers.run(
+            self.image,
+            detach=True,
+            environment={"VF_SLOTS": "4", **environ},
+            network=self.network.name,
+            ports={"8080/tcp": ("127.0.0.1", port)},
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            tmpfs={"/run/proxy": "rw,noexec,nosuid,nodev,size=1m,mode=0700,uid=1000,gid=1000"},
+        )
+        self.containers.append(container)
+        return port
+
+    def close(self) -> None:
+        for container in self.containers:
+            container.remove(force=True, v=True)
+        self.network.remove()
+
+
+@pytest.fixture(scope="module")
+def image(base_image: str) -> str:  # noqa: F811 - the fixture
+    tag = "vaporforge-proxy-test:1"
+    script = (
+        '. scripts/lib/env.sh && DOCKER_BUILDKIT=1 docker build -q -t "$0" --build-arg BASE="$1" infra/proxy'
+    )
+    subprocess.run(["bash", "-c", script, tag, base_image], cwd=ROOT, check=True, timeout=280)
+    return tag
+
+
+@pytest.fixture
+def bench(image: str, base_image: str) -> Iterator[Bench]:  # noqa: F811 - the fixture
+    engine = docker.from_env()
+    bench = Bench(engine, image, base_image)
+    yield bench
+    bench.close()
+    engine.close()
+
+
+def get(connection: http.client.HTTPConnection, **headers: str) -> dict[str, Any]:
+    connection.request("GET", "/api/thing?token=hidden", headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status == 200, answer.status
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+def answered(port: int, method: str, path: str) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Status, headers (names in lower case) and JSON of one request's answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, headers, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def eventually(port: int, **headers: str) -> dict[str, Any]:
+    """The first good answer; a proxy that has just started does not know its gateways yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            return get(connection, **headers)
+        except (OSError, http.client.HTTPException, AssertionError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        finally:
+            connection.close()
+
+
+def test_it_follows_the_gateways_as_they_come_and_go(bench: Bench) -> None:
+    first = bench.gateway("one")
+    port = bench.proxy()
+    assert eventually(port)["name"] == "one"
+    bench.gateway("two")
+    deadline = time.monotonic() + 60
+    while {eventually(port)["name"] for _ in range(8)} != {"one", "two"}:
+        assert time.monotonic() < deadline
+    # One that drains is asked no more, and a request that reaches it before that is seen is asked of the other.
+    first.exec_run(["rm", "/tmp/ready"])
+    assert {eventually(port)["name"] for _ in range(20)} == {"two"}
+    first.remove(force=True)
+    bench.containers.remove(first)
+    assert {eventually(port)["name"] for _ in range(8)} == {"two"}
+
+
+def test_it_says_who_the_client_is_and_leaves_the_host(bench: Bench) -> None:
+    bench.gateway("one")
+    port = bench.proxy()
+    forged = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "Host": "chat.example:99"}
+    headers = eventually(port, **forged)["headers"]
+    lower = {key.lower(): value for key, value in headers.items()}
+    assert lower["host"] == "chat.example:99"
+    assert "6.6.6.6" not in lower["x-forwarded-for"]
+    assert lower["x-forwarded-proto"] == "http"
+
+
+def test_an_upgraded_connection_is_a_tunnel(bench: Bench) -> None:
+    bench.gateway("one")
+    port = bench.proxy()
+    eventually(port)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+        peer.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += peer.recv(4096)
+        assert head.startswith(b"HTTP/1.1 101")
+        for message in (b"one", b"two" * 1000):
+            peer.sendall(message)
+            got = b""
+            while len(got) < len(message):
+                got += peer.recv(65536)
+            assert got == message
+
+
+def test_a_client_that_dawdles_over_its_headers_is_let_go(bench: Bench) -> None:
+    bench.gateway("one")
+    port = bench.proxy()
+    eventually(port)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        assert peer.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("character", ["a", "\N{OK HAND SIGN}"])
+def test_a_prompt_of_the_greatest_length_fits_in_the_url(bench: Bench, character: str) -> None:
+    bench.gateway("one")
+    port = bench.proxy()
+    eventually(port)
+    path = (
+        f"/api/sdk/ws?{urllib.parse.urlencode({'prompt': character * MAX_PROMPT_CHARS, 'token': 't' * 8192})}"
+    )
+    status, _, body = answered(port, "GET", path)
+    assert status == 200
+    assert body["path"] == path
+
+
+def test_its_own_errors_are_json(bench: Bench) -> None:
+    port = bench.proxy()
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            status, headers, body = answered(port, "GET", "/api/version")
+            break
+        except (OSError, http.client.HTTPException):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert status == 503
+    assert body["code"] == "unavailable"
+    assert headers["content-type"] == "application/json"
+
+
+def test_what_may_have_begun_something_is_not_asked_again(bench: Bench) -> None:
+    bench.gateway("one")
+    port = bench.proxy()
+    eventually(port)
+    for method, path, times in (
+        ("GET", "/refuse?run=r", 4),
+        ("GET", "/refuse?run=r&prompt=p", 1),
+        ("POST", "/refuse", 1),
+    ):
+        status, _, body = answered(port, method, path)
+        assert status == 503
+        assert body["refused"].count(f"{method} {path}") == times, path
+
+
+def test_no_token_is_in_its_log(bench: Bench) -> None:
+    bench.gateway("one")
+    port = bench.proxy()
+    eventually(port)
+    deadline = time.monotonic() + 20
+    while b"/api/thing" not in (log := bench.containers[-1].logs()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert b"hidden" not in log
+
+
+def test_with_a_certificate_it_speaks_https(bench: Bench, tmp_path: Path) -> None:
+    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(chain)]
+    subprocess.run([*command, *names], check=True, capture_output=True)
+    bench.gateway("one")
+    port = bench.proxy(VF_TLS_CERTIFICATE=chain.read_text() + key.read_text())
+    context = ssl.create_default_context(cafile=str(chain))
+    deadline = time.monotonic() + 60
+    while True:
+        connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=5)
+        try:
+            headers = {name.lower(): value for name, value in get(connection)["headers"].items()}
+            break
+        except (OSError, http.client.HTTPException, AssertionError):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        finally:
+            connection.close()
+    assert headers["x-forwarded-proto"] == "https"

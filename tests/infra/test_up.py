@@ -1,0 +1,72 @@
+"""Waiting for a deployed stack, and reading the command's options."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from infra.cli import up
+from infra.cli.stack import CliError
+from tests.conftest import free_port
+
+
+@contextmanager
+def answering(*statuses: int) -> Iterator[str]:
+    """A server that answers with each status once, and with the last one from then on."""
+    left = list(statuses)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(status if self.path == "/api/ready" else 404)
+            self.end_headers()
+            self.wfile.write(b"not yet" if status != 200 else b"ready")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_it_waits_until_the_stack_is_ready() -> None:
+    with answering(503, 503, 200) as url:
+        up.wait_until_ready(url, 30)
+
+
+def test_it_tells_the_last_answer_when_the_time_is_over() -> None:
+    with answering(503) as url, pytest.raises(CliError, match="last: 503 not yet"):
+        up.wait_until_ready(url, 0.5)
+
+
+def test_it_tells_that_nothing_answers() -> None:
+    with pytest.raises(CliError, match="refused"):
+        up.wait_until_ready(f"http://127.0.0.1:{free_port()}", 0.3)
+
+
+def test_options_are_keys_of_the_project() -> None:
+    assert up._values(["port=9000", "model=a=b", "agent="]) == {"port": "9000", "model": "a=b", "agent": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("ports=1", "it must be KEY=VALUE with a key of Pulumi.yaml"),
+        ("port", "it must be KEY=VALUE"),
+        ("modelApiKey=sk-1", "it is a secret; use --secret modelApiKey"),
+    ],
+)
+def test_a_bad_option_is_refused_without_showing_a_secret(given: str, told: str) -> None:
+    with pytest.raises(CliError, match=told) as refused:
+        up._values([given])
+    assert "sk-1" not in str(refused.value)
