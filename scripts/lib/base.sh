@@ -1,0 +1,47 @@
+# shellcheck shell=bash
+# The base of our images: the official one, or where no registry of images is reached one made from Debian's packages.
+# The name of the one that is there is kept in $VF_STATE/base-image.
+
+setup_base() {
+  local name
+  name=$(cat "$VF_STATE/base-image" 2>/dev/null) || name=$BASE_IMAGE
+  if ! docker image inspect "$name" >/dev/null 2>&1; then
+    name=$BASE_IMAGE
+    log "base image: pulling $name"
+    if ! timeout 600 docker pull -q "$name" >"$VF_STATE/pull.log" 2>&1; then
+      log "base image: no pull ($(tail -n 1 "$VF_STATE/pull.log" | tail -c 120)); made from Debian's packages, about a minute"
+      name=$BASE_FALLBACK
+      docker image inspect "$name" >/dev/null 2>&1 || base_bootstrap "$name"
+    fi
+  fi
+  printf '%s\n' "$name" >"$VF_STATE/base-image"
+}
+
+base_bootstrap() {
+  local root
+  have debootstrap || apt_install debootstrap
+  root=$(as_root mktemp -d)
+  # shellcheck disable=SC2064
+  trap "as_root rm -rf --one-file-system '$root'" EXIT
+  base_fill "$root" >"$VF_STATE/debootstrap.log" 2>&1 || {
+    tail -n 20 "$VF_STATE/debootstrap.log" >&2
+    die "debootstrap failed (log: $VF_STATE/debootstrap.log)"
+  }
+  as_root tar -C "$root" --one-file-system -c . | docker import \
+    --change 'ENV LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+    --change 'CMD ["python3"]' - "$1" >/dev/null
+  as_root rm -rf --one-file-system "$root"
+  trap - EXIT
+}
+
+# Called where errexit is off: every step is joined to the next.
+base_fill() {
+  as_root debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$DEBIAN_SUITE" "$1" &&
+    as_root ln -s python3 "$1/usr/bin/python" &&
+    as_root sed -i -E 's/^deb (\S+) (\S+) main$/&\ndeb \1 \2-updates main\ndeb \1-security \2-security main/' \
+      "$1/etc/apt/sources.list" &&
+    as_root chroot "$1" apt-get update &&
+    as_root env DEBIAN_FRONTEND=noninteractive chroot "$1" apt-get upgrade -y &&
+    as_root find "$1/var/cache/apt" "$1/var/lib/apt/lists" "$1/usr/share/doc" "$1/usr/share/man" \
+      "$1/usr/share/locale" "$1/var/log" -type f ! -name copyright -delete
+}

@@ -1,0 +1,97 @@
+# shellcheck shell=bash
+# A Docker engine that answers, and a client that it understands.
+
+setup_docker() {
+  have python3 || apt_install python3
+  if docker_client_fits; then return; fi
+  if ! docker_engine_answers; then
+    docker_may_ask
+    have dockerd || apt_install docker.io iptables ca-certificates
+    docker_start
+  fi
+  docker_choose_client
+}
+
+docker_socket() { local host=${DOCKER_HOST:-unix:///var/run/docker.sock}; printf '%s' "${host#unix://}"; }
+
+# The engine itself, whatever the client: a client newer than the engine may refuse it, so its socket is asked as well.
+docker_engine_answers() {
+  { have docker && docker version >/dev/null 2>&1; } ||
+    python3 "$VF_ROOT/scripts/lib/engine_version.py" "$(docker_socket)" >/dev/null 2>&1
+}
+
+docker_may_ask() {
+  local socket
+  socket=$(docker_socket)
+  [ ! -S "$socket" ] || [ -w "$socket" ] || die "you may not use the Docker engine's socket $socket: join its group, or be root"
+}
+
+# True when this client talks to the engine and can build with BuildKit: by the buildx plugin, or, before 23, itself.
+docker_client_fits() {
+  local client=${1:-docker} major
+  have "$client" || return 1
+  "$client" version >/dev/null 2>&1 || return 1
+  major=$("$client" version --format '{{.Client.Version}}')
+  [ "${major%%.*}" -lt 23 ] || "$client" buildx version >/dev/null 2>&1
+}
+
+docker_start() {
+  local pid=
+  if [ -d /run/systemd/system ] && as_root systemctl start docker 2>/dev/null; then
+    log "docker engine: started by systemd"
+  else
+    log "docker engine: starting (log: $VF_STATE/dockerd.log)"
+    # Descriptor 9 is the set-up's lock: the daemon must not inherit it.
+    as_root setsid dockerd --group "$(id -gn)" --pidfile "$VF_STATE/dockerd.pid" \
+      >"$VF_STATE/dockerd.log" 2>&1 </dev/null 9>&- &
+    pid=$!
+    disown
+  fi
+  if ! { wait_for 60 docker_settled "$pid" && docker_engine_answers; }; then
+    [ ! -r "$VF_STATE/dockerd.log" ] || tail -n 5 "$VF_STATE/dockerd.log" >&2
+    die "the Docker engine did not become ready (log: $VF_STATE/dockerd.log, or the service manager's)"
+  fi
+}
+
+# It answers, or it has ended and never will.
+docker_settled() { docker_engine_answers || { [ -n "$1" ] && ! [ -d "/proc/$1" ]; }; }
+
+# docker_stop: ends the engine that docker_start began by hand, by its id; anything else is left alone.
+docker_stop() {
+  local pid
+  [ -s "$VF_STATE/dockerd.pid" ] || return 0
+  pid=$(cat "$VF_STATE/dockerd.pid")
+  if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
+    log "docker engine: stopping"
+    as_root kill "$pid"
+    wait_for 60 docker_gone "$pid" || die "dockerd ($pid) did not end in 60 s"
+  fi
+  rm -f "$VF_STATE/dockerd.pid"
+}
+
+docker_gone() { ! [ -d "/proc/$1" ] || [ "$(awk '{print $3}' "/proc/$1/stat")" = Z ]; }
+
+# Of the clients on PATH the first that fits is linked into the cache's bin, which comes first on PATH.
+docker_choose_client() {
+  local client version any
+  rm -f "$VF_CACHE/bin/docker" "$VF_STATE/docker-api"
+  unset DOCKER_API_VERSION
+  hash -r
+  if docker_client_fits; then return; fi
+  for client in $(type -ap docker); do
+    if docker_client_fits "$client"; then
+      log "docker client: $client, because the first on PATH cannot build for this engine"
+      ln -s "$client" "$VF_CACHE/bin/docker"
+      return
+    fi
+    "$client" version >/dev/null 2>&1 && any=$client
+  done
+  version=$(python3 "$VF_ROOT/scripts/lib/engine_version.py" "$(docker_socket)")
+  if [ -n "$version" ] && DOCKER_API_VERSION=$version docker version >/dev/null 2>&1; then
+    log "docker client: speaks the engine's API $version"
+    printf '%s' "$version" >"$VF_STATE/docker-api"
+    export DOCKER_API_VERSION=$version
+    any=docker
+  fi
+  [ -n "${any:-}" ] || { docker version >&2 || die "no Docker client on PATH can talk to the engine"; }
+}

@@ -1,0 +1,36 @@
+# shellcheck shell=bash
+# DynamoDB Local as an image: the official one, or one of the same shape from the base image and Maven's jars.
+# The name of the one that is there is kept in $VF_STATE/dynamodb-image.
+
+setup_dynamodb_image() {
+  local name
+  name=$(cat "$VF_STATE/dynamodb-image" 2>/dev/null) || name=$DYNAMODB_IMAGE
+  if ! docker image inspect "$name" >/dev/null 2>&1; then
+    name=$DYNAMODB_IMAGE
+    log "DynamoDB Local image: pulling $name"
+    if ! timeout 600 docker pull -q "$name" >"$VF_STATE/pull.log" 2>&1; then
+      log "DynamoDB Local image: no pull; building one"
+      name=$DYNAMODB_FALLBACK
+      docker image inspect "$name" >/dev/null 2>&1 || dynamodb_image_build "$name"
+    fi
+  fi
+  printf '%s\n' "$name" >"$VF_STATE/dynamodb-image"
+}
+
+dynamodb_image_build() {
+  local context
+  "$VF_ROOT/scripts/setup" base dynamodb
+  context=$(mktemp -d)
+  # shellcheck disable=SC2064
+  trap "rm -rf '$context'" EXIT
+  cp "$VF_CACHE"/dynamodb/*.jar "$VF_CACHE"/dynamodb/*linux*.so "$VF_ROOT/scripts/lib/dynamodb-image/Dockerfile" "$context"
+  python3 "$VF_ROOT/scripts/lib/dynamodb_jar.py" "$context"
+  printf 'Dockerfile\n' >"$context/.dockerignore"
+  docker build --quiet --tag "$1" --build-arg BASE="$(cat "$VF_STATE/base-image")" "$context" \
+    >"$VF_STATE/dynamodb-image.log" 2>&1 || {
+    tail -n 20 "$VF_STATE/dynamodb-image.log" >&2
+    die "the DynamoDB Local image could not be built (log: $VF_STATE/dynamodb-image.log)"
+  }
+  rm -rf "$context"
+  trap - EXIT
+}
