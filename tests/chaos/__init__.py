@@ -1,0 +1,1 @@
+"""Faults on purpose: runs under a seeded schedule of them, and a judge who compares every history afterwards."""

@@ -1,0 +1,141 @@
+"""People who use the page: what they open, type and see; and what their browsers complained about."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Protocol
+
+from playwright.async_api import expect
+
+from gateway.auth import mint
+from tests.gateway.stack import SECRET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, WebSocket
+
+PATIENCE_MS = 45_000
+
+
+class Site(Protocol):
+    """What people visit: a gateway of a test, or a deployed stack, that takes tokens signed with `SECRET`."""
+
+    @property
+    def url(self) -> str: ...
+
+
+class Person:
+    """One browser tab of a user who is logged in; `frames`: what came over its WebSockets, with their arrival in ms."""
+
+    def __init__(self, page: Page, url: str, patience: float = PATIENCE_MS) -> None:
+        self.page = page
+        self.patience = patience
+        self.url = url
+        self.sockets: list[str] = []
+        self.sent: list[dict[str, Any]] = []
+        self.frames: list[dict[str, Any]] = []
+        self.complaints: list[str] = []
+        page.set_default_timeout(patience)
+        page.on("websocket", self._opened)
+        page.on("console", self._logged)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _opened(self, socket: WebSocket) -> None:
+        self.sockets.append(socket.url)
+        socket.on("framesent", lambda data: self.sent.append(json.loads(data)))
+        socket.on("framereceived", lambda data: self.frames.extend(map(json.loads, str(data).split("\n"))))
+
+    def _logged(self, message: ConsoleMessage) -> None:
+        if re.search(r"Content.Security.Policy|Refused to|Uncaught", message.text):
+            self.complaints.append(message.text)
+
+    def see(self, testid: str) -> Locator:
+        return self.page.get_by_test_id(testid)
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.locator('[data-testid="message"][data-role="assistant"]:visible')
+
+    @property
+    def prompts(self) -> Locator:
+        return self.page.locator('[data-testid="message"][data-role="user"]:visible')
+
+    @property
+    def prose(self) -> Locator:
+        return self.answers.last.locator(".prose")
+
+    async def open(self, path: str = "/", user: str = "ada") -> None:
+        """Open the page with a token in the address, as `scripts/up` prints it."""
+        await self.page.goto(f"{self.url}/#token={mint(user, 600, secret=SECRET)}")
+        await expect(self.see("prompt")).to_be_visible()
+        if path != "/":
+            await self.page.goto(f"{self.url}{path}")
+
+    async def new_session(self) -> str:
+        """Click for a new session; returns its id."""
+        before = self.page.url
+        await self.see("new-session").click()
+        await self.page.wait_for_url(lambda url: url != before and "#/s/" in url)
+        return self.session
+
+    @property
+    def session(self) -> str:
+        return self.page.url.rpartition("/")[2]
+
+    async def say(self, prompt: str) -> None:
+        """Type a prompt and press Enter."""
+        await self.see("prompt").fill(prompt)
+        await self.see("prompt").press("Enter")
+
+    async def ask(self, prompt: str) -> str:
+        """Say something and wait for the whole answer; its text."""
+        known = await self.answers.count()
+        await self.say(prompt)
+        await expect(self.answers).to_have_count(known + 1)
+        await self.rest()
+        return await self.answers.last.locator(".answer-body").inner_text()
+
+    async def rest(self) -> None:
+        """Wait until no run is on and no prompt waits."""
+        await expect(self.see("stop")).to_be_hidden(timeout=self.patience)
+        await expect(self.see("queued-prompt")).to_have_count(0)
+        await expect(self.page.locator('[aria-busy="true"]')).to_have_count(0)
+
+
+class People:
+    """Makes persons; `leave` closes their browsers, keeps a picture of what they saw, and repeats their complaints."""
+
+    def __init__(
+        self, browser: Browser, site: Site, pictures: Path, name: str, patience: float = PATIENCE_MS
+    ) -> None:
+        self._browser = browser
+        self._site = site
+        self._patience = patience
+        self._pictures = pictures
+        self._name = re.sub(r"\W+", "-", name)
+        self._persons: list[Person] = []
+        self._contexts: list[BrowserContext] = []
+
+    async def person(self, *, url: str = "", same_browser: Person | None = None, **options: Any) -> Person:
+        """A new tab: of `same_browser`, or of a browser profile of its own with Playwright's context `options`."""
+        if same_browser is None:
+            context = await self._browser.new_context(**options)
+            self._contexts.append(context)
+        else:
+            context = same_browser.page.context
+        person = Person(await context.new_page(), url or self._site.url, self._patience)
+        self._persons.append(person)
+        return person
+
+    async def leave(self) -> None:
+        """Close everything. Raises `AssertionError` when a page had an error or broke its security policy."""
+        self._pictures.mkdir(parents=True, exist_ok=True)
+        for index, person in enumerate(self._persons):
+            if not person.page.is_closed():
+                await person.page.screenshot(path=self._pictures / f"{self._name}-{index}.png")
+        for context in self._contexts:
+            await context.close()
+        complaints = [text for person in self._persons for text in person.complaints]
+        assert not complaints, complaints

@@ -1,0 +1,267 @@
+"""The deployment on the real engines, Pulumi's and Docker's: up, no change, a change, down, up, destroy."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+
+from tests.conftest import ROOT, free_port
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+COPIED = ("Pulumi.yaml", ".dockerignore", "container", "gateway", "infra", "scripts")
+
+OURS = ("Container", "Image", "Network", "Volume", "RemoteImage")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A copy of the project that a test may change, and a state folder of its own. `stack`: a name of its own too."""
+
+    folder: Path
+    environ: dict[str, str]
+    stack: str
+    port: int
+
+    def run(self, command: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """One of the commands, as its script in `scripts/` runs it."""
+        argv = [sys.executable, "-m", f"infra.cli.{command}", "--stack", self.stack, *arguments]
+        done = subprocess.run(
+            argv, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=900
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{command} failed:\n{done.stderr}")
+        return done
+
+    def up(self, *arguments: str) -> dict[str, str]:
+        """By resource: what was done to it."""
+        done = self.run("up", "--port", str(self.port), *arguments)
+        changes: dict[str, str] = {}
+        for line in done.stderr.splitlines():
+            for verb in ("made anew", "deleted the old", "made", "changed", "deleted"):
+                if line.startswith(f"    {verb} "):
+                    words = line.removeprefix(f"    {verb} ").split()
+                    changes.setdefault(f"{words[0]} {words[1].removeprefix(self.id + '-')}", verb)
+                    break
+        return changes
+
+    @property
+    def id(self) -> str:
+        return f"vaporforge-{self.stack}"
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        token = self.run("token", "--sub", "ada").stdout.strip()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                # "Try again", as every client does: on a busy machine the store may be slow for a while.
+                if error.code != 503 or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+    def pulumi(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["pulumi", *arguments],
+            cwd=self.folder,
+            env={**self.environ, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment that the scripts run in, made ready, with a state folder of its own."""
+    parts = ["python", "page", "docker", "base", "dynamodb-image", "pulumi"]
+    subprocess.run([ROOT / "scripts" / "setup", *parts], check=True, timeout=1500)
+    told = subprocess.run(
+        ["bash", "-c", ". scripts/lib/env.sh && env -0"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    environ = dict(item.split("=", 1) for item in told.stdout.split("\0") if item)
+    state = tmp_path_factory.mktemp("state")
+    for name in ("base-image", "dynamodb-image"):
+        shutil.copy(Path(environ["VF_STATE"]) / name, state)
+    kept = {key: value for key, value in environ.items() if not key.startswith("PULUMI_")}
+    return {**kept, "VF_STATE": str(state), "PULUMI_BACKEND_URL": (state / "backend").as_uri()}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> Iterator[Tree]:
+    """Whatever a failed test left of the stack goes at the end."""
+    folder = tmp_path_factory.mktemp("tree")
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            leave = shutil.ignore_patterns("node_modules", "__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=leave, symlinks=True)
+        else:
+            shutil.copy(ROOT / name, folder)
+    Path(environ["VF_STATE"], "backend").mkdir()
+    tree = Tree(folder, {**environ, "PYTHONPATH": str(folder)}, f"e2e{secrets.token_hex(4)}", free_port())
+    yield tree
+    tree.run("down", "--volumes", check=False)
+
+
+@pytest.fixture(scope="module")
+def engine(environ: dict[str, str]) -> Iterator[docker.DockerClient]:
+    client = docker.from_env(environment=environ)
+    yield client
+    client.close()
+
+
+def left(engine: docker.DockerClient, tree: Tree) -> list[str]:
+    """What is on the engine of the stack."""
+    labelled: dict[str, Any] = {"label": f"vaporforge.stack={tree.id}"}
+    found = [f"container {item.name}" for item in engine.containers.list(all=True, filters=labelled)]
+    found += [f"network {item.name}" for item in engine.networks.list(filters=labelled)]
+    found += [f"volume {item.name}" for item in engine.volumes.list(filters=labelled)]
+    found += [f"image {item.tags}" for item in engine.images.list(filters={"reference": f"{tree.id}/*"})]
+    return sorted(found)
+
+
+def test_the_life_of_a_stack(tree: Tree, engine: docker.DockerClient) -> None:
+    """One test, for each step needs the one before it."""
+    # A first deployment.
+    first = tree.up()
+    assert set(first.values()) == {"made"}
+    assert {name.split()[0] for name in first} >= set(OURS)
+    session = tree.ask("POST", "/api/sessions", {"title": "kept"})
+    assert tree.ask("GET", "/api/version")["version"] == "0.20.0"
+
+    # Again: nothing changes.
+    assert tree.up() == {}
+
+    # An edit of the gateway replaces gateways and launcher, and nothing else; the proxy stays up.
+    proxies: dict[str, Any] = {"label": [f"vaporforge.stack={tree.id}", "vaporforge.role=proxy"]}
+    [proxy] = engine.containers.list(filters=proxies)
+    with (tree.folder / "gateway" / "pages.py").open("a") as file:
+        file.write("# a change\n")
+    changes = tree.up()
+    assert changes == {
+        "Image gateway": "changed",
+        "ImageTag gateway-tag": "made anew",
+        "Container gateway-0": "made anew",
+        "Container gateway-1": "made anew",
+        "Container launcher": "made anew",
+    }
+    [still] = engine.containers.list(filters=proxies)
+    assert still.id == proxy.id
+    assert tree.ask("GET", f"/api/sessions/{session['id']}")["title"] == "kept"
+    gateways = engine.images.list(filters={"reference": f"{tree.id}/gateway"})
+    assert len(gateways) == 1, "the old image's name is gone"
+
+    # A sandbox and its volume, as the launcher makes them.
+    labels = {"vaporforge.stack": tree.id, "vaporforge.role": "sandbox"}
+    volume = engine.volumes.create(f"{tree.id}-some-session", labels=labels)
+    [network] = engine.networks.list(
+        filters={"label": [f"vaporforge.stack={tree.id}", "vaporforge.role=sandboxes"]}
+    )
+    place = str(network.name)
+    sandbox = engine.containers.run(gateways[0], "sleep 1000", detach=True, labels=labels, network=place)
+
+    # Down: containers, networks and images go, with the sandbox; the data stays.
+    tree.run("down")
+    kept = left(engine, tree)
+    assert all(item.startswith("volume ") for item in kept), kept
+    assert f"volume {volume.name}" in kept
+    with pytest.raises(docker.errors.NotFound):
+        engine.containers.get(str(sandbox.id))
+
+    # Up again: the session is still there, and so is what signs tokens.
+    again = tree.up()
+    assert "Volume table" not in again
+    assert "Secrets secrets" not in again
+    assert tree.ask("GET", f"/api/sessions/{session['id']}")["title"] == "kept"
+
+    # Forgotten: nothing of it is left, not even the stack.
+    tree.run("down", "--volumes")
+    assert left(engine, tree) == []
+    assert tree.run("token", check=False).stderr == (
+        f"error: the stack {tree.stack} is not deployed; scripts/up --stack {tree.stack} does it\n"
+    )
+
+
+def test_nothing_of_it_is_written_into_the_repository(tree: Tree) -> None:
+    for name in ("Pulumi.yaml", "infra/stacks"):
+        ours, theirs = ROOT / name, tree.folder / name
+        files = [path.relative_to(ours) for path in ours.rglob("*")] if ours.is_dir() else [Path()]
+        copied = [path.relative_to(theirs) for path in theirs.rglob("*")] if theirs.is_dir() else [Path()]
+        assert sorted(files) == sorted(copied)
+        assert all((ours / path).read_bytes() == (theirs / path).read_bytes() for path in files)
+
+
+def test_a_bad_value_is_refused_before_anything_is_made(tree: Tree, engine: docker.DockerClient) -> None:
+    before = left(engine, tree)
+    done = tree.run("up", "--set", "sandboxMemoryMb=12", check=False)
+    assert done.returncode == 1
+    assert "error: vaporforge:sandboxMemoryMb is 12; it must be 256 or more" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert left(engine, tree) == before
+    tree.run("down", "--volumes")
+
+
+def test_the_language_host_s_way_of_running_the_program_declares_the_same(tree: Tree) -> None:
+    """The program as Pulumi's own Python language host starts it: `runpy` on infra/__main__.py, in that folder."""
+    script = (
+        "import os, runpy, sys\n"
+        "os.chdir(sys.argv[1])\n"
+        "from tests.infra.mocked import run\n"
+        "found = run(lambda: runpy.run_path('__main__.py', run_name='__main__'))\n"
+        "print(sorted(found.resources))\n"
+    )
+    inline = (
+        "from tests.infra.mocked import run\n"
+        "from infra.program import program\n"
+        "print(sorted(run(program).resources))\n"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(ROOT / "infra")],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        ).stdout
+        for code in (script, inline)
+    ]
+    assert outputs[0] == outputs[1]
+    assert "vaporforge-test-gateway-0" in outputs[0]
+
+
+def test_the_project_s_configuration_satisfies_pulumi(tree: Tree) -> None:
+    """Pulumi's own check of Pulumi.yaml and the stacks' files, without this machine's overrides."""
+    environ = {"PULUMI_CONFIG_PASSPHRASE": "of this test"}
+    for stack in ("dev", "staging", "prod"):
+        assert tree.pulumi("stack", "init", stack, **environ).returncode == 0
+        shown = tree.pulumi("config", "--stack", stack, "--json", **environ)
+        assert shown.returncode == 0, shown.stderr
+        expected = yaml.safe_load((ROOT / "infra" / "stacks" / f"Pulumi.{stack}.yaml").read_text())["config"]
+        values = {key: item["value"] for key, item in json.loads(shown.stdout).items()}
+        assert {key: str(value) for key, value in expected.items()}.items() <= values.items()

@@ -1,0 +1,258 @@
+"""The page in Chromium when things break: reloads, lost networks, blocked WebSockets, dead gateways, several tabs."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from tests.tunnel import Target, answer, tunnel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import Response, Route, WebSocketRoute
+
+    from tests.e2e.people import People, Person
+    from tests.gateway.stack import Gateway, Stack
+
+pytestmark = pytest.mark.e2e
+
+COUNT = "Count to 150 every 30 ms"
+COUNTED = " ".join(str(number) for number in range(1, 151))
+
+
+async def assert_counted(person: Person) -> None:
+    """The whole answer is there, each word once, and a reload shows the same."""
+    await expect(person.prose).to_have_text(COUNTED, timeout=30_000)
+    await person.rest()
+    await expect(person.answers).to_have_count(1)
+    await person.page.reload()
+    await expect(person.prose).to_have_text(COUNTED)
+    await expect(person.answers).to_have_count(1)
+
+
+class Front:
+    """What stands between a browser and its gateway: where it leads, whether WebSockets pass, and scissors."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.websockets = True
+        self.refused = 0
+        self._cut = asyncio.Event()
+
+    def cut(self) -> None:
+        """Break every connection that is open."""
+        self._cut.set()
+        self._cut = asyncio.Event()
+
+    @asynccontextmanager
+    async def choose(self, head: bytes) -> AsyncIterator[Target | bytes]:
+        if not self.websockets and b"upgrade: websocket" in head.lower():
+            self.refused += 1
+            yield answer("403 Forbidden")
+            return
+        owner = asyncio.current_task()
+        assert owner is not None
+
+        async def cutter(cut: asyncio.Event) -> None:
+            await cut.wait()
+            owner.cancel()
+
+        waiting = asyncio.create_task(cutter(self._cut))
+        try:
+            host, _, port = self.gateway.url.removeprefix("http://").partition(":")
+            yield Target(host, int(port), head)
+        finally:
+            waiting.cancel()
+
+
+async def test_a_reload_in_mid_answer_loses_nothing(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.say(COUNT)
+    for number in (10, 40, 80):
+        await expect(ada.prose).to_contain_text(f" {number} ")
+        await ada.page.reload()
+    await assert_counted(ada)
+
+
+async def test_a_network_that_is_away_for_seconds_loses_nothing(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.say(COUNT)
+    await expect(ada.prose).to_contain_text(" 20 ")
+    await ada.page.context.set_offline(True)
+    await asyncio.sleep(10)
+    await ada.page.context.set_offline(False)
+    await assert_counted(ada)
+
+
+async def test_cut_connections_are_made_anew(people: People, stack: Stack) -> None:
+    front = Front(stack.gateways[0])
+    async with tunnel(front.choose) as port:
+        ada = await people.person(url=f"http://127.0.0.1:{port}")
+        await ada.open()
+        await ada.say(COUNT)
+        for number in (10, 30, 60, 90):
+            await expect(ada.prose).to_contain_text(f" {number} ")
+            front.cut()
+        await expect(ada.prose).to_have_text(COUNTED, timeout=30_000)
+        assert len(ada.sockets) >= 5
+        await assert_counted(ada)
+
+
+async def test_blocked_websockets_fall_back_to_events_by_themselves(people: People, stack: Stack) -> None:
+    front = Front(stack.gateways[0])
+    front.websockets = False
+    async with tunnel(front.choose) as port:
+        ada = await people.person(url=f"http://127.0.0.1:{port}")
+        await ada.open()
+        await ada.say(COUNT)
+        await expect(ada.see("connection")).to_have_text("Live (SSE)")
+        await expect(ada.prose).to_contain_text(" 50 ")
+        assert front.refused >= 2
+        front.cut()
+        await expect(ada.prose).to_have_text(COUNTED, timeout=30_000)
+        await ada.rest()
+        front.websockets = True
+        assert await ada.ask("Echo over a WebSocket again") == "over a WebSocket again"
+        assert ada.frames[-1]["type"] == "process-exit"
+
+
+async def test_a_dead_gateway_hands_its_readers_to_another(people: People, stack: Stack) -> None:
+    front = Front(stack.gateways[0])
+    async with tunnel(front.choose) as port:
+        ada = await people.person(url=f"http://127.0.0.1:{port}")
+        await ada.open()
+        await ada.say(COUNT)
+        await expect(ada.prose).to_contain_text(" 20 ")
+        stack.gateways[0].crash()
+        front.gateway = await stack.add()
+        front.cut()
+        await assert_counted(ada)
+
+
+async def test_two_tabs_show_the_same_run(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.ask("Echo first")
+    other = await people.person(same_browser=ada)
+    await other.page.goto(ada.page.url)
+    await expect(other.prose).to_have_text("first")
+    await ada.say(COUNT)
+    await expect(ada.prose).to_contain_text(" 5 ")
+    await expect(other.prose).to_contain_text(" 5 ")
+    await expect(other.prompts.last).to_have_text("YouCount to 150 every 30 ms", use_inner_text=False)
+    await other.see("stop").click()
+    await ada.rest()
+    await other.rest()
+    kept = await ada.prose.inner_text()
+    assert kept.startswith("1 2 3")
+    await expect(other.prose).to_have_text(kept)
+    await expect(other.answers).to_have_count(2)
+
+
+async def test_a_closed_tab_leaves_the_run_going(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.say(COUNT)
+    await expect(ada.prose).to_contain_text(" 3 ")
+    address = ada.page.url
+    await ada.page.close()
+    later = await people.person()
+    await later.open()
+    await later.page.goto(address)
+    await assert_counted(later)
+
+
+async def test_a_file_of_the_page_that_is_lost_on_the_way_is_fetched_again(people: People) -> None:
+    ada = await people.person()
+    lost: list[str] = []
+
+    async def lose(route: Route) -> None:
+        if len(lost) < 3:
+            lost.append(route.request.url)
+            await route.abort("connectionreset")
+        else:
+            await route.fallback()
+
+    await ada.page.route("**/words.js", lose)
+    await ada.open()
+    assert len(lost) == 3
+    assert await ada.ask("Echo here") == "here"
+
+
+async def test_frames_that_come_after_the_recorded_answer_show_it_once(people: People) -> None:
+    ada = await people.person()
+    sockets: list[WebSocketRoute] = []
+    late: list[str | bytes] = []
+    recorded, released = asyncio.Event(), asyncio.Event()
+
+    async def look(response: Response) -> None:
+        if "/messages?" in response.url and '"content":"second"' in (await response.text()).replace(
+            ": ", ":"
+        ):
+            recorded.set()
+
+    def hold(socket: WebSocketRoute) -> None:
+        """Pass everything on, but of the second socket only how long its prompt waits, until `released`."""
+        server = socket.connect_to_server()
+        sockets.append(socket)
+
+        def pass_on(data: str | bytes) -> None:
+            if socket is sockets[0] or released.is_set() or '"queued"' in str(data):
+                socket.send(data)
+            else:
+                late.append(data)
+
+        server.on_message(pass_on)
+        server.on_close(lambda code, reason: None)  # its frames come first
+
+    ada.page.on("response", look)
+    await ada.page.route_web_socket("**/api/sdk/ws?*", hold)
+    await ada.open()
+    await ada.say("Count to 100000 every 30 ms")
+    await expect(ada.prose).to_contain_text("1 2 3")
+    await ada.say("Echo second")
+    await expect(ada.see("queued-prompt")).to_have_count(1)
+    await ada.see("stop").click()
+    async with asyncio.timeout(30):
+        await recorded.wait()
+    released.set()
+    for data in late:
+        sockets[1].send(data)
+    await ada.rest()
+    counted, *more = await ada.page.locator(".prose").all_inner_texts()
+    assert counted.startswith("1 2 3")
+    assert more == ["second"]
+
+
+async def test_the_client_streams_in_the_browser_as_in_node(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.new_session()
+    events = await ada.page.evaluate(
+        """async (sessionId) => {
+          const { createClient } = await import("/client.js");
+          const { streamWs } = createClient({ token: localStorage.getItem("vaporforge.token") });
+          const events = [];
+          const prompt = "Create a file called a.txt with 'x'";
+          for await (const event of streamWs({ sessionId, prompt })) events.push(event);
+          return events;
+        }""",
+        ada.session,
+    )
+    numbered = [event for event in events if "seq" in event]
+    assert [event["seq"] for event in numbered] == list(range(1, len(numbered) + 1))
+    assert {"run", "session-init", "text", "tool-start", "tool-result", "done"} <= {e["type"] for e in events}
+    assert events[-1] == {
+        "type": "ws-exit",
+        "exitCode": 0,
+        "reason": "completed",
+        "run": numbered[0]["run"],
+        "seq": len(numbered),
+    }
