@@ -68,7 +68,7 @@ class RunLeg:
     async def serve(self, run: Run, after: int, timing: dict[str, int]) -> None:
         """Follow the run until its end, the browser's leave, or this gateway's drain."""
         self.run = run.id
-        await tell(self._sink, FrameType.TIMING, **timing)
+        await tell(self._sink, FrameType.TIMING, run=run.id, **timing)
         follower = Follower(self._runs, self._sink, self._session, run.id, after)
         reading = self._read()
         ended = await _first(follower.follow(run), reading, self._runs.drained.wait())
@@ -110,11 +110,14 @@ class RunLeg:
                 raise errors.BadRequest("type must be stop, pause, resume or pong.", field="type")
 
 
-async def serve_events(runs: Runs, response: web.StreamResponse, run: Run, after: int) -> None:
+async def serve_events(
+    runs: Runs, response: web.StreamResponse, run: Run, after: int, timing: dict[str, int]
+) -> None:
     """A run as server-sent events on a prepared response, `[DONE]` last; errors become `error` events."""
     sink = EventSink(response, run.id)
     follower = Follower(runs, sink, run.session, run.id, after)
     try:
+        await tell(sink, FrameType.TIMING, run=run.id, **timing)
         ended = await _first(follower.follow(run), sink.heartbeat(), runs.drained.wait())
         if ended == 2:
             await tell(sink, FrameType.RECONNECT, delayMs=random.randint(*RECONNECT_SPREAD_MS))

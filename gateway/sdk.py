@@ -52,8 +52,7 @@ async def ws(request: web.Request) -> web.StreamResponse:
             frame = await leg.first_frame()
             began = authorized = time.monotonic()
             run = (await runs.submit(session, user, parse_prompt(frame))).run
-        timing = {"authMs": _ms(began, authorized), "admissionMs": _ms(authorized, time.monotonic())}
-        await leg.serve(run, after, timing)
+        await leg.serve(run, after, _timing(began, authorized))
     except errors.VaporForgeError as error:
         await leg.fail(error)
     except ConnectionError:
@@ -63,15 +62,18 @@ async def ws(request: web.Request) -> web.StreamResponse:
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """POST /api/sdk/stream: the same run as server-sent events; `Last-Event-ID` is the cursor."""
+    began = time.monotonic()
     user = await request.app[AUTH].user(request)
     body = await read_json(request)
     session = await owned_session(request.app, user, body.get("sessionId"))
+    authorized = time.monotonic()
     runs = request.app[RUNS]
     cursor = request.headers.get("Last-Event-ID")
     if body.get("run") or cursor:
         run, after = await _attachable(request, session, _event_cursor(body, cursor))
     else:
         run, after = (await runs.submit(session, user, parse_prompt(body))).run, 0
+    timing = _timing(began, authorized)
     response = web.StreamResponse(
         headers={
             hdrs.CONTENT_TYPE: "text/event-stream",
@@ -81,7 +83,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     )
     await response.prepare(request)
     try:
-        await serve_events(runs, response, run, after)
+        await serve_events(runs, response, run, after, timing)
         await response.write_eof()
     except ConnectionError:
         pass
@@ -196,5 +198,7 @@ def _event_cursor(body: Mapping[str, Any], cursor: str | None) -> dict[str, Any]
     return {"run": run, "after": seq}
 
 
-def _ms(start: float, end: float) -> int:
-    return round((end - start) * 1000)
+def _timing(began: float, authorized: float) -> dict[str, int]:
+    """The fields of the `timing` frame, milliseconds: for authentication, and from then to the run in the store."""
+    ends = {"authMs": (began, authorized), "admissionMs": (authorized, time.monotonic())}
+    return {name: round((end - start) * 1000) for name, (start, end) in ends.items()}

@@ -27,6 +27,10 @@ export class Chat {
   #closed = new AbortController();
   #poller = null;
   #outbox;
+  /** Settles once the gateway has the last prompt that was typed: they are admitted in the order of typing. */
+  #admission = Promise.resolve();
+  /** Counts what this page does to the session's name: what was read before is older. */
+  #names = 0;
 
   /**
    * @param {ReturnType<import("./client.js").createClient>} client
@@ -99,11 +103,12 @@ export class Chat {
   /** @param {import("./turn.js").Turn} turn  one that waits */
   async cancel(turn) {
     const follower = [...this.#followers].find((one) => one.turn === turn);
-    if (!turn.run) {
-      this.#outbox.drop(turn.messageId);
-      return follower?.abort.abort();
-    }
-    return this.#askStop(turn.run, follower);
+    this.#outbox.drop(turn.messageId);
+    if (follower) follower.stopping = true;
+    if (turn.run) return this.#askStop(turn.run, follower);
+    // What was sent may become a run yet: its stop is asked for once its name is known.
+    if (!follower.sent) follower.abort.abort();
+    return this.#changed();
   }
 
   /** Loads the page of messages before the first one shown. */
@@ -130,9 +135,16 @@ export class Chat {
   /** The first prompt names the session. */
   #name(prompt) {
     if (!this.session || this.session.title !== DEFAULT_TITLE || this.#followers.size) return;
-    this.#client.api.renameSession(this.id, titleOf(prompt)).then(
-      (session) => this.#learn(session),
-      () => {}, // It keeps its default name; the reader can give it one.
+    const title = titleOf(prompt);
+    this.#names += 1;
+    this.#learn({ ...this.session, title });
+    this.#client.api.renameSession(this.id, title).then(
+      (session) => {
+        this.#names += 1;
+        if (!this.#closed.signal.aborted) this.session = session;
+        this.#onSession(session); // The list of sessions shows it, whatever is open by now.
+      },
+      () => {}, // The next look finds its default name; the reader can give it one.
     );
   }
 
@@ -151,6 +163,7 @@ export class Chat {
 
   async #refresh() {
     const { signal } = this.#closed;
+    const names = this.#names;
     // In this order: a run that has ended when the session is read has its message when the messages are.
     const session = await this.#client.api.getSession(this.id, { signal });
     const page = await this.#client.api.messages(this.id, { limit: PAGE, order: "newest", signal });
@@ -165,7 +178,7 @@ export class Chat {
       // Its run is over and left no message: it was cancelled while it waited.
       if (turn.unanswered && turn.run !== session.activeRun && !queued.has(turn.run)) turn.end("stopped");
     }
-    this.#learn(session);
+    this.#learn(names === this.#names ? session : { ...session, title: this.session.title });
     this.#attach(session.activeRun);
     this.#changed();
   }
@@ -213,12 +226,23 @@ export class Chat {
     if (!waiting) this.#begin(follower);
     this.#changed();
     try {
+      if (!request.run) await this.#turnToSend(follower);
       const stream = this.#client.streamWs({ sessionId: this.id, signal: follower.abort.signal, ...request });
       for await (const event of stream) this.#take(follower, event);
     } finally {
       this.#followers.delete(follower);
+      follower.settle();
       this.#over(follower);
     }
+  }
+
+  /** Waits until the gateway has what was typed before, or this prompt is cancelled. */
+  async #turnToSend(follower) {
+    const { signal } = follower.abort;
+    const before = this.#admission;
+    this.#admission = Promise.all([before, follower.admission]);
+    await Promise.race([before, new Promise((resolve) => signal.addEventListener("abort", resolve))]);
+    follower.sent = !signal.aborted;
   }
 
   #begin(follower) {
@@ -228,7 +252,10 @@ export class Chat {
 
   #take(follower, event) {
     const { turn } = follower;
-    if (event.run || event.fatal) this.#outbox.drop(turn.messageId);
+    if (event.run || event.fatal) {
+      this.#outbox.drop(turn.messageId);
+      follower.settle();
+    }
     if (event.run && !turn.run) {
       turn.run = event.run;
       if (follower.stopping) this.#askStop(event.run, follower);

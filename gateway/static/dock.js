@@ -58,7 +58,10 @@ export class Dock {
   }
 
   #showQueue(waiting) {
-    const places = waiting.map(({ turn, position }, index) => [turn.prompt, ordinal(position || index + 1)]);
+    const places = waiting.map(({ turn, position, stopping }, index) => [
+      turn.prompt,
+      stopping ? "Cancelling…" : `Queued (${ordinal(position || index + 1)})`,
+    ]);
     const now = JSON.stringify(places);
     if (now === this.#shown) return;
     this.#shown = now;
@@ -67,7 +70,7 @@ export class Dock {
         element(
           "li",
           { data: { testid: "queued-prompt" } },
-          element("span", { className: "queue-place" }, `Queued (${places[index][1]})`),
+          element("span", { className: "queue-place" }, places[index][1]),
           element("span", { className: "queue-text" }, turn.prompt),
           element(
             "button",

@@ -11,6 +11,13 @@ export class Follower {
   opened = false;
   since = Date.now();
   stopping = false;
+  /** Whether the prompt may have reached the gateway. */
+  sent = false;
+  #settle = () => {};
+  /** Settles once the gateway has the prompt, or never will. */
+  admission = new Promise((resolve) => {
+    this.#settle = resolve;
+  });
 
   /** @param {import("./turn.js").Turn} turn @param {boolean} waiting  queued behind another run */
   constructor(turn, waiting) {
@@ -23,6 +30,11 @@ export class Follower {
     this.waiting = false;
     this.since = Date.now();
     this.turn.begin();
+  }
+
+  /** The gateway has the prompt, or never will. Twice is fine. */
+  settle() {
+    this.#settle();
   }
 
   /** @param {object} event  of `streamWs` */

@@ -15,6 +15,10 @@ export class Sessions {
   #cursor = null;
   #current = null;
   #editing = null;
+  /** Counts what this page asked and learned; by it, when each session was learned: a list asked for before is older. */
+  #time = 0;
+  #learned = new Map();
+  #deleted = new Set();
   #onGone;
   #onProblem;
 
@@ -31,11 +35,15 @@ export class Sessions {
 
   /** Reads the newest page again; what was loaded beyond it stays. Rejects with an `ApiError`. */
   async refresh() {
+    const asked = ++this.#time;
     const { sessions, cursor } = await this.#api.listSessions({ limit: PAGE });
+    const known = [...this.#sessions.values()];
     const oldest = sessions.at(-1)?.updatedAt ?? "";
-    const kept = cursor ? [...this.#sessions.values()].filter(({ updatedAt }) => updatedAt < oldest) : [];
+    const kept = cursor ? known.filter(({ updatedAt }) => updatedAt < oldest) : [];
+    const newer = known.filter(({ id }) => this.#learned.get(id) > asked);
     if (!kept.length) this.#cursor = cursor;
-    this.#sessions = new Map([...sessions, ...kept].map((session) => [session.id, session]));
+    this.#sessions = new Map([...sessions, ...kept, ...newer].map((session) => [session.id, session]));
+    for (const id of this.#deleted) this.#sessions.delete(id);
     this.#render();
   }
 
@@ -47,7 +55,9 @@ export class Sessions {
 
   /** @param {object} session  as the gateway just told it */
   learn(session) {
+    if (this.#deleted.has(session.id)) return;
     this.#sessions.set(session.id, session);
+    this.#learned.set(session.id, ++this.#time);
     this.#render();
   }
 
@@ -150,6 +160,7 @@ export class Sessions {
         if (error.code !== "session-not-found") throw error; // Gone already: by another tab, or an answer got lost.
       }
       this.#sessions.delete(session.id);
+      this.#deleted.add(session.id);
       this.#render();
       this.#onGone(session.id);
     });

@@ -58,10 +58,10 @@ class Deployed:
         self.tree = folder / "tree"
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
-        self._environ = _environment(folder / "state", self.tree)
+        self._environ = scripts_environment(folder / "state", self.tree)
         self.engine = docker.from_env(environment=self._environ)
         self._agent = agent
-        _copy(self.tree)
+        copy_project(self.tree)
 
     def deploy(self) -> None:
         """The first `scripts/up`."""
@@ -211,8 +211,9 @@ def claude_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Claude]:
         yield claude
 
 
-def _environment(state: Path, tree: Path) -> dict[str, str]:
-    """As the scripts have it, with Pulumi's state in `state`, which knows the images that the set-up made."""
+def scripts_environment(state: Path, tree: Path) -> dict[str, str]:
+    """The environment as the scripts have it in `tree`; the new folder `state` holds Pulumi's state and backend, and
+    what the set-up says of the images that it made."""
     command = ["bash", "-c", ". scripts/lib/env.sh && env -0"]
     told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
     environ = dict(item.split("=", 1) for item in told.split("\0") if item)
@@ -228,11 +229,12 @@ def _environment(state: Path, tree: Path) -> dict[str, str]:
     return kept | own
 
 
-def _copy(tree: Path) -> None:
+def copy_project(tree: Path) -> None:
+    """What a deployment needs of the project, in a new folder that tests may change."""
     leave = shutil.ignore_patterns("node_modules", "__pycache__")
     tree.mkdir()
     for name in COPIED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tree / name, ignore=leave)
+            shutil.copytree(ROOT / name, tree / name, ignore=leave, symlinks=True)
         else:
             shutil.copy(ROOT / name, tree)

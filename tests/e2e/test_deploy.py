@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -21,10 +20,9 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, free_port
+from tests.e2e.deployed import copy_project, scripts_environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
-
-COPIED = ("Pulumi.yaml", ".dockerignore", "container", "gateway", "infra", "scripts")
 
 OURS = ("Container", "Image", "Network", "Volume", "RemoteImage")
 
@@ -96,40 +94,19 @@ class Tree:
 
 
 @pytest.fixture(scope="module")
-def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment that the scripts run in, made ready, with a state folder of its own."""
-    parts = ["python", "page", "docker", "base", "dynamodb-image", "pulumi"]
-    subprocess.run([ROOT / "scripts" / "setup", *parts], check=True, timeout=1500)
-    told = subprocess.run(
-        ["bash", "-c", ". scripts/lib/env.sh && env -0"], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    environ = dict(item.split("=", 1) for item in told.stdout.split("\0") if item)
-    state = tmp_path_factory.mktemp("state")
-    for name in ("base-image", "dynamodb-image"):
-        shutil.copy(Path(environ["VF_STATE"]) / name, state)
-    kept = {key: value for key, value in environ.items() if not key.startswith("PULUMI_")}
-    return {**kept, "VF_STATE": str(state), "PULUMI_BACKEND_URL": (state / "backend").as_uri()}
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> Iterator[Tree]:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """Whatever a failed test left of the stack goes at the end."""
-    folder = tmp_path_factory.mktemp("tree")
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            leave = shutil.ignore_patterns("node_modules", "__pycache__")
-            shutil.copytree(ROOT / name, folder / name, ignore=leave, symlinks=True)
-        else:
-            shutil.copy(ROOT / name, folder)
-    Path(environ["VF_STATE"], "backend").mkdir()
-    tree = Tree(folder, {**environ, "PYTHONPATH": str(folder)}, f"e2e{secrets.token_hex(4)}", free_port())
+    folder = tmp_path_factory.mktemp("deploy")
+    copy_project(folder / "tree")
+    environ = scripts_environment(folder / "state", folder / "tree")
+    tree = Tree(folder / "tree", environ, f"e2e{secrets.token_hex(4)}", free_port())
     yield tree
     tree.run("down", "--volumes", check=False)
 
 
 @pytest.fixture(scope="module")
-def engine(environ: dict[str, str]) -> Iterator[docker.DockerClient]:
-    client = docker.from_env(environment=environ)
+def engine(tree: Tree) -> Iterator[docker.DockerClient]:
+    client = docker.from_env(environment=tree.environ)
     yield client
     client.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import pytest
 from playwright.async_api import expect
 
 if TYPE_CHECKING:
+    from playwright.async_api import Route
+
     from tests.e2e.people import People
     from tests.gateway.stack import Stack
 
@@ -120,6 +123,41 @@ async def test_prompts_wait_their_turn_and_can_be_cancelled(people: People) -> N
     texts = await ada.page.locator(".prose:visible").all_inner_texts()
     assert texts[0].startswith("1 2 3")
     assert texts[1:] == ["second"]
+
+
+async def test_prompts_are_taken_in_the_order_of_typing_and_cancelled_before_they_arrive(
+    people: People,
+) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.say("Count to 9999 every 30 ms")
+    await expect(ada.prose).to_contain_text("1 2 3")
+    held: list[Route] = []
+    letting_go = asyncio.Event()
+
+    async def slow_at_first(route: Route) -> None:
+        held.append(route)
+        if len(held) == 1:
+            await letting_go.wait()
+        await route.continue_()
+
+    await ada.page.route("**/api/sdk/ticket", slow_at_first)
+    for word in ("second", "never said", "third"):
+        await ada.say(f"Echo {word}")
+    waiting = ada.see("queued-prompt")
+    await expect(waiting).to_have_count(3)
+    await waiting.filter(has_text="never").get_by_test_id("cancel-queued").click()
+    await expect(waiting).to_have_count(2)
+    await waiting.filter(has_text="second").get_by_test_id("cancel-queued").click()
+    await expect(waiting.filter(has_text="second")).to_contain_text("Cancelling")
+    await ada.say("Echo last")
+    letting_go.set()
+    await expect(waiting).to_have_count(2)
+    await ada.see("stop").click()
+    await expect(ada.prose.get_by_text("last")).to_be_visible()
+    await ada.rest()
+    texts = await ada.page.locator(".prose:visible").all_inner_texts()
+    assert texts[1:] == ["third", "last"]
 
 
 async def test_waiting_prompts_are_still_there_after_a_reload(people: People) -> None:

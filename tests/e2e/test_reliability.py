@@ -12,6 +12,7 @@ import pytest
 from gateway.drivers import SandboxState
 from gateway.drivers.process import ProcessDriver
 from gateway.ids import new_id
+from gateway.store import keys
 from tests.chaos.sandboxes import Sandboxes
 from tests.chaos.waiting import until
 from tests.gateway.stack import Stack, assert_whole, numbered, read_all, read_until, text_of
@@ -156,8 +157,9 @@ def leftovers(stack: Stack, folder: Path) -> list[str]:
         aws_secret_access_key="test",
     )
     pages = table.get_paginator("scan").paginate(TableName=stack.settings.table, ConsistentRead=True)
+    items = [(item["pk"]["S"], item["sk"]["S"]) for page in pages for item in page["Items"]]
     return [
-        *(f"item {item['pk']} {item['sk']}" for page in pages for item in page["Items"]),
+        *(f"item {pk} {sk}" for pk, sk in items if (pk, sk) != keys.BIRTH),  # that one is the table's own
         *(f"folder {path.name}" for path in stack.root.iterdir() if path.name != ".locks"),
         *(f"lock {path.name}" for path in (stack.root / ".locks").glob("*")),
         *(f"blob {path.name}" for path in (folder / "blobs").rglob("*") if path.is_file()),
