@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -83,10 +83,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--url", default="", help="the stack's entry (default: its proxy's published port)")
     add("--token-file", type=Path, metavar="FILE", help="holds a user's token (default: asks scripts/token)")
     add("--keep", type=Path, metavar="DIR", help="keep logs and sandboxes in this new folder")
-    other = parser.add_argument_group("instead of a campaign, on this machine")
+    other = parser.add_argument_group("instead of a campaign")
     add = other.add_mutually_exclusive_group().add_argument
-    add("--storm", type=_count, metavar="N", help="N live readers on one gateway, which is killed: figures")
-    add("--soak", type=_count, metavar="N", help="N sessions in fast motion: nothing may grow")
+    add(
+        "--storm",
+        type=_count,
+        metavar="N",
+        help="N live readers on one gateway, which is killed: figures (on this machine)",
+    )
+    add(
+        "--soak",
+        type=_count,
+        metavar="N",
+        help="N sessions in fast motion: nothing may grow (a stack wants idleMinutes=1)",
+    )
     return parser
 
 
@@ -115,11 +125,25 @@ async def _storm(options: argparse.Namespace, folder: Path) -> tuple[Iterable[st
 
 
 async def _soak(options: argparse.Namespace, folder: Path) -> tuple[Iterable[str], bool]:
-    keep = options.keep is not None
-    async with Processes(folder, options.seed, settings=SOAK_SETTINGS, keep=keep) as target, client() as http:
-        soak = Soak(target, http, options.soak, options.seed)
+    async with AsyncExitStack() as exits:
+        target, _ = await _target(options, folder, exits, SOAK_SETTINGS)
+        http = await exits.enter_async_context(client())
+        soak = Soak(target, http, sessions=options.soak, at_once=options.sessions, seed=options.seed)
         await soak.run()
     return list(soak.lines()), soak.verdict.faultless
+
+
+async def _target(
+    options: argparse.Namespace, folder: Path, exits: AsyncExitStack, settings: Mapping[str, str]
+) -> tuple[Target, str]:
+    """What is to be broken, and its name: the stack that was named, or processes with these settings."""
+    if options.stack:
+        jwt = options.token_file.read_text().strip() if options.token_file else ""
+        stack = DockerStack(options.stack, options.seed, base=options.url, jwt=jwt)
+        return await exits.enter_async_context(stack), f"stack {options.stack}"
+    keep = options.keep is not None
+    processes = Processes(folder, options.seed, settings=settings, keep=keep)
+    return await exits.enter_async_context(processes), "two gateways as processes"
 
 
 def _reason(error: Exception) -> str:
@@ -148,15 +172,7 @@ async def _campaign(options: argparse.Namespace, folder: Path) -> tuple[Iterable
         seconds=options.seconds,
     )
     async with AsyncExitStack() as exits:
-        target: Target
-        if options.stack:
-            jwt = options.token_file.read_text().strip() if options.token_file else ""
-            stack = DockerStack(options.stack, order.seed, base=options.url, jwt=jwt)
-            target, where = await exits.enter_async_context(stack), f"stack {options.stack}"
-        else:
-            keep = options.keep is not None
-            processes = Processes(folder, order.seed, settings=CAMPAIGN_SETTINGS, keep=keep)
-            target, where = await exits.enter_async_context(processes), "two gateways as processes"
+        target, where = await _target(options, folder, exits, CAMPAIGN_SETTINGS)
         campaign = Campaign(target, order, await exits.enter_async_context(client()))
         await campaign.run()
     return list(campaign_lines(order, campaign, where, target.notes)), campaign.verdict.faultless

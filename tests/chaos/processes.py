@@ -7,6 +7,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -19,7 +20,7 @@ from tests.chaos.child import ROOT, Child, free_port
 from tests.chaos.disk import SmallDisk
 from tests.chaos.process_faults import process_faults
 from tests.chaos.sandboxes import Sandboxes
-from tests.chaos.target import Busy, Fault
+from tests.chaos.target import Busy, Fault, Gauge
 from tests.gateway.fault_proxy import FaultProxy
 
 
@@ -149,3 +150,18 @@ class Processes:
             *(f"blob {path.name}" for path in self._blobs.rglob("*") if path.is_file()),
             *(f"process {pid}" for pid in self.sandboxes.processes()),
         ]
+
+    async def asleep(self, session: str) -> bool:
+        """See `Target`."""
+        return not self.sandboxes.pid(session)
+
+    async def gauges(self) -> Mapping[str, Gauge]:
+        """See `Target`."""
+        proc = Path(f"/proc/{self.gateways[0].pid}")
+        return {"gateway": Gauge.of((proc / "status").read_text(), len(list((proc / "fd").iterdir())))}
+
+    async def restart(self, number: int) -> None:
+        """See `Target`."""
+        other = self.gateways[1]
+        await other.end(signal.SIGTERM if number % 2 else signal.SIGKILL)
+        await other.start()

@@ -18,7 +18,7 @@ from docker.models.containers import Container
 from tests.chaos.child import ROOT
 from tests.chaos.container_logs import frames_in
 from tests.chaos.stack_faults import stack_faults
-from tests.chaos.target import Busy, Fault
+from tests.chaos.target import Busy, Fault, Gauge
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,6 +105,25 @@ class DockerStack:
             ),
         ]
 
+    async def asleep(self, session: str) -> bool:
+        """See `Target`."""
+        return await self.sandbox(session) is None
+
+    async def gauges(self) -> Mapping[str, Gauge]:
+        """See `Target`: the first gateway and the launcher."""
+        [gateway, *_], [launcher] = await self.parts("gateway"), await self.parts("launcher")
+        return {
+            "gateway": await self.in_thread(_gauge, gateway),
+            "launcher": await self.in_thread(_gauge, launcher),
+        }
+
+    async def restart(self, number: int) -> None:
+        """See `Target`."""
+        other = (await self.parts("gateway"))[-1]
+        await self.in_thread(other.kill if number % 2 == 0 else other.stop)
+        await self.in_thread(other.start)
+        await self._healthy(other)
+
     # -- what faults need --
     async def parts(self, role: str, *labels: str) -> list[Container]:
         """The stack's containers of a role, whatever state they are in."""
@@ -162,3 +181,15 @@ class DockerStack:
         if done.returncode:
             raise StackError(f"no token: {done.stderr.strip()}; say --token-file")
         return done.stdout.strip()
+
+
+GAUGE = "cd /proc/$(cut -d' ' -f1 /proc/1/task/1/children) && ls fd | wc -l && cat status"
+"""The container's first process is tini; its child is the service."""
+
+
+def _gauge(container: Container) -> Gauge:
+    code, output = container.exec_run(["sh", "-c", GAUGE])
+    if code or not isinstance(output, bytes):
+        raise StackError(f"{container.name} does not tell its memory: {output!r}")
+    files, _, status = output.decode().partition("\n")
+    return Gauge.of(status, int(files))

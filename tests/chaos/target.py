@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 Fault = Callable[[], Awaitable[bool]]
@@ -19,6 +20,21 @@ DISK_FULL = "sandboxes' disk full"
 
 Busy = Callable[[], Sequence[tuple[str, str]]]
 """The sessions and runs that are streaming at this moment."""
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A process at one moment: open files, threads, resident memory."""
+
+    files: int
+    threads: int
+    memory_mib: float
+
+    @classmethod
+    def of(cls, status: str, files: int) -> Gauge:
+        """From the text of `/proc/<pid>/status` (proc(5)) and the count of `/proc/<pid>/fd`."""
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        return cls(files, int(fields["Threads"]), int(fields["VmRSS"].split()[0]) / 1024)
 
 
 class Target(Protocol):
@@ -42,3 +58,12 @@ class Target(Protocol):
 
     async def leftovers(self, sessions: Sequence[str]) -> Sequence[str]:
         """What still exists of sandboxes of these sessions: processes, containers, volumes, folders."""
+
+    async def asleep(self, session: str) -> bool:
+        """Whether no sandbox of the session runs."""
+
+    async def gauges(self) -> Mapping[str, Gauge]:
+        """By name, the services that `restart` leaves alone."""
+
+    async def restart(self, number: int) -> None:
+        """End one of the gateways, always the same, and start it again: killed and asked to go, in turn."""

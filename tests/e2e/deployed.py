@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
     from playwright.async_api import Browser
 
-COPIED = ("Pulumi.yaml", ".dockerignore", "container", "gateway", "infra", "scripts")
+COPIED = ("Pulumi.yaml", ".dockerignore", "requirements.txt", "container", "gateway", "infra", "scripts")
 
 UP_SECONDS = 1500  # the image of the real agent fetches 365 MB when nobody has built it before
 
@@ -238,3 +238,4 @@ def copy_project(tree: Path) -> None:
             shutil.copytree(ROOT / name, tree / name, ignore=leave, symlinks=True)
         else:
             shutil.copy(ROOT / name, tree)
+    (tree / ".venv").symlink_to(ROOT / ".venv")

@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from gateway.auth import mint
 from tests.e2e.deployed import PATIENCE_MS, run_in, visitors
-from tests.e2e.wire import WATCH_TEXT, Wire, recorded, text_of
+from tests.e2e.wire import WATCH_TEXT, Wire, order, recorded, text_of
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ async def test_a_file_is_written_in_the_sandbox(people: People, claude: Claude) 
     await expect(card).to_contain_text("Write")
     await expect(card).to_contain_text("/workspace/test.txt")
     await expect(card).to_contain_text("Hello from WS streaming")
+    assert await order(ada) == ["prose", "tool", "prose"]
     texts = await ada.prose.all_inner_texts()
     assert [" ".join(text.split()[:2]) for text in texts] == ["I will", "Done. The"]
     assert claude.stack.file(ada.session, "/workspace/test.txt") == "Hello from WS streaming"

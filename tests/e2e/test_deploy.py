@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -15,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import docker
 import pytest
 import yaml
+from docker.models.containers import Container
 
 from tests.conftest import ROOT, free_port
 from tests.e2e.deployed import copy_project, scripts_environment
+from tests.gateway.stack import assert_whole, read_all, text_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -37,8 +41,8 @@ class Tree:
     port: int
 
     def run(self, command: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """One of the commands, as its script in `scripts/` runs it."""
-        argv = [sys.executable, "-m", f"infra.cli.{command}", "--stack", self.stack, *arguments]
+        """One of the commands in `scripts/`."""
+        argv = [str(self.folder / "scripts" / command), "--stack", self.stack, *arguments]
         done = subprocess.run(
             argv, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=900
         )
@@ -47,8 +51,13 @@ class Tree:
         return done
 
     def up(self, *arguments: str) -> dict[str, str]:
-        """By resource: what was done to it."""
+        """By resource: what was done to it. The URL that was printed shows the page, and the token in it is good."""
         done = self.run("up", "--port", str(self.port), *arguments)
+        url, _, token = done.stdout.strip().partition("/#token=")
+        assert url == f"http://localhost:{self.port}"
+        with urllib.request.urlopen(url, timeout=30) as page:
+            assert b"<title>VaporForge</title>" in page.read()
+        assert "sessions" in self.ask("GET", "/api/sessions", token=token)
         changes: dict[str, str] = {}
         for line in done.stderr.splitlines():
             for verb in ("made anew", "deleted the old", "made", "changed", "deleted"):
@@ -62,8 +71,8 @@ class Tree:
     def id(self) -> str:
         return f"vaporforge-{self.stack}"
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        token = self.run("token", "--sub", "ada").stdout.strip()
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
+        token = token or self.run("token", "--sub", "ada").stdout.strip()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             method=method,
@@ -80,6 +89,25 @@ class Tree:
                 if error.code != 503 or time.monotonic() > deadline:
                     raise
             time.sleep(0.5)
+
+    def chat(self, session: str, prompt: str) -> str:
+        """Send a prompt over a WebSocket, as an API client does; the text of the answer, whose frames came all."""
+        token = self.run("token", "--sub", "ada").stdout.strip()
+
+        async def answer() -> list[dict[str, Any]]:
+            query = {"sessionId": session, "prompt": prompt}
+            bearer = {"Authorization": f"Bearer {token}"}
+            url = f"http://127.0.0.1:{self.port}/api/sdk/ws"
+            async with (
+                asyncio.timeout(180),
+                aiohttp.ClientSession() as http,
+                http.ws_connect(url, params=query, headers=bearer) as socket,
+            ):
+                return await read_all(socket)
+
+        frames = asyncio.run(answer())
+        assert_whole(frames)
+        return text_of(frames)
 
     def pulumi(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -121,14 +149,23 @@ def left(engine: docker.DockerClient, tree: Tree) -> list[str]:
     return sorted(found)
 
 
+def sandbox(engine: docker.DockerClient, tree: Tree, session: str) -> Container:
+    """The running container of a session."""
+    labels: dict[str, Any] = {"label": [f"vaporforge.stack={tree.id}", f"vaporforge.session={session}"]}
+    [container] = engine.containers.list(filters=labels)
+    return container
+
+
 def test_the_life_of_a_stack(tree: Tree, engine: docker.DockerClient) -> None:
     """One test, for each step needs the one before it."""
     # A first deployment.
     first = tree.up()
     assert set(first.values()) == {"made"}
     assert {name.split()[0] for name in first} >= set(OURS)
-    session = tree.ask("POST", "/api/sessions", {"title": "kept"})
+    session = tree.ask("POST", "/api/sessions", {"title": "kept"})["id"]
     assert tree.ask("GET", "/api/version")["version"] == "0.20.0"
+    tree.chat(session, "Create a file called test.txt in /workspace with 'Hello from before'")
+    before = sandbox(engine, tree, session)
 
     # Again: nothing changes.
     assert tree.up() == {}
@@ -148,32 +185,28 @@ def test_the_life_of_a_stack(tree: Tree, engine: docker.DockerClient) -> None:
     }
     [still] = engine.containers.list(filters=proxies)
     assert still.id == proxy.id
-    assert tree.ask("GET", f"/api/sessions/{session['id']}")["title"] == "kept"
     gateways = engine.images.list(filters={"reference": f"{tree.id}/gateway"})
     assert len(gateways) == 1, "the old image's name is gone"
 
-    # A sandbox and its volume, as the launcher makes them.
-    labels = {"vaporforge.stack": tree.id, "vaporforge.role": "sandbox"}
-    volume = engine.volumes.create(f"{tree.id}-some-session", labels=labels)
-    [network] = engine.networks.list(
-        filters={"label": [f"vaporforge.stack={tree.id}", "vaporforge.role=sandboxes"]}
-    )
-    place = str(network.name)
-    sandbox = engine.containers.run(gateways[0], "sleep 1000", detach=True, labels=labels, network=place)
+    # The session goes on: its sandbox was left alone, and its file is there.
+    assert sandbox(engine, tree, session).id == before.id
+    assert "Hello from before" in tree.chat(session, "Read the file test.txt")
 
     # Down: containers, networks and images go, with the sandbox; the data stays.
     tree.run("down")
     kept = left(engine, tree)
     assert all(item.startswith("volume ") for item in kept), kept
-    assert f"volume {volume.name}" in kept
+    assert any(session in item for item in kept), kept
     with pytest.raises(docker.errors.NotFound):
-        engine.containers.get(str(sandbox.id))
+        engine.containers.get(str(before.id))
 
     # Up again: the session is still there, and so is what signs tokens.
     again = tree.up()
     assert "Volume table" not in again
     assert "Secrets secrets" not in again
-    assert tree.ask("GET", f"/api/sessions/{session['id']}")["title"] == "kept"
+    assert tree.ask("GET", f"/api/sessions/{session}")["title"] == "kept"
+
+    assert "Hello from before" in tree.chat(session, "Read the file test.txt")
 
     # Forgotten: nothing of it is left, not even the stack.
     tree.run("down", "--volumes")

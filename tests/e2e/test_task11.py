@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.deployed import PATIENCE_MS, visitors
-from tests.e2e.wire import WATCH_TEXT, Wire, recorded, text_of
+from tests.e2e.wire import WATCH_TEXT, Wire, order, recorded, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,6 +97,7 @@ async def test_a_file_is_written_in_the_sandbox(people: People, demo_stack: Depl
     await expect(card).to_have_attribute("data-state", "done")
     await expect(card).to_contain_text("/workspace/test.txt")
     await expect(card).to_contain_text("File created successfully")
+    assert await order(ada) == ["prose", "tool", "prose"]
     texts = await ada.prose.all_inner_texts()
     assert [text.split()[0] for text in texts] == ["I'll", "Done:"]
     assert demo_stack.file(ada.session, "/workspace/test.txt") == "Hello from WS streaming"

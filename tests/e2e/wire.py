@@ -75,6 +75,13 @@ async def recorded(person: Person, user: str = "ada") -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines.splitlines()]
 
 
+async def order(person: Person) -> list[str]:
+    """What the newest answer is made of, in its order: `prose`, `tool`, `turn-note`."""
+    parts = person.answers.last.locator(".answer-body > *")
+    shown: list[str] = await parts.evaluate_all("nodes => nodes.map((node) => node.classList[0])")
+    return shown
+
+
 def text_of(frames: list[dict[str, Any]]) -> str:
     """The text of a run's frames."""
     return "".join(frame["text"] for frame in frames if frame["type"] == "text-delta")
