@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import math
+import os
 import re
-from collections.abc import Iterable, Mapping
+import urllib.parse
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -14,16 +16,19 @@ from typing import Any, Final
 import pulumi
 from pulumi.runtime import config as runtime_config
 
+from infra.pem import check_served, read_bundle
+from infra.values import ConfigError, parse_value
+
 PROJECT: Final = "vaporforge"
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The project's folder."""
 
-THIS_MACHINE: Final = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104 - nothing is bound here
-"""Addresses to bind that are reached as localhost."""
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+"""Addresses to bind that are reached as localhost, on the engine's machine alone."""
 
-CA_BUNDLE_BYTES: Final = 64 * 1024
-"""Largest bundle: it travels as a build argument, which Linux limits to 128 KiB (`MAX_ARG_STRLEN`)."""
+WILDCARD: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing is bound here
+"""Addresses to bind that are reached by any name of the engine's machine."""
 
 SECRET_BYTES: Final = 32
 """Least length of a signing secret: RFC 7518 section 3.2 wants a key as long as the hash's output."""
@@ -31,9 +36,14 @@ SECRET_BYTES: Final = 32
 STACK_NAME: Final = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 """What a stack may be called: its name becomes part of the names of images."""
 
+STACK_LETTERS: Final = 63 - len(f"{PROJECT}-")
+"""Longest name of a stack: the launcher takes 63 characters, the project's name among them."""
 
-class ConfigError(pulumi.RunError):
-    """A configuration value is bad; the message names the key and says what it must be."""
+HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@,:\[\]]+)(?::\d{1,5})?"
+"""A host, with or without a port, in a URL."""
+
+ORIGIN: Final = rf"[a-z][a-z0-9+.-]*://{HOST}"
+"""What a browser sends as a page's origin."""
 
 
 Secret = pulumi.Output[str] | None
@@ -44,26 +54,37 @@ def _number(default: float, least: float, most: float = math.inf) -> Any:
     return field(default=default, metadata={"least": least, "most": most})
 
 
+def _text(default: str, pattern: str, must: str) -> Any:
+    return field(default=default, metadata={"pattern": pattern, "must": must})
+
+
 def _choice(default: str, *others: str) -> Any:
     return field(default=default, metadata={"choices": (default, *others)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything a stack can be told; Pulumi.yaml describes each. `queue_limit` is `vaporforge:queueLimit`."""
+    """Everything a stack can be told; Pulumi.yaml describes each. `queue_limit` is `vaporforge:queueLimit`.
+
+    `engine_host`: the machine of a Docker engine that is reached by network, else empty."""
 
     stack: str
+    engine_host: str
     target: str = _choice("docker", "aws")
     running: bool = True
     agent: str = "demo"
     model: str = ""
-    model_api_url: str = "https://api.anthropic.com"
+    model_api_url: str = _text(
+        "https://api.anthropic.com", rf"https?://{HOST}(?:/[^\s?#]*)?", "an http or https URL"
+    )
     model_api_key: Secret = None
     port: int = _number(8080, 1, 65535)
     bind_address: str = "127.0.0.1"
     tls_certificate: Secret = None
     gateway_replicas: int = _number(2, 1, 16)
-    allowed_origins: str = ""
+    allowed_origins: str = _text(
+        "", rf"{ORIGIN}(?:\s*,\s*{ORIGIN})*", "origins such as https://host:port, separated by commas"
+    )
     jwt_audience: str = "vaporforge"
     jwt_secret: Secret = None
     queue_limit: int = _number(8, 0)
@@ -74,9 +95,9 @@ class Settings:
     sandbox_cpus: float = _number(2.0, 0.1)
     sandbox_pids: int = _number(512, 64)
     sandbox_internet: bool = False
-    sandbox_runtime: str = ""
+    sandbox_runtime: str = _text("", r"[A-Za-z0-9_.-]+", "the name of a runtime that the engine knows")
     dynamodb: str = _choice("local", "aws")
-    dynamodb_table: str = "vaporforge"
+    dynamodb_table: str = _text("vaporforge", r"[A-Za-z0-9_.-]{3,255}", "3 to 255 letters, digits, _ . -")
     region: str = "us-east-1"
     aws_access_key_id: Secret = None
     aws_secret_access_key: Secret = None
@@ -84,7 +105,7 @@ class Settings:
     dynamodb_image: str = "amazon/dynamodb-local:3.1.0"
     ca_bundle: str = ""
     """Text of the bundle; the key names its path."""
-    docker_host: str = ""
+    docker_host: str = _text("", r"(?:unix|tcp|ssh|npipe)://\S+", "a unix://, tcp://, ssh:// or npipe:// URL")
     docker_socket: str = "/var/run/docker.sock"
 
     @property
@@ -94,8 +115,10 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds the stack."""
-        host = "localhost" if self.bind_address in THIS_MACHINE else self.bind_address
+        """Where a browser finds the stack: one on this machine, or for a loopback address one on the engine's."""
+        host = self.bind_address
+        if host in LOOPBACK | WILDCARD:
+            host = (self.engine_host if host in WILDCARD else "") or "localhost"
         host = f"[{host}]" if ":" in host else host
         return f"{'http' if self.tls_certificate is None else 'https'}://{host}:{self.port}"
 
@@ -109,13 +132,27 @@ def read_settings() -> Settings:
         raise ConfigError(
             f"The stack is called {stack!r}; its name must be lower-case letters and digits, joined by - or _"
         )
-    values: dict[str, Any] = {"stack": stack}
+    if len(stack) > STACK_LETTERS:
+        raise ConfigError(
+            f"The stack is called {stack!r}; its name has {len(stack)} characters and must have "
+            f"{STACK_LETTERS} at most"
+        )
+    engine = str(runtime_config.get_config(f"{PROJECT}:dockerHost") or os.environ.get("DOCKER_HOST") or "")
+    values: dict[str, Any] = {"stack": stack, "engine_host": host_of(engine)}
     for item in known:
         key = f"{PROJECT}:{_key(item.name)}"
         text = str(runtime_config.get_config(key) or "").strip()
         if text:
-            values[item.name] = _parse(key, text, str(item.type), item.metadata)
+            values[item.name] = parse_value(key, text, str(item.type), item.metadata)
+    if path := values.get("ca_bundle"):
+        values["ca_bundle"] = read_bundle(f"{PROJECT}:caBundle", path, ROOT)
     return _validated(Settings(**values))
+
+
+def host_of(engine: str) -> str:
+    """The machine that a Docker engine's URL names; empty for a socket on this one, and for what is no URL."""
+    url = urllib.parse.urlsplit(engine.strip())
+    return (url.hostname or "") if url.scheme in {"ssh", "tcp"} else ""
 
 
 def known_keys() -> frozenset[str]:
@@ -135,6 +172,8 @@ def _validated(settings: Settings) -> Settings:
         raise ConfigError(
             f"vaporforge:jwtSecret has {length} bytes; it must have {SECRET_BYTES} random ones or more"
         )
+    if certificate := str(runtime_config.get_config(f"{PROJECT}:tlsCertificate") or "").strip():
+        check_served(f"{PROJECT}:tlsCertificate", certificate)
     try:
         ipaddress.ip_address(settings.bind_address)
     except ValueError:
@@ -155,56 +194,6 @@ def _validated(settings: Settings) -> Settings:
                     f"(pulumi config set --secret vaporforge:{_key(name)})"
                 )
     return settings
-
-
-def _parse(key: str, text: str, kind: str, rules: Mapping[str, Any]) -> Any:
-    if kind == "Secret":
-        if not runtime_config.is_config_secret(key):
-            raise ConfigError(
-                f"{key} is in the clear; it must be encrypted: pulumi config set --secret {key}"
-            )
-        return pulumi.Output.secret(text)
-    if kind == "bool":
-        if text.lower() not in {"true", "false"}:
-            raise ConfigError(f"{key} is {text!r}; it must be true or false")
-        return text.lower() == "true"
-    if kind in {"int", "float"}:
-        return _parse_number(key, text, kind, rules)
-    if choices := rules.get("choices"):
-        if text not in choices:
-            raise ConfigError(f"{key} is {text!r}; it must be one of {', '.join(choices)}")
-    elif key.endswith(":caBundle"):
-        return _read_bundle(key, text)
-    return text
-
-
-def _parse_number(key: str, text: str, kind: str, rules: Mapping[str, Any]) -> float:
-    try:
-        number: float = int(text) if kind == "int" else float(text)
-    except ValueError:
-        raise ConfigError(f"{key} is {text!r}; it must be a {'whole ' * (kind == 'int')}number") from None
-    if not rules["least"] <= number <= rules["most"]:
-        most = f" and at most {rules['most']}" if math.isfinite(rules["most"]) else ""
-        raise ConfigError(f"{key} is {text}; it must be {rules['least']} or more{most}")
-    return number
-
-
-def _read_bundle(key: str, text: str) -> str:
-    path = ROOT / Path(text).expanduser()
-    try:
-        pem = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{key} is {text!r}, which cannot be read ({error}); it must be a PEM file"
-        ) from error
-    if "-----BEGIN CERTIFICATE-----" not in pem:
-        raise ConfigError(f"{key} is {text!r}, which holds no certificate; it must be a PEM file")
-    if len(pem.encode()) > CA_BUNDLE_BYTES:
-        raise ConfigError(
-            f"{key} is {text!r}, which has {len(pem.encode())} bytes; it must have {CA_BUNDLE_BYTES} at most: "
-            "name a file with your own certificates only, not the system's whole bundle"
-        )
-    return pem
 
 
 def _configured_keys() -> list[str]:

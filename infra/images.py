@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesArgs:
-    """`root`: the folder that holds gateway/, container/ and infra/. `slim`: leave the real agent's binary out."""
+    """`root`: the folder that holds gateway/, container/ and infra/. `slim`: leave the real agent's binary out.
+    `after`: what must be there before anything gets the stack's name."""
 
     stack_id: str
     root: Path
@@ -26,6 +27,7 @@ class ImagesArgs:
     ca_bundle: str
     slim: bool
     docker_host: str
+    after: pulumi.Resource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ class Images(pulumi.ComponentResource):
                 builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
             ),
             skip_push=True,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.after]),
         )
         tag = ImageTag(
             f"{args.stack_id}-{part}-tag",

@@ -6,7 +6,7 @@ import ipaddress
 
 import pulumi
 
-from infra.config import ROOT, Settings, read_settings
+from infra.config import LOOPBACK, ROOT, Settings, read_settings
 from infra.table import read_table
 from infra.targets.docker import deploy
 from infra.version import read_version
@@ -19,6 +19,11 @@ def program() -> None:
         pulumi.log.warn(
             f"vaporforge:bindAddress is {settings.bind_address} and vaporforge:tlsCertificate is not set: "
             "users' tokens travel in the clear unless a proxy in front of this stack speaks TLS"
+        )
+    if settings.engine_host and settings.bind_address in LOOPBACK:
+        pulumi.log.warn(
+            f"vaporforge:bindAddress is {settings.bind_address}, the loopback of {settings.engine_host}: nobody else "
+            f"reaches it, unless by a tunnel (ssh -L {settings.port}:localhost:{settings.port})"
         )
     deployed = deploy(settings, ROOT)
     _export(settings, deployed.images, deployed.jwt_secret)

@@ -142,6 +142,105 @@ def test_what_is_kept_outside_the_clone_goes_where_the_environment_says(tmp_path
     ]
 
 
+def in_shell(folder: Path, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script after env.sh and docker.sh, with commands in `folder/fakes` before all others on PATH."""
+    return subprocess.run(
+        ["bash", "-euc", f'. "$0/lib/env.sh"; . "$0/lib/docker.sh"; PATH="$FAKES:$PATH"; {script}', SCRIPTS],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "VF_CACHE": str(folder / "c"),
+            "VF_STATE": str(folder / "s"),
+            "FAKES": str(folder / "fakes"),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def fake(folder: Path, name: str, script: str) -> None:
+    path = folder / "fakes" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_programs_with_roots_of_their_own_trust_the_bundle(tmp_path: Path) -> None:
+    names = ("NODE_EXTRA_CA_CERTS", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "SSL_CERT_FILE")
+    show = "; ".join(f'echo "{name}=${{{name}:-}}"' for name in names)
+    told = in_shell(tmp_path, show, VF_CA_BUNDLE="/ca.pem", UV_NATIVE_TLS="false").stdout
+    # SSL_CERT_FILE would take the place of the system's own roots.
+    assert told.split() == [
+        "NODE_EXTRA_CA_CERTS=/ca.pem",
+        "UV_SYSTEM_CERTS=true",
+        "UV_NATIVE_TLS=false",
+        "SSL_CERT_FILE=",
+    ]
+
+
+@pytest.mark.parametrize("known", ["", "docker-buildx", "docker-cli docker-buildx"])
+def test_a_client_in_packages_of_its_own_is_installed_where_apt_knows_them(
+    known: str, tmp_path: Path
+) -> None:
+    fake(tmp_path, "apt-cache", f'case " {known} " in *" $2 "*) ;; *) exit 100 ;; esac')
+    fake(tmp_path, "apt-get", 'echo "$*" >>"$FAKES/asked"')
+    fake(tmp_path, "id", "echo 0")
+    done = in_shell(tmp_path, "docker_install_client")
+    assert done.returncode == 0, done.stderr
+    asked = tmp_path / "fakes" / "asked"
+    lines = asked.read_text().splitlines() if asked.exists() else []
+    assert [line.split()[-1] for line in lines if " install " in line] == known.split()
+
+
+@pytest.mark.parametrize(
+    ("running", "held", "ends"), [("", "", True), ("echo 1", "", False), ("", "docker_hold", False)]
+)
+def test_an_engine_that_nothing_uses_any_more_is_ended(
+    running: str, held: str, ends: bool, tmp_path: Path
+) -> None:
+    fake(tmp_path, "docker", f'[ -z "${{DOCKER_HOST:-}}" ] && {running or ":"}')
+    # A process that is called as the engine is.
+    shutil.copy("/bin/sleep", tmp_path / "fakes" / "dockerd")
+    hold = f"({held}; exec sleep 60) & held=$!; sleep 0.5" if held else "held="
+    script = f"""
+        dockerd 60 & echo $! >"$VF_STATE/dockerd.pid"; daemon=$!
+        {hold}
+        docker_stop_unused
+        if kill -0 "$daemon" 2>/dev/null; then echo goes on; kill "$daemon"; else echo ended; fi
+        [ -z "$held" ] || kill "$held"
+    """
+    done = in_shell(tmp_path, script, DOCKER_HOST="tcp://elsewhere:1")
+    assert done.stdout.split("\n")[0] == ("ended" if ends else "goes on"), done.stderr
+    assert ("scripts/up starts it again" in done.stderr) is ends
+    assert (tmp_path / "s" / "dockerd.pid").exists() is not ends
+
+
+def test_asking_down_for_help_ends_no_engine(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "dockerd.pid").write_text("1")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VF_STATE": str(tmp_path / "s")}
+    done = subprocess.run(
+        [SCRIPTS / "down", "--help"], env=environment, capture_output=True, text=True, timeout=50, check=True
+    )
+    assert done.stdout.startswith("usage: scripts/down")
+    assert (tmp_path / "s" / "dockerd.pid").exists()
+
+
+def test_down_leaves_no_engine_behind_and_up_holds_it() -> None:
+    assert (SCRIPTS / "down").read_text().splitlines()[-1] == "docker_stop_unused"
+    for command in ("up", "test"):
+        assert "docker_hold" in (SCRIPTS / command).read_text(), command
+
+
+def test_pulumi_finds_the_packages_from_the_program_s_folder() -> None:
+    # The dynamic resources' plugin takes `virtualenv: .venv` of Pulumi.yaml from where `main` lies.
+    assert (ROOT / "infra/.venv").is_symlink()
+    assert (ROOT / "infra/.venv").readlink() == Path("../.venv")
+
+
 def test_dynamodb_refuses_a_port_that_is_none() -> None:
     result = run(SCRIPTS / "dynamodb", "--port", "70000")
     assert result.returncode == 1

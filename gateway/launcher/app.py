@@ -58,7 +58,7 @@ class _Launcher:
         if request.path == OPEN_PATH:
             return await handler(request)
         scheme, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(secret.strip().encode(), self._secret):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(_bytes(secret.strip()), self._secret):
             raise errors.Unauthorized("The launcher wants its secret (VF_LAUNCHER_SECRET) as a bearer token.")
         if request.body_exists:
             raise errors.BadRequest("The launcher takes no body: what a sandbox is, its own settings say.")
@@ -102,6 +102,11 @@ class _Launcher:
         if lock is None:
             lock = self._locks[session] = asyncio.Lock()
         return lock
+
+
+def _bytes(text: str) -> bytes:
+    """A header's own bytes: aiohttp keeps those that are no UTF-8 as surrogates."""
+    return text.encode(errors="surrogateescape")
 
 
 @web.middleware

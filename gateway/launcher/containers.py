@@ -18,6 +18,7 @@ from container.protocol import AGENT_PORT
 from gateway import errors
 from gateway.drivers import Sandbox, SandboxState
 from gateway.launcher import spec
+from gateway.launcher.settings import possible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,13 +125,18 @@ class Containers:
         log.info("session %s: sandbox and volumes deleted", session)
 
     def list(self) -> Sequence[Sandbox]:
-        """All that have a container or volumes: two calls, whatever their number."""
+        """All that have a container or volumes: two calls, whatever their number. What has the stack's labels and no
+        session's is somebody else's, and left out."""
         filters = spec.label_filter(self._settings)
         volumes = self._api().volumes(filters=filters)["Volumes"] or ()
-        stopped = (volume["Labels"][spec.SESSION_LABEL] for volume in volumes)
-        found = {session: Sandbox(session=session, state=SandboxState.STOPPED) for session in stopped}
+        stopped = (volume["Labels"].get(spec.SESSION_LABEL) for volume in volumes)
+        found = {
+            session: Sandbox(session=session, state=SandboxState.STOPPED) for session in stopped if session
+        }
         for container in self._api().containers(all=True, filters=filters):
-            session, state = container["Labels"][spec.SESSION_LABEL], _STATES[container["State"]]
+            session, state = container["Labels"].get(spec.SESSION_LABEL), _STATES[container["State"]]
+            if not session:
+                continue
             running = state is SandboxState.RUNNING
             found[session] = Sandbox(
                 session=session,
@@ -149,12 +155,14 @@ class Containers:
     def _api(self) -> docker.APIClient:
         with self._connecting:
             if self._connected is None:
-                self._connected = docker.APIClient(
+                connected = docker.APIClient(
                     self._settings.docker_url,
                     version="auto",
                     timeout=CALL_SECONDS,
                     max_pool_size=self._connections,
                 )
+                self._settings = possible(self._settings, cpus=connected.info()["NCPU"])
+                self._connected = connected
             return self._connected
 
     def _inspect(self, session: str) -> dict[str, Any] | None:
@@ -187,7 +195,12 @@ class Containers:
         arguments = spec.create_arguments(api, self._settings, session, lost_reason)
         container = api.create_container(**arguments)["Id"]
         if self._settings.egress_network:
-            api.connect_container_to_network(container, self._settings.egress_network)
+            try:
+                api.connect_container_to_network(container, self._settings.egress_network)
+            except docker_errors.APIError:
+                # Found later it would be started as it is, without its way out.
+                self._remove(container)
+                raise
         self._start(session, container)
 
     def _start(self, session: str, container: str) -> None:

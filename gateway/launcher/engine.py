@@ -73,8 +73,8 @@ class DockerEngine:
             yield
         except docker_errors.ImageNotFound as error:
             raise errors.SandboxUnavailable(
-                f"The sandbox image {self._image} is not on the Docker engine; "
-                "deploy the stack again (pulumi up), which builds it."
+                f"The sandbox image {self._image} is not on the Docker engine; scripts/up builds it again "
+                "(with Pulumi alone: pulumi up --replace '**-agent')."
             ) from error
         except docker_errors.APIError as error:
             log.error("the Docker engine refused: %s", error.explanation or error)  # noqa: TRY400 - said in one line

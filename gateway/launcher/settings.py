@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.config import SECRET_BYTES, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,16 @@ def read_launcher_settings(environ: Mapping[str, str]) -> LauncherSettings:
             f"VF_STACK is {settings.stack!r}; it must be a name that Docker takes: letters, digits, _ . -"
         )
     return settings
+
+
+def possible(settings: LauncherSettings, *, cpus: int) -> LauncherSettings:
+    """With no more CPUs than the engine has (`cpus`), as it refuses a container that asks for more."""
+    if settings.cpus <= cpus:
+        return settings
+    log.warning(
+        "VF_SANDBOX_CPUS is %g and the engine has %d: a sandbox gets all of them", settings.cpus, cpus
+    )
+    return replace(settings, cpus=float(cpus))
 
 
 def _number(variable: str, text: str, kind: type[int | float], least: float) -> int | float:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from infra.cli.console import say
-from infra.cli.stack import CliError
+from infra.cli.errors import CliError
 
 
 def parser(command: str, description: str) -> argparse.ArgumentParser:

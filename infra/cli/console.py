@@ -16,8 +16,14 @@ VERBS: Final = {
     OpType.DELETE_REPLACED: "deleted the old",
 }
 
+BUILDS: Final = frozenset({OpType.CREATE, OpType.UPDATE, OpType.CREATE_REPLACEMENT})
+"""What takes a while where it is done to an image."""
+
 QUIET: Final = ("pulumi:pulumi:Stack", "pulumi:providers:", "vaporforge:docker:")
 """Types that are no thing on the engine."""
+
+RAISED: Final = "Exception calling application: "
+"""What gRPC puts before the sentence that a dynamic resource raised."""
 
 TOLD: Final = "using pulumi-resource-docker from $PATH"
 """A warning that the commands give themselves, once and in their own words."""
@@ -51,7 +57,7 @@ class Progress:
         urn, operation = str(getattr(metadata, "urn", "")), getattr(metadata, "op", None)
         if operation in VERBS:
             self._begun[urn] = time.monotonic()
-            if _type(urn).endswith(":Image") and operation is not OpType.DELETE:
+            if _type(urn).endswith(":Image") and operation in BUILDS:
                 say(f"    building {_name(urn)} …")
 
     def _end(self, metadata: object) -> None:
@@ -65,7 +71,7 @@ class Progress:
         diagnostic = event.diagnostic_event
         if diagnostic is None or diagnostic.ephemeral:
             return
-        text = diagnostic.message.strip()
+        text = diagnostic.message.strip().removeprefix(RAISED)
         where = (
             f"{_name(diagnostic.urn)}: "
             if diagnostic.urn and not _type(diagnostic.urn).startswith(QUIET)

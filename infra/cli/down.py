@@ -9,7 +9,7 @@ from infra.cli.stack import Deployment
 DESCRIPTION = """Delete the containers, networks and images of a stack.
 
 Its messages, its sessions' files and its secrets stay, so that scripts/up goes on where it was.
---volumes deletes them too."""
+--volumes deletes them too. A Docker engine that scripts/up had to start by hand is ended, once nothing runs on it."""
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
         say("==> gone")
     else:
         say(f"==> stopping the stack {chosen.stack}")
-        deployment.up(running="false")
+        deployment.up(running=False)
         say("==> stopped; its data is kept (--volumes deletes it)")
 
 

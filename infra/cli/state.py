@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from infra.cli.errors import CliError
 from infra.config import PROJECT, ROOT
 
 ENCRYPTION_KEYS = ("secretsprovider", "encryptedkey", "encryptionsalt")
@@ -75,7 +76,8 @@ class State:
         folder.mkdir(mode=0o700, exist_ok=True)
         project = read_yaml(ROOT / "Pulumi.yaml")
         del project["stackConfigDir"]
-        project |= {"main": str(ROOT / project["main"]), "runtime": "python"}
+        runtime = {"name": "python", "options": {"virtualenv": str(ROOT / ".venv")}}
+        project |= {"main": str(ROOT / project["main"]), "runtime": runtime}
         text = yaml.safe_dump(project)
         path = folder / "Pulumi.yaml"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -96,26 +98,55 @@ class State:
                 config[f"{PROJECT}:{key}"] = value
         self.own_file(stack).write_text(yaml.safe_dump(content), encoding="utf-8")
 
-    def write_merged(self, stack: str, defaults: Mapping[str, str]) -> Path:
-        """The file that Pulumi is given. Later wins: `defaults` (without project), the repository's, this machine's."""
-        repository, own = (
-            read_yaml(ROOT / "infra" / "stacks" / f"Pulumi.{stack}.yaml"),
-            read_yaml(self.own_file(stack)),
-        )
+    def configured(self, stack: str) -> dict[str, Any]:
+        """What is set for the stack, by keys without the project: the repository's file, and over it this machine's."""
+        config = self._config(stack)
+        ours = f"{PROJECT}:"
+        return {key.removeprefix(ours): value for key, value in config.items() if key.startswith(ours)}
+
+    def _config(self, stack: str) -> dict[str, Any]:
+        files = (read_yaml(repository_file(stack)), read_yaml(self.own_file(stack)))
+        return {key: value for file in files for key, value in (file.get("config") or {}).items()}
+
+    def check_one_salt(self, stack: str, *, more_secrets: bool = False) -> None:
+        """Raises `CliError` when the repository's file and this machine's both have secrets, each with a key of its
+        own: Pulumi takes one key for both. `more_secrets`: this machine's is about to get one."""
+        repository, own = read_yaml(repository_file(stack)), read_yaml(self.own_file(stack))
+        ours = more_secrets or _has_secrets(own)
+        if _has_secrets(repository) and ours and _encryption(repository) != _encryption(own):
+            raise CliError(
+                f"{repository_file(stack)} has secrets, and those of scripts/up --secret, in {self.own_file(stack)}, "
+                "are encrypted with another salt; a stack's secrets must be in one of them. Keep them in the "
+                f"repository's: cd {ROOT} && pulumi config set --secret {PROJECT}:KEY -s {stack}, and scripts/up --set "
+                "KEY= for what the other has; or keep them there: take every `secure:` out of the repository's file, "
+                "then scripts/up --secret KEY"
+            )
+
+    def write_merged(
+        self, stack: str, defaults: Mapping[str, str], changes: Mapping[str, str] | None = None
+    ) -> Path:
+        """The file that Pulumi is given. Later wins: `defaults`, the repository's, this machine's, `changes` (the first
+        and the last by keys without the project). Raises `CliError` as `check_one_salt` does."""
+        self.check_one_salt(stack)
+        repository, own = read_yaml(repository_file(stack)), read_yaml(self.own_file(stack))
         config = {f"{PROJECT}:{key}": value for key, value in defaults.items()}
-        config |= (repository.get("config") or {}) | (own.get("config") or {})
-        encryption = repository if any(key in repository for key in ENCRYPTION_KEYS) else own
-        merged = {key: encryption[key] for key in ENCRYPTION_KEYS if key in encryption} | {"config": config}
+        config |= self._config(stack)
+        config |= {f"{PROJECT}:{key}": value for key, value in (changes or {}).items()}
+        encryption = _encryption(own) if _has_secrets(own) else _encryption(repository) or _encryption(own)
+        merged = encryption | {"config": config}
         path = self.folder / f"Pulumi.{stack}.yaml"
         path.write_text(yaml.safe_dump(merged), encoding="utf-8")
         path.chmod(0o600)
         return path
 
 
-def machine_defaults(environ: Mapping[str, str], state: Path) -> dict[str, str]:
-    """Configuration that follows from the machine: images that the set-up had to make, and its proxy's certificates."""
+def machine_defaults(environ: Mapping[str, str], state: Path, *, elsewhere: bool = False) -> dict[str, str]:
+    """Configuration that follows from the machine: images that the set-up had to make, and its proxy's certificates.
+
+    `elsewhere`: the stack names an engine of its own, which has none of these images."""
     found = {}
-    for key, name in (("baseImage", "base-image"), ("dynamodbImage", "dynamodb-image")):
+    made = () if elsewhere else (("baseImage", "base-image"), ("dynamodbImage", "dynamodb-image"))
+    for key, name in made:
         path = state / name
         if path.is_file() and (text := path.read_text(encoding="utf-8").strip()):
             found[key] = text
@@ -124,12 +155,26 @@ def machine_defaults(environ: Mapping[str, str], state: Path) -> dict[str, str]:
     return found
 
 
+def repository_file(stack: str) -> Path:
+    """The repository's configuration of the stack, which need not be there."""
+    return ROOT / "infra" / "stacks" / f"Pulumi.{stack}.yaml"
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a file; empty when there is no file."""
     if not path.is_file():
         return {}
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
+
+
+def _encryption(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: content[key] for key in ENCRYPTION_KEYS if key in content}
+
+
+def _has_secrets(content: Mapping[str, Any]) -> bool:
+    values = (content.get("config") or {}).values()
+    return any(isinstance(value, dict) and "secure" in value for value in values)
 
 
 def _logged_in(environ: Mapping[str, str]) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 import jwt
 
 from infra.cli.arguments import parser, run
-from infra.cli.stack import CliError, Deployment
+from infra.cli.errors import CliError
+from infra.cli.stack import Deployment
 
 HOURS = 24.0
 """How long a token is good when nothing else is said."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import ssl
 import sys
 import time
 import urllib.parse
+from collections.abc import Sequence
 
 from infra.cli.arguments import parser, run
 from infra.cli.console import say
-from infra.cli.stack import CliError, Deployment
+from infra.cli.errors import CliError
+from infra.cli.stack import Deployment
 from infra.cli.token import HOURS, default_subject, make_token
 from infra.config import known_keys, secret_keys
 
@@ -21,8 +24,8 @@ DESCRIPTION = """Deploy VaporForge to this machine's Docker engine, or bring wha
 Options are remembered for the stack: the next scripts/up keeps them."""
 
 
-def main() -> None:
-    """Deploy, wait until it is ready, print the URL with a token."""
+def arguments() -> argparse.ArgumentParser:
+    """The command's options."""
     options = parser("up", DESCRIPTION)
     options.add_argument("--agent", metavar="AGENT", help="demo, claude, or an agent's command line (demo)")
     options.add_argument("--port", metavar="PORT", help="where it is published (8080)")
@@ -38,18 +41,29 @@ def main() -> None:
         action="append",
         default=[],
         metavar="KEY",
-        help="a secret key, such as modelApiKey; read from stdin",
+        help="a secret key, such as modelApiKey; read from stdin, and asked for at a terminal. Only a terminal can "
+        "give more than one",
     )
-    chosen = options.parse_args()
+    return options
+
+
+def values_of(chosen: argparse.Namespace) -> dict[str, str | None]:
+    """The plain configuration among the options; None forgets a key. Raises `CliError` for what is none."""
     values = _values(chosen.set)
-    values |= {key: value for key in ("agent", "port") if (value := getattr(chosen, key)) is not None}
-    secrets = {key: _read_secret(key) for key in chosen.secret}
+    return values | {key: value for key in ("agent", "port") if (value := getattr(chosen, key)) is not None}
+
+
+def main() -> None:
+    """Deploy, wait until it is ready, print the URL with a token."""
+    chosen = arguments().parse_args()
+    values = values_of(chosen)
+    secrets = read_secrets(chosen.secret)
     deployment = Deployment.of_machine(chosen.stack)
     deployment.create()
     deployment.remember(values, secrets)
     say(f"==> deploying the stack {chosen.stack}")
     begun = time.monotonic()
-    outputs = deployment.up(running="true")
+    outputs = deployment.up(running=True)
     say(f"==> up to date ({time.monotonic() - begun:.0f} s)")
     wait_until_ready(outputs["url"], READY_SECONDS)
     token = make_token(outputs, default_subject(), HOURS)
@@ -102,17 +116,34 @@ def _values(given: list[str]) -> dict[str, str | None]:
             raise CliError(f"--set {item}: it must be KEY=VALUE with a key of Pulumi.yaml")
         if key in secret_keys() and value:
             raise CliError(f"--set {key}=…: it is a secret; use --secret {key} and give it on stdin")
+        if key == "running":
+            raise CliError(f"--set {item}: scripts/up always runs the stack; scripts/down stops it")
         values[key] = value or None
     return values
 
 
+def read_secrets(keys: Sequence[str]) -> dict[str, str]:
+    """Their values, from stdin. Raises `CliError` for a key that is none, and for a value that is empty."""
+    for key in keys:
+        if key not in secret_keys():
+            raise CliError(f"--secret {key}: it must be one of {', '.join(sorted(secret_keys()))}")
+    if len(keys) > 1 and not sys.stdin.isatty():
+        raise CliError(
+            f"--secret is given {len(keys)} times, and stdin is no terminal and holds one value: "
+            "run scripts/up once for each"
+        )
+    values = {key: _read_secret(key) for key in keys}
+    for key, value in values.items():
+        if not value:
+            raise CliError(f"--secret {key}: nothing was given on stdin (scripts/up --set {key}= forgets it)")
+    return values
+
+
 def _read_secret(key: str) -> str:
-    if key not in secret_keys():
-        raise CliError(f"--secret {key}: it must be one of {', '.join(sorted(secret_keys()))}")
     if sys.stdin.isatty():
         import getpass
 
-        return getpass.getpass(f"{key}: ")
+        return getpass.getpass(f"{key}: ").strip()
     return sys.stdin.read().strip()
 
 

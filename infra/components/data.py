@@ -23,7 +23,9 @@ class DataArgs:
 
 
 class Data(pulumi.ComponentResource):
-    """Kept by `scripts/down`, deleted by `pulumi destroy`. The four secrets are secret outputs."""
+    """Kept by `scripts/down`, deleted by `pulumi destroy`. The four secrets are secret outputs.
+
+    Not made where another deployment has the stack's name; what depends on this is not made there either."""
 
     volume: docker.Volume | None
     blobs: docker.Volume
@@ -36,16 +38,17 @@ class Data(pulumi.ComponentResource):
         super().__init__("vaporforge:docker:Data", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         made = GeneratedSecrets(f"{args.stack_id}-secrets", child)
-        SessionVolumes(
+        sessions = SessionVolumes(
             f"{args.stack_id}-sessions", stack_id=args.stack_id, docker_host=args.docker_host, opts=child
         )
+        volumes = pulumi.ResourceOptions(parent=self, depends_on=[sessions])
         self.volume = None
         if args.local_table:
             self.volume = docker.Volume(
-                f"{args.stack_id}-table", labels=volume_labels(args.stack_id, "table"), opts=child
+                f"{args.stack_id}-table", labels=volume_labels(args.stack_id, "table"), opts=volumes
             )
         self.blobs = docker.Volume(
-            f"{args.stack_id}-blobs", labels=volume_labels(args.stack_id, "blobs"), opts=child
+            f"{args.stack_id}-blobs", labels=volume_labels(args.stack_id, "blobs"), opts=volumes
         )
         self.jwt_secret = args.jwt_secret or pulumi.Output.secret(made.jwt)
         self.sandbox_secret = pulumi.Output.secret(made.sandbox)

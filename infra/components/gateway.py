@@ -67,6 +67,6 @@ class Gateway(pulumi.ComponentResource):
         self.containers = []
         for number in range(args.replicas):
             after: list[pulumi.Resource] = [args.image.ready, *args.after, *self.containers[-1:]]
-            options = pulumi.ResourceOptions(parent=self, depends_on=after)
+            options = pulumi.ResourceOptions(parent=self, depends_on=after, delete_before_replace=False)
             self.containers.append(hardened(f"{args.stack_id}-gateway-{number}", spec, options))
         self.register_outputs({"replicas": args.replicas})

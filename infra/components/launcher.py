@@ -58,7 +58,9 @@ class Launcher(pulumi.ComponentResource):
                 )
             ],
         )
-        options = pulumi.ResourceOptions(parent=self, depends_on=[args.image.ready, args.after])
+        options = pulumi.ResourceOptions(
+            parent=self, depends_on=[args.image.ready, args.after], delete_before_replace=False
+        )
         self.container = hardened(f"{args.stack_id}-launcher", spec, options)
         self.url = f"http://{ALIAS}:{PORT}"
         self.register_outputs({"url": self.url})

@@ -19,10 +19,11 @@ NO_NEIGHBOURS = {"com.docker.network.bridge.enable_icc": "false"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworksArgs:
-    """`internet`: whether sandboxes get a network with a way out."""
+    """`internet`: whether sandboxes get a network with a way out. `after`: what must be there before them."""
 
     stack_id: str
     internet: bool
+    after: pulumi.Resource
 
 
 class Networks(pulumi.ComponentResource):
@@ -33,23 +34,36 @@ class Networks(pulumi.ComponentResource):
     control: docker.Network
     sandboxes: docker.Network
     egress: docker.Network | None
+    scope: pulumi.Output[str]
+    """The ids of those that a sandbox is on."""
 
     def __init__(self, name: str, args: NetworksArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vaporforge:docker:Networks", name, None, opts)
-        self.public = self._network(args.stack_id, "public")
-        self.control = self._network(args.stack_id, "control", NO_HOST_ADDRESS, internal=True)
-        self.sandboxes = self._network(args.stack_id, "sandboxes", NO_HOST_ADDRESS, internal=True)
-        self.egress = self._network(args.stack_id, "egress", NO_NEIGHBOURS) if args.internet else None
+        self.public = self._network(args, "public")
+        self.control = self._network(args, "control", NO_HOST_ADDRESS, internal=True)
+        self.sandboxes = self._network(args, "sandboxes", NO_HOST_ADDRESS, internal=True)
+        self.egress = self._network(args, "egress", NO_NEIGHBOURS) if args.internet else None
+        self.scope = self.sandboxes.id
+        if self.egress is not None:
+            self.scope = pulumi.Output.concat(self.sandboxes.id, ":", self.egress.id)
         self.register_outputs({"public": self.public.name, "sandboxes": self.sandboxes.name})
 
     def _network(
-        self, stack_id: str, part: str, options: Mapping[str, str] | None = None, *, internal: bool = False
+        self,
+        args: NetworksArgs,
+        part: str,
+        options: Mapping[str, str] | None = None,
+        *,
+        internal: bool = False,
     ) -> docker.Network:
         return docker.Network(
-            f"{stack_id}-{part}",
+            f"{args.stack_id}-{part}",
             driver="bridge",
             internal=internal,
             options=options,
-            labels=network_labels(stack_id, part),
-            opts=pulumi.ResourceOptions(parent=self),
+            labels=network_labels(args.stack_id, part),
+            # The official plugin reads both back with the engine's own defaults in them, and would replace the network.
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[args.after], ignore_changes=["options", "ipv6"]
+            ),
         )

@@ -68,6 +68,7 @@ class ContainerType:
         ),
         computed=frozenset({"hostname", "bridge", "networkDatas", "containerLogs", "exitCode"}),
         auto_named=True,
+        defaults={"networkMode": "bridge"},
     )
 
     def check(self, inputs: Properties) -> Mapping[str, Any]:

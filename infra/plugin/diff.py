@@ -15,10 +15,13 @@ DEFAULTS = "__defaults"
 
 
 def diff(traits: Traits, olds: Properties, news: Properties) -> provider_pb2.DiffResponse:
-    """`olds`, `news`: plain checked inputs; an unknown value counts as changed."""
+    """`olds`, `news`: plain checked inputs; an unknown value counts as changed. What a provider chose itself, this one
+    or the official one, is no change."""
+    name_chosen = "name" in news.get(DEFAULTS, [])
+    olds, news = _given(olds), _given(news)
     changed = [
         key
-        for key in sorted({*olds, *news} - {DEFAULTS})
+        for key in sorted({*olds, *news})
         if _comparable(key, olds.get(key), traits) != _comparable(key, news.get(key), traits)
     ]
     replaces = [key for key in changed if key not in traits.in_place]
@@ -36,8 +39,16 @@ def diff(traits: Traits, olds: Properties, news: Properties) -> provider_pb2.Dif
         detailedDiff=detailed,
         hasDetailedDiff=True,
         # A name that the user chose cannot be had twice at a time.
-        deleteBeforeReplace=bool(replaces) and traits.auto_named and "name" not in news.get(DEFAULTS, []),
+        deleteBeforeReplace=bool(replaces) and traits.auto_named and not name_chosen,
     )
+
+
+def _given(value: Any) -> Any:
+    """Without what a provider filled in, at any depth."""
+    if isinstance(value, dict):
+        chosen = {DEFAULTS, *value.get(DEFAULTS, [])}
+        return {key: _given(item) for key, item in value.items() if key not in chosen}
+    return [_given(item) for item in value] if isinstance(value, list) else value
 
 
 def _comparable(key: str, value: Any, traits: Traits) -> str:

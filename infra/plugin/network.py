@@ -15,13 +15,18 @@ class NetworkType:
     """A network; every change of it replaces it."""
 
     traits = Traits(
-        inputs=frozenset({"name", "driver", "internal", "attachable", "labels", "options"}),
+        inputs=frozenset({"name", "driver", "internal", "attachable", "labels", "options", "ipamDriver"}),
         unordered=frozenset({"labels"}),
         computed=frozenset({"scope", "ipamConfigs"}),
         auto_named=True,
+        defaults={"ipamDriver": "default"},
     )
 
-    def check(self, inputs: Properties) -> Mapping[str, Any]:  # noqa: ARG002 - nothing follows from them
+    def check(self, inputs: Properties) -> Mapping[str, Any]:
+        if inputs["ipamDriver"] != "default":
+            raise PluginError(
+                f"ipamDriver is {inputs['ipamDriver']!r}; this stand-in plugin knows default alone"
+            )
         return {}
 
     def create(self, context: Context, inputs: Properties) -> tuple[str, Properties]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import os
 import secrets
 import threading
 from collections.abc import Callable
@@ -114,9 +115,12 @@ class DockerProvider(provider_pb2_grpc.ResourceProviderServicer):
         ]
         if failures:
             return provider_pb2.CheckResponse(failures=failures)
+        chosen = {key: value for key, value in kind.traits.defaults.items() if key not in news}
         if kind.traits.auto_named and not news.get("name"):
             kept = olds.get("name") if "name" in olds.get(DEFAULTS, []) else None
-            news |= {"name": kept or _name(request), DEFAULTS: ["name"]}
+            chosen["name"] = kept or _name(request)
+        if chosen:
+            news |= {**chosen, DEFAULTS: sorted(chosen)}
         news |= kind.check(plain(news))
         return provider_pb2.CheckResponse(inputs=to_wire(news))
 
@@ -174,12 +178,11 @@ class DockerProvider(provider_pb2_grpc.ResourceProviderServicer):
     def _context(self, urn: str) -> Context:
         # A client each thread: its connections are not to be shared, and making one asks the engine for its version.
         if getattr(self._local, "host", None) != self._host:
+            # The variables for TLS hold for a host that the stack names as well.
+            environment = {**os.environ, "DOCKER_HOST": self._host} if self._host else dict(os.environ)
             self._local.api = docker.APIClient(
-                **(
-                    {"base_url": self._host, "use_ssh_client": True}
-                    if self._host
-                    else docker.utils.kwargs_from_env()
-                ),
+                **docker.utils.kwargs_from_env(environment),
+                use_ssh_client=True,
                 version="auto",
                 timeout=ENGINE_SECONDS,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import docker
@@ -37,7 +37,8 @@ class Context:
 class Traits:
     """`inputs`: every input that is understood; another is refused. `required`: those that must be there.
     `in_place`: those whose change does not replace the resource. `unordered`: lists that are sets.
-    `computed`: outputs that are not known before it is made. `auto_named`: whether it gets a name when it has none."""
+    `computed`: outputs that are not known before it is made. `auto_named`: whether it gets a name when it has none.
+    `defaults`: those that the official plugin fills in and replaces the resource for."""
 
     inputs: frozenset[str]
     required: frozenset[str] = frozenset()
@@ -45,6 +46,7 @@ class Traits:
     unordered: frozenset[str] = frozenset()
     computed: frozenset[str] = frozenset()
     auto_named: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ResourceType(Protocol):

@@ -61,16 +61,19 @@ def _run(settings: Settings, root: Path, data: Data, options: pulumi.ResourceOpt
             ca_bundle=settings.ca_bundle,
             slim=settings.agent != "claude",
             docker_host=settings.docker_host,
+            after=data,
         ),
         options,
     )
     networks = Networks(
-        f"{stack_id}-networks", NetworksArgs(stack_id=stack_id, internet=settings.sandbox_internet), options
+        f"{stack_id}-networks",
+        NetworksArgs(stack_id=stack_id, internet=settings.sandbox_internet, after=data),
+        options,
     )
     sandboxes = SandboxContainers(
         f"{stack_id}-sandboxes",
         stack_id=stack_id,
-        scope=networks.sandboxes.id,
+        scope=networks.scope,
         docker_host=settings.docker_host,
         opts=pulumi.ResourceOptions.merge(
             options, pulumi.ResourceOptions(depends_on=[data, networks, images.agent.ready])

@@ -9,6 +9,7 @@ setup_docker() {
     have dockerd || apt_install docker.io iptables ca-certificates
     docker_start
   fi
+  have docker || docker_install_client
   docker_choose_client
 }
 
@@ -35,15 +36,23 @@ docker_client_fits() {
   [ "${major%%.*}" -lt 23 ] || "$client" buildx version >/dev/null 2>&1
 }
 
+# Debian 13 and later have the client, and what it builds with, in packages of their own.
+docker_install_client() {
+  local package
+  for package in docker-cli docker-buildx; do
+    if apt-cache show "$package" >/dev/null 2>&1; then apt_install "$package"; fi
+  done
+}
+
 docker_start() {
   local pid=
   if [ -d /run/systemd/system ] && as_root systemctl start docker 2>/dev/null; then
     log "docker engine: started by systemd"
   else
     log "docker engine: starting (log: $VF_STATE/dockerd.log)"
-    # Descriptor 9 is the set-up's lock: the daemon must not inherit it.
+    # Descriptor 9 is the set-up's lock and 8 that of docker_hold: the daemon must not inherit them.
     as_root setsid dockerd --group "$(id -gn)" --pidfile "$VF_STATE/dockerd.pid" \
-      >"$VF_STATE/dockerd.log" 2>&1 </dev/null 9>&- &
+      >"$VF_STATE/dockerd.log" 2>&1 </dev/null 8>&- 9>&- &
     pid=$!
     disown
   fi
@@ -56,13 +65,30 @@ docker_start() {
 # It answers, or it has ended and never will.
 docker_settled() { docker_engine_answers || { [ -n "$1" ] && ! [ -d "/proc/$1" ]; }; }
 
-# docker_stop: ends the engine that docker_start began by hand, by its id; anything else is left alone.
+# docker_hold: as long as this process lives, docker_stop_unused leaves the engine on.
+docker_hold() {
+  exec 8>"$VF_STATE/locks/engine"
+  flock -s 8
+}
+
+# docker_stop_unused: docker_stop, unless a container runs on that engine or somebody holds it.
+docker_stop_unused() {
+  [ -s "$VF_STATE/dockerd.pid" ] || return 0
+  exec 8>"$VF_STATE/locks/engine"
+  # It listens at the default socket, whichever engine the environment names.
+  if flock -n 8 && [ -z "$(env -u DOCKER_HOST -u DOCKER_CONTEXT docker ps --quiet 2>&1)" ]; then
+    docker_stop "the set-up started it and nothing runs on it; scripts/up starts it again"
+  fi
+  exec 8>&-
+}
+
+# docker_stop [REASON]: ends the engine that docker_start began by hand, by its id; anything else is left alone.
 docker_stop() {
   local pid
   [ -s "$VF_STATE/dockerd.pid" ] || return 0
   pid=$(cat "$VF_STATE/dockerd.pid")
   if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
-    log "docker engine: stopping"
+    log "docker engine: stopping${1:+ ($1)}"
     as_root kill "$pid"
     wait_for 60 docker_gone "$pid" || die "dockerd ($pid) did not end in 60 s"
   fi

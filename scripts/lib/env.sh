@@ -63,6 +63,12 @@ find_ca_bundle() {
 }
 find_ca_bundle
 
+# Programs with roots of their own: node adds the bundle to them; uv takes the system's, which the host has it in.
+if [ -n "${VF_CA_BUNDLE:-}" ]; then
+  export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$VF_CA_BUNDLE}
+  export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true} UV_NATIVE_TLS=${UV_NATIVE_TLS:-true}
+fi
+
 # Written by lib/docker.sh where client and engine need help to understand each other.
 if [ -z "${DOCKER_API_VERSION:-}" ] && [ -r "$VF_STATE/docker-api" ]; then
   DOCKER_API_VERSION=$(cat "$VF_STATE/docker-api")

@@ -8,16 +8,20 @@ import signal
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
+import docker
 import pytest
 from aiohttp import web
+from docker import errors as docker_errors
 
 from gateway import errors
 from gateway.config import ConfigError, Settings
 from gateway.drivers.docker import DockerDriver
 from gateway.launcher import spec
 from gateway.launcher.app import build_launcher
+from gateway.launcher.containers import Containers
 from gateway.launcher.engine import DockerEngine
 from gateway.launcher.settings import read_launcher_settings
 from tests.conftest import ROOT, free_port
@@ -175,6 +179,116 @@ async def test_the_driver_passes_the_launchers_sentence_on(engineless: Client) -
         await driver.close()
 
 
+async def test_a_secret_that_is_no_utf_8_is_a_wrong_one(engineless: Client) -> None:
+    address = urlsplit(engineless.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        request = b"GET /sandboxes HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
+        writer.write(request)
+        assert (await reader.readline()).split()[1] == b"401"
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+class FakeApi:
+    """The Docker SDK's client, with an engine of one CPU. `refuses`: the network that it lets nobody join."""
+
+    def __init__(self, refuses: str = "") -> None:
+        self.refuses = refuses
+        self.created: list[dict[str, Any]] = []
+        self.removed: list[str] = []
+        self.started: list[str] = []
+        self.listed: list[dict[str, Any]] = []
+        self.volume_labels: list[dict[str, str]] = []
+
+    def info(self) -> dict[str, Any]:
+        return {"NCPU": 1}
+
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        if not self.started:
+            raise docker_errors.NotFound("none")
+        state = {
+            "Status": "running",
+            "StartedAt": "2026-01-01T00:00:00+00:00",
+            "OOMKilled": False,
+            "ExitCode": 0,
+        }
+        labels = self.created[-1]["labels"]
+        return {"Id": "1", "State": state, "Config": {"Labels": labels}, "NetworkSettings": {"Networks": {}}}
+
+    def create_volume(self, name: str, labels: dict[str, str]) -> dict[str, Any]:
+        return {"Name": name, "Labels": labels}
+
+    def create_host_config(self, **given: Any) -> dict[str, Any]:
+        return given
+
+    def create_container(self, **given: Any) -> dict[str, str]:
+        self.created.append(given)
+        return {"Id": f"container-{len(self.created)}"}
+
+    def connect_container_to_network(self, container: str, network: str) -> None:
+        if network == self.refuses:
+            raise docker_errors.APIError("no such network")
+
+    def start(self, container: str) -> None:
+        self.started.append(container)
+
+    def remove_container(self, container: str, **_: Any) -> None:
+        self.removed.append(container)
+
+    def volumes(self, filters: Any) -> dict[str, Any]:
+        return {"Volumes": [{"Name": "v", "Labels": labels} for labels in self.volume_labels]}
+
+    def containers(self, **_: Any) -> list[dict[str, Any]]:
+        return self.listed
+
+
+@pytest.fixture
+def fake_api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    api = FakeApi()
+    monkeypatch.setattr(docker, "APIClient", lambda *_, **__: api)
+    return api
+
+
+def containers(**settings: Any) -> Containers:
+    return Containers(replace(read_launcher_settings(ENVIRON), **settings), connections=1)
+
+
+def test_a_sandbox_gets_no_more_cpus_than_the_engine_has(
+    fake_api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = containers(cpus=2.0)
+    made.ensure("a")
+    fake_api.started.clear()
+    made.ensure("b")
+    assert [given["host_config"]["nano_cpus"] for given in fake_api.created] == [1_000_000_000] * 2
+    assert caplog.text.count("VF_SANDBOX_CPUS is 2 and the engine has 1") == 1
+
+
+def test_fewer_cpus_than_the_engine_has_stay_as_they_are(fake_api: FakeApi) -> None:
+    containers(cpus=0.5).ensure("a")
+    assert fake_api.created[0]["host_config"]["nano_cpus"] == 500_000_000
+
+
+def test_a_container_that_cannot_join_its_second_network_is_removed(
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.launcher.containers.PAUSES", (0, 0))
+    fake_api.refuses = "dev-egress"
+    with pytest.raises(docker_errors.APIError):
+        containers(egress_network="dev-egress").ensure("a")
+    assert fake_api.removed == ["container-1", "container-2"]
+    assert fake_api.started == []
+
+
+def test_what_has_the_labels_and_no_session_is_left_out_of_the_list(fake_api: FakeApi) -> None:
+    ours = {"vaporforge.stack": "dev", "vaporforge.role": "sandbox"}
+    fake_api.volume_labels = [ours, {**ours, "vaporforge.session": "a"}]
+    fake_api.listed = [{"Labels": ours, "State": "running", "Created": 0}]
+    assert [(found.session, found.state) for found in containers().list()] == [("a", "stopped")]
+
+
 class TestOnAnEngine:
     """On a real engine, with the real agent image."""
 
@@ -187,7 +301,9 @@ class TestOnAnEngine:
 
     async def test_a_missing_image_is_named(self, bench: DockerBench, session: str) -> None:
         driver = bench.driver_at(await bench.launcher(image="vaporforge-no-such:image"))
-        with pytest.raises(errors.SandboxUnavailable, match="vaporforge-no-such:image is not on the Docker"):
+        with pytest.raises(
+            errors.SandboxUnavailable, match=r"vaporforge-no-such:image is not on .* scripts/up"
+        ):
             await driver.ensure(session)
         assert await bench.alive(session) == 0
 

@@ -25,7 +25,8 @@ MADE = {name: f"made-{name}-secret".ljust(40, "x") for name in ("jwt", "sandbox"
 
 @dataclass(frozen=True)
 class Declared:
-    """A resource as it was registered. `inputs`: plain; `secret_inputs`: the names of those with a secret in them."""
+    """A resource as it was registered. `inputs`: plain; `secret_inputs`: the names of those with a secret in them.
+    `delete_before_replace`: None where the provider decides."""
 
     type: str
     name: str
@@ -34,7 +35,8 @@ class Declared:
     secret_inputs: frozenset[str]
     parent: str
     dependencies: tuple[str, ...]
-    delete_before_replace: bool
+    delete_before_replace: bool | None
+    ignore_changes: tuple[str, ...]
     secret_outputs: tuple[str, ...]
     provider: str
 
@@ -108,7 +110,10 @@ class _Monitor(mocks.MockMonitor):
                 secret_inputs=frozenset(key for key, value in raw.items() if _has_secret(value)),
                 parent=request.parent,
                 dependencies=tuple(request.dependencies),
-                delete_before_replace=request.deleteBeforeReplace,
+                delete_before_replace=request.deleteBeforeReplace
+                if request.deleteBeforeReplaceDefined
+                else None,
+                ignore_changes=tuple(request.ignoreChanges),
                 secret_outputs=tuple(request.additionalSecretOutputs),
                 provider=request.provider,
             )

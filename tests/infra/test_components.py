@@ -6,6 +6,7 @@ import pytest
 
 from infra.components.gateway import DRAIN_SECONDS
 from infra.program import program
+from tests.infra.certificates import certificate_and_key
 from tests.infra.mocked import IMAGE_ID, MADE, STACK_ID, Declared, Program, run
 
 PARTS = ["gateway-0", "gateway-1", "launcher", "proxy", "dynamodb"]
@@ -98,13 +99,43 @@ def test_the_gateways_get_more_time_to_stop_than_they_take_to_drain(declared: Pr
 
 def test_gateways_are_replaced_one_after_another_with_no_gap(declared: Program) -> None:
     first, second = declared.container("gateway-0"), declared.container("gateway-1")
-    assert not first.delete_before_replace
+    assert first.delete_before_replace is False
+    assert second.delete_before_replace is False
     assert first.urn in second.dependencies
+
+
+def test_the_new_launcher_is_there_before_the_old_one_goes(declared: Program) -> None:
+    assert declared.container("launcher").delete_before_replace is False
 
 
 def test_the_proxy_and_the_table_cannot_be_there_twice(declared: Program) -> None:
     assert declared.container("proxy").delete_before_replace
     assert declared.container("dynamodb").delete_before_replace
+
+
+def test_nothing_gets_the_stack_s_name_where_another_deployment_has_it(declared: Program) -> None:
+    guard = declared.named(f"{STACK_ID}-sessions", ":SessionVolumes")
+    alone = {guard.name, f"{STACK_ID}-secrets"}
+    for resource in declared.resources.values():
+        if not resource.type.startswith("vaporforge:docker:") and resource.name not in alone:
+            # A pulled image has no name of the stack's.
+            assert guard.name in declared.before(resource) or resource.type.endswith(":RemoteImage"), (
+                resource.name
+            )
+
+
+def test_what_the_engine_adds_to_a_network_does_not_replace_it() -> None:
+    for network in run(program, {"sandboxInternet": "true"}).of_type(":Network"):
+        assert network.ignore_changes == ("options", "ipv6"), network.name
+
+
+def test_sandboxes_are_made_anew_when_their_networks_are_others(declared: Program) -> None:
+    def scope(stack: Program) -> str:
+        return str(stack.named(f"{STACK_ID}-sandboxes", ":SandboxContainers").inputs["scope"])
+
+    inside = f"{STACK_ID}-sandboxes-id"
+    assert scope(declared) == inside
+    assert scope(run(program, {"sandboxInternet": "true"})) == f"{inside}:{STACK_ID}-egress-id"
 
 
 def test_gateways_start_after_what_they_call(declared: Program) -> None:
@@ -191,8 +222,9 @@ def test_replicas_and_slots_follow_the_configuration() -> None:
 
 
 def test_the_certificate_reaches_the_proxy_as_a_secret() -> None:
-    stack = run(program, {}, {"tlsCertificate": "PEM"})
-    assert stack.env("proxy")["VF_TLS_CERTIFICATE"] == "PEM"
+    pem = "".join(certificate_and_key()).strip()
+    stack = run(program, {}, {"tlsCertificate": pem})
+    assert stack.env("proxy")["VF_TLS_CERTIFICATE"] == pem
     assert "envs" in stack.container("proxy").secret_inputs
     assert stack.outputs["url"] == "https://localhost:8080"
 

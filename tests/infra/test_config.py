@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 
-from infra.config import CA_BUNDLE_BYTES, ROOT, ConfigError, Settings, known_keys, read_settings, secret_keys
+from infra.config import ROOT, Settings, known_keys, read_settings, secret_keys
+from infra.pem import CA_BUNDLE_BYTES
+from infra.values import ConfigError
+from tests.infra.certificates import certificate_and_key
 from tests.infra.mocked import run
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -34,6 +39,29 @@ def refusal(config: dict[str, str], secrets: dict[str, str] | None = None) -> st
         ({"sandboxMemoryMb": "lots"}, "vaporforge:sandboxMemoryMb is 'lots'; it must be a whole number"),
         ({"sandboxCpus": "0"}, "vaporforge:sandboxCpus is 0; it must be 0.1 or more"),
         ({"sandboxCpus": "nan"}, "vaporforge:sandboxCpus is nan; it must be 0.1 or more"),
+        ({"sandboxCpus": "inf"}, "vaporforge:sandboxCpus is inf; it must be 0.1 or more"),
+        (
+            {"modelApiUrl": "api.anthropic.com"},
+            "vaporforge:modelApiUrl is 'api.anthropic.com'; it must be an http or https URL",
+        ),
+        ({"modelApiUrl": "https://"}, "vaporforge:modelApiUrl is 'https://'; it must be an http"),
+        ({"modelApiUrl": "https://a?b=c"}, "vaporforge:modelApiUrl is 'https://a?b=c'; it must be an http"),
+        (
+            {"allowedOrigins": "https://a.example, b.example"},
+            "vaporforge:allowedOrigins is 'https://a.example, b.example'; it must be origins such as",
+        ),
+        (
+            {"allowedOrigins": "https://a.example/"},
+            "vaporforge:allowedOrigins is 'https://a.example/'; it must",
+        ),
+        ({"allowedOrigins": "*"}, "vaporforge:allowedOrigins is '*'; it must be origins"),
+        (
+            {"dockerHost": "engine:2376"},
+            "vaporforge:dockerHost is 'engine:2376'; it must be a unix://, tcp://",
+        ),
+        ({"dynamodbTable": "ab"}, "vaporforge:dynamodbTable is 'ab'; it must be 3 to 255 letters"),
+        ({"dynamodbTable": "a table"}, "vaporforge:dynamodbTable is 'a table'; it must be 3 to 255"),
+        ({"sandboxRuntime": "run sc"}, "vaporforge:sandboxRuntime is 'run sc'; it must be the name of"),
         ({"port": "70000"}, "vaporforge:port is 70000; it must be 1 or more and at most 65535"),
         ({"gatewayReplicas": "0"}, "vaporforge:gatewayReplicas is 0; it must be 1 or more and at most 16"),
         ({"sandboxInternet": "yes"}, "vaporforge:sandboxInternet is 'yes'; it must be true or false"),
@@ -72,6 +100,55 @@ def test_a_bad_value_is_refused_with_its_key_and_what_it_must_be(
     config: dict[str, str], sentence: str
 ) -> None:
     assert refusal(config).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"modelApiUrl": "http://10.0.0.1:8000/v1"},
+        {"modelApiUrl": "https://[fd00::1]:8000"},
+        {"allowedOrigins": "https://a.example,http://localhost:3000 , vscode-webview://abc"},
+        {"dockerHost": "ssh://me@there"},
+        {"dockerHost": "unix:///run/user/1000/docker.sock"},
+        {"dynamodbTable": "team_a.sessions-1"},
+        {"sandboxRuntime": "io.containerd.runsc.v1"},
+    ],
+)
+def test_what_is_right_is_taken(config: dict[str, str]) -> None:
+    settings_of(config)
+
+
+def test_a_stack_s_name_is_no_longer_than_the_launcher_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "a" * 52)
+    assert settings_of({}).stack == "a" * 52
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "a" * 53)
+    assert "its name has 53 characters and must have 52 at most" in refusal({})
+
+
+CERTIFICATE, KEY = certificate_and_key()
+
+
+@pytest.mark.parametrize(
+    ("pem", "why"),
+    [
+        (CERTIFICATE, ""),
+        (KEY, ""),
+        (PEM, ""),
+        ("hello", ""),
+        (CERTIFICATE + certificate_and_key()[1], "KEY_VALUES_MISMATCH"),
+        ("".join(certificate_and_key("secret")), "its key is encrypted"),
+    ],
+    ids=["no key", "no certificate", "damaged", "no pem", "another's key", "encrypted"],
+)
+def test_a_certificate_that_the_proxy_would_not_start_with_is_refused(
+    pem: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    message = refusal({}, {"tlsCertificate": pem})
+    assert message.startswith("vaporforge:tlsCertificate is nothing that the proxy can serve")
+    assert why in message
+    assert "PRIVATE" not in message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_short_signing_secret_is_refused_without_being_told() -> None:
@@ -134,9 +211,30 @@ def test_every_stack_of_the_repository_has_a_valid_configuration(stack: str) -> 
         ({"bindAddress": "fd00::1"}, "http://[fd00::1]:8080"),
     ],
 )
-def test_the_url_is_where_a_browser_finds_it(config: dict[str, str], url: str) -> None:
+def test_the_url_is_where_a_browser_finds_it(
+    config: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    assert settings_of(config).url == url
+
+
+@pytest.mark.parametrize(
+    ("config", "variable", "url"),
+    [
+        ({"bindAddress": "0.0.0.0", "dockerHost": "ssh://me@there"}, "", "http://there:8080"),
+        ({"bindAddress": "::", "dockerHost": "tcp://there:2376"}, "tcp://other:1", "http://there:8080"),
+        ({"bindAddress": "0.0.0.0"}, "tcp://other:2376", "http://other:8080"),
+        ({"bindAddress": "0.0.0.0"}, "unix:///run/docker.sock", "http://localhost:8080"),
+        ({"dockerHost": "ssh://me@there"}, "", "http://localhost:8080"),
+        ({"bindAddress": "10.1.2.3", "dockerHost": "ssh://me@there"}, "", "http://10.1.2.3:8080"),
+    ],
+)
+def test_the_url_names_the_machine_of_an_engine_elsewhere(
+    config: dict[str, str], variable: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", variable)
     assert settings_of(config).url == url
 
 
 def test_a_certificate_makes_the_url_https() -> None:
-    assert settings_of({}, {"tlsCertificate": PEM}).url == "https://localhost:8080"
+    assert settings_of({}, {"tlsCertificate": CERTIFICATE + KEY}).url == "https://localhost:8080"

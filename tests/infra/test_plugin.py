@@ -169,6 +169,16 @@ def test_a_name_is_made_once_and_kept(plugin: Plugin) -> None:
     assert plugin.checked(NETWORK, {"driver": "bridge"})["name"] != first["name"]
 
 
+def test_it_fills_in_what_the_official_plugin_would_replace_for(plugin: Plugin) -> None:
+    network = plugin.checked(NETWORK, {"driver": "bridge"})
+    assert (network["ipamDriver"], network["__defaults"]) == ("default", ["ipamDriver", "name"])
+    assert plugin.checked(CONTAINER, {"image": "a"})["networkMode"] == "bridge"
+    given = plugin.checked(CONTAINER, {"image": "a", "networkMode": "host"})
+    assert (given["networkMode"], given["__defaults"]) == ("host", ["name"])
+    with pytest.raises(grpc.RpcError, match="ipamDriver is 'mine'"):
+        plugin.check(NETWORK, {"ipamDriver": "mine"})
+
+
 def test_the_same_inputs_are_no_difference(plugin: Plugin) -> None:
     inputs = plugin.checked(NETWORK, {"driver": "bridge", "labels": [{"label": "a", "value": "1"}]})
     answer = plugin.diff(NETWORK, inputs, inputs)
@@ -533,5 +543,6 @@ def test_nothing_is_imported(plugin: Plugin, type_: str) -> None:
 
 def test_properties_survive_the_journey(plugin: Plugin) -> None:
     given = {"image": "i", "envs": [secret("A=1"), "B=2"], "memory": 64, "tmpfs": {"/x": "rw"}, "cpus": "1.5"}
+    given["networkMode"] = "bridge"
     answer = plugin.check(CONTAINER, {**given, "name": "n"})
     assert json_format.MessageToDict(answer.inputs) == {**given, "name": "n"}

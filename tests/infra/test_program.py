@@ -75,6 +75,22 @@ def test_a_table_in_aws_needs_no_container_here() -> None:
     assert stack.outputs["tableDefinition"]["TableName"] == "mine"
 
 
+@pytest.mark.parametrize(
+    ("config", "warned"),
+    [
+        ({"dockerHost": "ssh://me@there"}, True),
+        ({"dockerHost": "ssh://me@there", "bindAddress": "10.1.2.3"}, False),
+        ({}, False),
+    ],
+)
+def test_a_loopback_elsewhere_is_warned_of(
+    config: dict[str, str], warned: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    run(program, config)
+    assert ("the loopback of there" in caplog.text) is warned
+
+
 @pytest.mark.parametrize(("address", "warned"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)])
 def test_tokens_in_the_clear_are_warned_of(
     address: str, warned: bool, caplog: pytest.LogCaptureFixture

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from infra.cli import state as state_module
+from infra.cli.errors import CliError
 from infra.cli.state import State, machine_defaults, read_yaml
 from infra.config import ROOT
 
@@ -75,11 +77,82 @@ def test_the_salt_goes_with_the_configuration(state: State) -> None:
     assert read_yaml(state.write_merged("other", {})) == {"encryptionsalt": "v1:abc", "config": {}}
 
 
+def test_what_a_command_says_is_over_all_that_is_configured(state: State) -> None:
+    state.write_own("dev", {"running": "false"})
+    path = state.write_merged("dev", {"running": "false"}, {"running": "true"})
+    assert read_yaml(path)["config"]["vaporforge:running"] == "true"
+
+
+def test_configuration_of_others_is_passed_on_as_it_is(state: State) -> None:
+    state.own_file("other").write_text("config: {'docker:host': 'tcp://a:1', 'vaporforge:port': '9'}\n")
+    assert read_yaml(state.write_merged("other", {}))["config"] == {
+        "docker:host": "tcp://a:1",
+        "vaporforge:port": "9",
+    }
+    assert state.configured("other") == {"port": "9"}
+
+
+@pytest.fixture
+def repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The repository's file of the stack `other`, which is not there yet."""
+    path = tmp_path / "Pulumi.other.yaml"
+    monkeypatch.setattr(state_module, "repository_file", lambda _: path)
+    return path
+
+
+SECRET = "config: {'vaporforge:modelApiKey': {secure: 'v1:x:y'}}\n"
+
+
+def test_secrets_with_two_salts_are_refused_with_both_files_and_what_to_do(
+    state: State, repository: Path
+) -> None:
+    repository.write_text("encryptionsalt: v1:abc\n" + SECRET)
+    state.own_file("other").write_text("encryptionsalt: v1:def\n" + SECRET)
+    with pytest.raises(CliError) as refused:
+        state.write_merged("other", {})
+    for part in (
+        str(repository),
+        str(state.own_file("other")),
+        "pulumi config set --secret",
+        "scripts/up --secret",
+    ):
+        assert part in str(refused.value)
+
+
+def test_a_first_secret_beside_those_of_the_repository_is_refused_before_it_is_stored(
+    state: State, repository: Path
+) -> None:
+    repository.write_text("encryptionsalt: v1:abc\n" + SECRET)
+    state.own_file("other").write_text("encryptionsalt: v1:def\n")
+    state.check_one_salt("other")
+    with pytest.raises(CliError, match="another salt"):
+        state.check_one_salt("other", more_secrets=True)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "salt"),
+    [
+        ("encryptionsalt: v1:abc\n" + SECRET, "encryptionsalt: v1:def\n", "v1:abc"),
+        ("encryptionsalt: v1:abc\n", "encryptionsalt: v1:def\n" + SECRET, "v1:def"),
+        ("encryptionsalt: v1:abc\n" + SECRET, "encryptionsalt: v1:abc\n" + SECRET, "v1:abc"),
+        ("config: {}\n", "encryptionsalt: v1:def\n", "v1:def"),
+    ],
+)
+def test_the_salt_is_that_of_the_file_with_secrets(
+    state: State, repository: Path, theirs: str, ours: str, salt: str
+) -> None:
+    repository.write_text(theirs)
+    state.own_file("other").write_text(ours)
+    assert read_yaml(state.write_merged("other", {}))["encryptionsalt"] == salt
+
+
 def test_the_project_is_the_repository_s_with_stacks_files_elsewhere(state: State) -> None:
     ours = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
     theirs = read_yaml(state.project_folder / "Pulumi.yaml")
     assert theirs["main"] == str(ROOT / "infra/__main__.py")
     assert "stackConfigDir" not in theirs
+    # `pulumi` itself, in that folder, runs the program with the clone's packages.
+    assert theirs["runtime"] == {"name": "python", "options": {"virtualenv": str(ROOT / ".venv")}}
     assert (theirs["name"], theirs["config"]) == (ours["name"], ours["config"])
 
 
@@ -88,3 +161,5 @@ def test_defaults_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "base-image").write_text("base:1\n")
     found = machine_defaults({"VF_CA_BUNDLE": "/etc/ca.pem"}, tmp_path)
     assert found == {"baseImage": "base:1", "caBundle": "/etc/ca.pem"}
+    # An engine elsewhere has no image that was made here.
+    assert machine_defaults({}, tmp_path, elsewhere=True) == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from infra.cli import up
-from infra.cli.stack import CliError
+from infra.cli.errors import CliError
 from tests.conftest import free_port
 
 
@@ -64,9 +66,31 @@ def test_options_are_keys_of_the_project() -> None:
         ("ports=1", "it must be KEY=VALUE with a key of Pulumi.yaml"),
         ("port", "it must be KEY=VALUE"),
         ("modelApiKey=sk-1", "it is a secret; use --secret modelApiKey"),
+        ("running=false", "scripts/down stops it"),
     ],
 )
 def test_a_bad_option_is_refused_without_showing_a_secret(given: str, told: str) -> None:
     with pytest.raises(CliError, match=told) as refused:
         up._values([given])
     assert "sk-1" not in str(refused.value)
+
+
+def test_a_secret_is_what_stdin_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("sk-1\n"))
+    assert up.read_secrets(["modelApiKey"]) == {"modelApiKey": "sk-1"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "given", "told"),
+    [
+        (["modelApiKey"], "\n", "--secret modelApiKey: nothing was given on stdin"),
+        (["modelApiKey", "jwtSecret"], "a\nb\n", "--secret is given 2 times, and stdin is no terminal"),
+        (["port"], "1", "--secret port: it must be one of"),
+    ],
+)
+def test_a_secret_that_nobody_gave_is_refused(
+    keys: list[str], given: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(given))
+    with pytest.raises(CliError, match=told):
+        up.read_secrets(keys)

@@ -1,0 +1,134 @@
+"""What is taken away with a stack's resources, and what is never touched because it is another stack's."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import docker
+import pytest
+
+from infra import cleanup
+
+PROPS = {"stack": "vaporforge-dev", "dockerHost": ""}
+
+
+class Conflict(docker.errors.APIError):
+    status_code = 409
+
+
+class Engine:
+    """A Docker engine's client, as far as the providers use it. `containers`: by role. `in_use`: tags that something
+    runs on."""
+
+    def __init__(
+        self,
+        *,
+        volumes: tuple[str, ...] = (),
+        containers: dict[str, list[Any]] | None = None,
+        tags: tuple[str, ...] = (),
+        in_use: tuple[str, ...] = (),
+    ) -> None:
+        self.removed: list[str] = []
+        self.asked: dict[str, Any] = {}
+        self._in_use = in_use
+        by_role = containers or {}
+
+        def listed(filters: dict[str, Any], **_: Any) -> list[Any]:
+            labels = filters["label"] if isinstance(filters["label"], list) else [filters["label"]]
+            assert labels[0] == "vaporforge.stack=vaporforge-dev"
+            roles = [label.removeprefix("vaporforge.role=") for label in labels[1:]] or list(by_role)
+            return [item for role in roles for item in by_role.get(role, [])]
+
+        self.volumes = SimpleNamespace(
+            list=lambda filters: [SimpleNamespace(name=name, attrs={"Labels": None}) for name in volumes]
+        )
+        self.containers = SimpleNamespace(list=listed)
+        self.images = SimpleNamespace(
+            list=lambda filters: [SimpleNamespace(tags=list(tags))], remove=self._remove_image
+        )
+
+    def _remove_image(self, tag: str) -> None:
+        if tag in self._in_use:
+            raise Conflict("in use")
+        self.removed.append(tag)
+
+    def close(self) -> None:
+        """As the SDK's."""
+
+    def made(self, **asked: Any) -> Engine:
+        """For `docker.from_env`."""
+        self.asked = asked
+        return self
+
+
+def container(name: str, *env: str) -> Any:
+    return SimpleNamespace(name=name, attrs={"Config": {"Env": list(env)}}, remove=lambda **_: None)
+
+
+def test_a_name_that_another_deployment_has_is_refused_with_what_was_found_and_two_remedies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Engine(
+        volumes=("vaporforge-dev-table-1", "vaporforge-dev-blobs-1"),
+        containers={"gateway": [container("vaporforge-dev-gateway-0-1"), container("z")]},
+    )
+    monkeypatch.setattr(docker, "from_env", engine.made)
+    with pytest.raises(RuntimeError) as refused:
+        cleanup._volumes().create(PROPS)
+    message = str(refused.value)
+    assert (
+        "container vaporforge-dev-gateway-0-1, container z, volume vaporforge-dev-blobs-1 and 1 more"
+        in message
+    )
+    assert "scripts/up --stack NAME" in message
+    assert "docker volume ls -q --filter label=vaporforge.stack=vaporforge-dev | xargs" in message
+
+
+def test_where_nothing_has_the_name_it_is_made_and_nothing_replaces_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(docker, "from_env", Engine().made)
+    provider = cleanup._volumes()
+    assert provider.create(PROPS).outs == PROPS
+    changed = provider.diff("id", PROPS, {"stack": "vaporforge-other", "dockerHost": "tcp://b:1"})
+    assert (changed.changes, changed.replaces) == (True, [])
+
+
+def test_other_things_are_made_whatever_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker, "from_env", Engine(volumes=("vaporforge-dev-table-1",)).made)
+    for made in (cleanup._containers(), cleanup._tag()):
+        made.create({**PROPS, "scope": "a", "image": "b"})
+
+
+def test_images_of_earlier_agents_go_with_the_sandboxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tags = ("vaporforge-dev/agent:1", "vaporforge-dev/agent:2", "vaporforge-dev/agent:3", "mine:1")
+    engine = Engine(tags=tags, in_use=("vaporforge-dev/agent:2",))
+    monkeypatch.setattr(docker, "from_env", engine.made)
+    cleanup._containers().delete("id", PROPS)
+    assert engine.removed == ["vaporforge-dev/agent:1", "vaporforge-dev/agent:3"]
+
+
+def test_the_image_of_a_launcher_that_stays_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = container("launcher", "PATH=/bin", "VF_SANDBOX_IMAGE=vaporforge-dev/agent:2")
+    engine = Engine(
+        tags=("vaporforge-dev/agent:1", "vaporforge-dev/agent:2"), containers={"launcher": [launcher]}
+    )
+    monkeypatch.setattr(docker, "from_env", engine.made)
+    cleanup._containers().delete("id", PROPS)
+    assert engine.removed == ["vaporforge-dev/agent:1"]
+
+
+def test_an_engine_elsewhere_is_reached_with_the_variables_for_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", "/certs")
+    engine = Engine()
+    monkeypatch.setattr(docker, "from_env", engine.made)
+    cleanup._tag().delete("id", {"image": "vaporforge-dev/agent:1", "dockerHost": "tcp://there:2376"})
+    environment = engine.asked["environment"]
+    assert engine.asked["use_ssh_client"] is True
+    assert [environment[name] for name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")] == [
+        "tcp://there:2376",
+        "1",
+        "/certs",
+    ]

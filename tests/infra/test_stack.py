@@ -1,0 +1,188 @@
+"""What the commands ask of Pulumi, and what they say when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import docker
+import pytest
+from pulumi.automation import CommandError, ConcurrentUpdateError, StackNotFoundError
+
+from infra.cli import stack as stack_module
+from infra.cli.engine import lost_images
+from infra.cli.errors import CliError
+from infra.cli.stack import Deployment
+from infra.cli.state import State, read_yaml
+
+FAILED: Any = SimpleNamespace(code=255, stdout="", stderr="error: no such container\nmore", __str__=None)
+
+IMAGES: list[dict[str, Any]] = [
+    {"urn": "urn:gateway", "type": "docker:index/image:Image", "inputs": {"imageName": "dev/gateway:1"}},
+    {"urn": "urn:agent", "type": "docker:index/image:Image", "inputs": {"imageName": "dev/agent:1"}},
+    {
+        "urn": "urn:old",
+        "type": "docker:index/image:Image",
+        "inputs": {"imageName": "dev/agent:0"},
+        "delete": True,
+    },
+    {"urn": "urn:network", "type": "docker:index/network:Network", "inputs": {}},
+]
+
+
+class FakeStack:
+    """Pulumi's `Stack`. `failures`: what its next updates raise."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.config: dict[str, Any] = {}
+        self.removed = False
+        self._failures = list(failures)
+        self.workspace = SimpleNamespace(remove_stack=self._remove)
+
+    def up(self, **options: Any) -> Any:
+        return self._call("up", options)
+
+    def destroy(self, **options: Any) -> Any:
+        return self._call("destroy", options)
+
+    def export_stack(self) -> Any:
+        return SimpleNamespace(deployment={"resources": IMAGES})
+
+    def _call(self, name: str, options: dict[str, Any]) -> Any:
+        self.calls.append((name, options))
+        self.config = read_yaml(Path(options["config_file"]))["config"]
+        if self._failures:
+            raise self._failures.pop(0)
+        return SimpleNamespace(outputs={"url": SimpleNamespace(value="http://here")})
+
+    def _remove(self, name: str, **_: Any) -> None:
+        self.removed = True
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    environ = {"VF_STATE": str(tmp_path), "PULUMI_HOME": str(tmp_path / "none")}
+    return Deployment("dev", State.of_machine(environ), environ)
+
+
+@pytest.fixture
+def selects(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeStack], FakeStack]:
+    def select(fake: FakeStack) -> FakeStack:
+        monkeypatch.setattr(Deployment, "_select", lambda _: fake)
+        return fake
+
+    return select
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of the images on the engine."""
+    names = {"dev/gateway:1", "dev/agent:1"}
+
+    def get(name: str) -> object:
+        if name not in names:
+            raise docker.errors.ImageNotFound("gone")
+        return object()
+
+    client = SimpleNamespace(images=SimpleNamespace(get=get), close=lambda: None)
+    monkeypatch.setattr(docker, "from_env", lambda **_: client)
+    return names
+
+
+def test_an_image_that_the_engine_lost_is_built_again(
+    deployment: Deployment,
+    selects: Callable[[FakeStack], FakeStack],
+    engine: set[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake = selects(FakeStack())
+    engine.remove("dev/agent:1")
+    assert deployment.up(running=True) == {"url": "http://here"}
+    assert fake.calls[0][1]["replace"] == ["urn:agent"]
+    assert "dev/agent:1 is no longer on the Docker engine" in capsys.readouterr().err
+    deployment.up(running=False)
+    assert fake.calls[1][1]["replace"] is None
+
+
+def test_while_all_images_are_there_nothing_is_replaced(
+    deployment: Deployment, selects: Callable[[FakeStack], FakeStack], engine: set[str]
+) -> None:
+    fake = selects(FakeStack())
+    deployment.up(running=True)
+    assert fake.calls[0][1]["replace"] is None
+
+
+def test_an_engine_that_is_away_has_lost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(**_: Any) -> Any:
+        raise docker.errors.DockerException("nobody listens")
+
+    monkeypatch.setattr(docker, "from_env", away)
+    assert lost_images(IMAGES, "", {}) == {}
+
+
+def test_it_runs_or_stops_whatever_is_configured(
+    deployment: Deployment, selects: Callable[[FakeStack], FakeStack], engine: set[str]
+) -> None:
+    fake = selects(FakeStack())
+    deployment.state.write_own("dev", {"running": "false"})
+    deployment.up(running=True)
+    assert fake.config["vaporforge:running"] == "true"
+    deployment.up(running=False)
+    assert fake.config["vaporforge:running"] == "false"
+
+
+def test_a_destroy_that_fails_is_tried_once_more_after_a_refresh(
+    deployment: Deployment, selects: Callable[[FakeStack], FakeStack], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = selects(FakeStack(CommandError(FAILED)))
+    deployment.destroy()
+    assert [options["refresh"] for _, options in fake.calls] == [False, True]
+    assert fake.removed
+    assert "once more" in capsys.readouterr().err
+
+
+def test_a_destroy_that_fails_twice_keeps_the_stack(
+    deployment: Deployment, selects: Callable[[FakeStack], FakeStack]
+) -> None:
+    fake = selects(FakeStack(CommandError(FAILED), CommandError(FAILED)))
+    with pytest.raises(CliError):
+        deployment.destroy()
+    assert not fake.removed
+
+
+def test_a_destroy_beside_another_update_is_not_tried_again(
+    deployment: Deployment, selects: Callable[[FakeStack], FakeStack]
+) -> None:
+    fake = selects(FakeStack(ConcurrentUpdateError(FAILED)))
+    with pytest.raises(CliError, match="another update of the stack dev is under way"):
+        deployment.destroy()
+    assert len(fake.calls) == 1
+
+
+def test_what_pulumi_reports_is_a_sentence(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Deployment) -> Any:
+        raise CommandError(FAILED)
+
+    monkeypatch.setattr(Deployment, "_select", fails)
+    for call in (deployment.exists, deployment.outputs, deployment.destroy):
+        with pytest.raises(CliError, match="no such container"):
+            call()
+
+
+def test_a_stack_that_was_never_made_does_not_exist(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_: Deployment) -> Any:
+        raise StackNotFoundError(FAILED)
+
+    monkeypatch.setattr(Deployment, "_select", missing)
+    assert deployment.exists() is False
+
+
+def test_a_missing_pulumi_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CliError, match="scripts/setup pulumi"):
+        stack_module.Deployment.of_machine("dev")
