@@ -16,6 +16,8 @@ export class ApiError extends Error {
 
   /** Whether the same request may succeed later: no answer, overload, or a gateway that is going away. */
   get transient() {
+    // A limit of something in between passes; that a session's queue is full is for its reader to know.
+    if (this.status === 429) return this.code !== "queue-full";
     return this.status === 0 || this.status === 408 || this.status === 425 || this.status >= 500;
   }
 }

@@ -6,22 +6,34 @@
 (() => {
   const RELOADS = "vaporforge.reloads";
   const LIMIT = 6;
-  const chosen = localStorage.getItem("vaporforge.theme");
-  if (chosen === "dark" || chosen === "light") document.documentElement.dataset.theme = chosen;
+  /** What a storage answers, or null: where a site may keep nothing, asking throws. */
+  const attempt = (action) => {
+    try {
+      return action();
+    } catch {
+      return null;
+    }
+  };
+  const root = document.documentElement;
+  const chosen = attempt(() => localStorage.getItem("vaporforge.theme"));
+  if (chosen === "dark" || chosen === "light") root.dataset.theme = chosen;
+  const dark = chosen === "dark" || (chosen !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
+  root.classList.toggle("dark", dark);
 
   let failed = false;
   const onError = (event) => {
     if (failed || !(event.target instanceof HTMLScriptElement || event.target instanceof HTMLLinkElement)) return;
     failed = true;
-    const reloads = Number(sessionStorage.getItem(RELOADS) ?? 0);
-    sessionStorage.setItem(RELOADS, reloads + 1);
-    if (reloads < LIMIT) setTimeout(() => location.reload(), 200 * 2 ** reloads);
+    const reloads = Number(attempt(() => sessionStorage.getItem(RELOADS)) ?? 0);
+    const counted = attempt(() => sessionStorage.setItem(RELOADS, reloads + 1) === undefined);
+    // Without a count that outlives the page it would be loaded again for ever.
+    if (counted && reloads < LIMIT) setTimeout(() => location.reload(), 200 * 2 ** reloads);
     else document.getElementById("broken").hidden = false;
   };
   addEventListener("error", onError, true);
   /** The page runs: nothing of the past counts any more. */
   addEventListener("vaporforge-started", () => {
     removeEventListener("error", onError, true);
-    sessionStorage.removeItem(RELOADS);
+    attempt(() => sessionStorage.removeItem(RELOADS));
   });
 })();

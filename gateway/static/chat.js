@@ -4,6 +4,7 @@ import { newId } from "./client.js";
 import { Follower } from "./follower.js";
 import { Outbox } from "./outbox.js";
 import { Poller } from "./poller.js";
+import { readWhole, unchanged } from "./snapshot.js";
 import { titleOf } from "./words.js";
 
 const PAGE = 40;
@@ -20,9 +21,12 @@ export class Chat {
   #changed;
   #onSession;
   #onProblem;
+  #onLooked;
   #followers = new Set();
-  /** Turns of other pages' prompts that wait. */
+  /** Turns of prompts that wait and that nobody follows here: other pages' ones, and those left to the poller. */
   #queued = new Set();
+  /** Turns of prompts that were typed before the session was read. */
+  #early = new Set();
   #cursor = null;
   #closed = new AbortController();
   #poller = null;
@@ -31,14 +35,23 @@ export class Chat {
   #admission = Promise.resolve();
   /** Counts what this page does to the session's name: what was read before is older. */
   #names = 0;
+  /** Counts reads of the session; what was asked for before the last one that was shown is older, and not shown. */
+  #asked = 0;
+  #shown = 0;
+  /** Whether the session and the messages that are shown were of one moment. */
+  #whole = false;
 
   /**
    * @param {ReturnType<import("./client.js").createClient>} client
    * @param {import("./transcript.js").Transcript} transcript
    * @param {string} id
-   * @param {{changed: () => void, onSession: (session: object) => void, onProblem: (error: Error | null) => void}} hooks
+   * @param {object} hooks
+   * @param {() => void} hooks.changed
+   * @param {(session: object) => void} hooks.onSession
+   * @param {(error: Error) => void} hooks.onProblem  with something that the reader asked for
+   * @param {(error: Error | null) => void} hooks.onLooked  how the last look at the gateway went
    */
-  constructor(client, transcript, id, { changed, onSession, onProblem }) {
+  constructor(client, transcript, id, { changed, onSession, onProblem, onLooked }) {
     this.id = id;
     this.#outbox = new Outbox(id);
     this.#client = client;
@@ -46,6 +59,7 @@ export class Chat {
     this.#changed = changed;
     this.#onSession = onSession;
     this.#onProblem = onProblem;
+    this.#onLooked = onLooked;
   }
 
   /** The follower whose run is on, or is about to be. @returns {Follower | undefined} */
@@ -56,7 +70,7 @@ export class Chat {
   /** Prompts that wait, first come first. @returns {{turn: object, position: number}[]} */
   get waiting() {
     const own = [...this.#followers].filter(({ waiting }) => waiting);
-    const others = [...this.#queued].map((turn) => ({ turn, position: 0 }));
+    const others = [...this.#queued, ...this.#early].map((turn) => ({ turn, position: 0 }));
     return [...own, ...others].sort((a, b) => (a.position || Infinity) - (b.position || Infinity));
   }
 
@@ -64,30 +78,34 @@ export class Chat {
     return this.#cursor !== null;
   }
 
-  /** Reads the session and its newest messages, and attaches to the run that is on. Rejects with an `ApiError`. */
+  /** Shows the session as soon as it can be read, and keeps looking at it until it is closed. Never rejects. */
   async open() {
-    await this.#refresh();
-    if (this.#closed.signal.aborted) return;
-    for (const letter of this.#outbox.letters) {
-      if (this.#transcript.find(letter)) this.#outbox.drop(letter.messageId);
-      else this.#post(letter);
-    }
-    this.#poller = new Poller(() => this.#look(), POLL_MS);
+    await this.#look();
+    if (!this.#closed.signal.aborted) this.#poller = new Poller(() => this.#look(), POLL_MS);
   }
 
-  /** Lets go of everything; runs go on without this page. */
+  /** Lets go of everything but prompts that the gateway has not confirmed yet; runs go on without this page. */
   close() {
+    if (!this.session) this.#postAll();
     this.#closed.abort();
     this.#poller?.close();
-    for (const { abort } of this.#followers) abort.abort();
+    for (const { turn, abort } of this.#followers) {
+      if (turn.run) abort.abort();
+    }
   }
 
-  /** @param {string} prompt @param {"agent" | "plan"} mode */
+  /** Sends a prompt, at once or when the session has been read. @param {string} prompt @param {"agent" | "plan"} mode */
   send(prompt, mode) {
     const letter = { messageId: newId(), prompt, mode };
     this.#outbox.put(letter);
-    this.#name(prompt);
-    this.#post(letter);
+    if (this.session) {
+      this.#post(letter);
+    } else {
+      const turn = this.#transcript.add(letter);
+      turn.setUser(prompt);
+      this.#early.add(turn);
+      this.#changed();
+    }
     this.#transcript.follow();
   }
 
@@ -97,23 +115,37 @@ export class Chat {
     if (!follower || follower.stopping) return;
     follower.stopping = true;
     this.#changed();
-    if (follower.turn.run) await this.#askStop(follower.turn.run, follower);
+    await this.#stopWhenKnown(follower);
   }
 
-  /** @param {import("./turn.js").Turn} turn  one that waits */
+  /** Twice is fine. @param {import("./turn.js").Turn} turn  one that waits */
   async cancel(turn) {
-    const follower = [...this.#followers].find((one) => one.turn === turn);
     this.#outbox.drop(turn.messageId);
-    if (follower) follower.stopping = true;
-    if (turn.run) return this.#askStop(turn.run, follower);
-    // What was sent may become a run yet: its stop is asked for once its name is known.
-    if (!follower.sent) follower.abort.abort();
-    return this.#changed();
+    const follower = this.#followerOf(turn);
+    if (follower) {
+      follower.stopping = true;
+      // What was sent may become a run yet: its stop is asked for once its name is known.
+      if (!turn.run && !follower.sent) follower.abort.abort();
+      await this.#stopWhenKnown(follower);
+    } else if (turn.run) {
+      await this.#askStop(turn.run);
+    } else if (this.#early.delete(turn)) {
+      this.#transcript.remove(turn);
+    }
+    this.#changed();
   }
 
-  /** Loads the page of messages before the first one shown. */
+  /** Loads the page of messages before the first one shown. Rejects with an `ApiError`. */
   async earlier() {
-    const page = await this.#client.api.messages(this.id, { limit: PAGE, order: "newest", cursor: this.#cursor });
+    const { signal } = this.#closed;
+    let page;
+    try {
+      page = await this.#client.api.messages(this.id, { limit: PAGE, order: "newest", cursor: this.#cursor, signal });
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+    if (signal.aborted) return;
     this.#cursor = page.cursor;
     this.#transcript.keepingPlace(() => {
       for (const message of page.messages) this.#place(message, { first: true });
@@ -121,12 +153,24 @@ export class Chat {
     this.#changed();
   }
 
+  #followerOf(turn) {
+    return [...this.#followers].find((one) => one.turn === turn);
+  }
+
+  /** Asks for the stop that a reader wants, once, as soon as the run's name is known, whoever learned it. */
+  async #stopWhenKnown(follower) {
+    const { run } = follower.turn;
+    if (!run || !follower.stopping || follower.stopAsked) return;
+    follower.stopAsked = true;
+    await this.#askStop(run, follower);
+  }
+
   async #askStop(run, follower) {
     try {
       await this.#client.api.stop(this.id, run);
       if (!follower) await this.#refresh();
     } catch (error) {
-      if (follower) follower.stopping = false;
+      if (follower) follower.stopping = follower.stopAsked = false;
       this.#onProblem(error);
     }
     this.#changed();
@@ -148,11 +192,23 @@ export class Chat {
     );
   }
 
+  /** Sends what this tab has not sent for sure: typed before the session was read, or before a reload. */
+  #postAll() {
+    for (const letter of this.#outbox.letters) {
+      if (this.#transcript.find(letter)?.run) this.#outbox.drop(letter.messageId);
+      else this.#post(letter);
+    }
+  }
+
   /** Sends a prompt; sent twice it is still one, by its messageId. @param {import("./outbox.js").Letter} letter */
-  #post({ messageId, prompt, mode }) {
-    const turn = this.#transcript.add({ messageId });
+  #post(letter) {
+    const { messageId, prompt, mode } = letter;
+    this.#name(prompt);
+    const turn = this.#transcript.find(letter) ?? this.#transcript.add(letter);
     turn.setUser(prompt);
-    this.#follow(turn, { prompt, mode, messageId, onBusy: "queue" }, Boolean(this.active));
+    this.#early.delete(turn);
+    const waits = !this.session || Boolean(this.active);
+    this.#follow(turn, { prompt, mode, messageId, onBusy: "queue" }, waits);
   }
 
   #learn(session) {
@@ -161,36 +217,44 @@ export class Chat {
     this.#onSession(session);
   }
 
-  async #refresh() {
+  /** Shows what is recorded, and attaches to the run that is on. @param {object} [known]  the session as just read */
+  async #refresh(known) {
     const { signal } = this.#closed;
     const names = this.#names;
-    // In this order: a run that has ended when the session is read has its message when the messages are.
-    const session = await this.#client.api.getSession(this.id, { signal });
-    const page = await this.#client.api.messages(this.id, { limit: PAGE, order: "newest", signal });
-    if (signal.aborted) return;
-    if (this.#transcript.empty) this.#cursor = page.cursor;
+    const asked = ++this.#asked;
+    const read = await readWhole(this.#client.api, this.id, { limit: PAGE, signal, session: known });
+    if (signal.aborted || asked < this.#shown) return;
+    const { session, page, whole } = read;
+    const first = !this.session;
+    this.#shown = asked;
+    this.#whole = whole;
+    if (first || this.#transcript.empty) this.#cursor = page.cursor;
     const queued = new Set(session.queue);
     for (const message of page.messages.reverse()) this.#place(message, { queued });
     for (const turn of this.#queued) {
       if (!queued.has(turn.run)) this.#unqueue(turn);
     }
-    for (const turn of this.#transcript.turns) {
+    for (const turn of whole ? this.#transcript.turns : []) {
+      const expected = turn.run === session.activeRun || queued.has(turn.run) || this.#followerOf(turn);
       // Its run is over and left no message: it was cancelled while it waited.
-      if (turn.unanswered && turn.run !== session.activeRun && !queued.has(turn.run)) turn.end("stopped");
+      if (turn.unanswered && !expected) turn.end("stopped");
     }
     this.#learn(names === this.#names ? session : { ...session, title: this.session.title });
     this.#attach(session.activeRun);
+    if (first) this.#postAll();
     this.#changed();
   }
 
   /** Shows a recorded message, once, whatever is known of its run already. */
   #place(message, { queued = new Set(), first = false } = {}) {
     const { id, role, run } = message;
-    let turn = this.#transcript.find({ run, messageId: role === "user" ? id : null });
+    const own = role === "user" ? { messageId: id } : { answerId: id }; // What no run wrote has its id only.
+    let turn = this.#transcript.find({ run, ...own });
     const fresh = !turn;
-    turn ??= this.#transcript.add({ run, first });
+    turn ??= this.#transcript.add({ run, first, ...own });
     turn.run ??= run;
-    const follower = [...this.#followers].find((one) => one.turn === turn);
+    const follower = this.#followerOf(turn);
+    if (follower) this.#stopWhenKnown(follower);
     if (role === "user") {
       turn.messageId ??= id;
       if (!turn.prompt) turn.setUser(message.content);
@@ -216,6 +280,7 @@ export class Chat {
     if (!run || [...this.#followers].some((one) => one.turn.run === run)) return;
     const turn = this.#transcript.find({ run }) ?? this.#transcript.add({ run });
     if (turn.finished) return;
+    turn.reset(); // All of it comes again, whatever came before a break.
     this.#unqueue(turn);
     this.#follow(turn, { run, after: 0 }, false);
   }
@@ -229,6 +294,9 @@ export class Chat {
       if (!request.run) await this.#turnToSend(follower);
       const stream = this.#client.streamWs({ sessionId: this.id, signal: follower.abort.signal, ...request });
       for await (const event of stream) this.#take(follower, event);
+    } catch (error) {
+      console.error(error);
+      this.#breakOff(follower);
     } finally {
       this.#followers.delete(follower);
       follower.settle();
@@ -245,6 +313,13 @@ export class Chat {
     follower.sent = !signal.aborted;
   }
 
+  /** What came cannot be shown; the run itself goes on, and nothing attaches to it here again. */
+  #breakOff(follower) {
+    if (this.#closed.signal.aborted) return;
+    if (follower.waiting) this.#begin(follower);
+    follower.turn.breakOff("This answer cannot be shown to its end. Reload the page to see what is recorded.");
+  }
+
   #begin(follower) {
     this.#transcript.show(follower.turn);
     follower.begin();
@@ -252,15 +327,22 @@ export class Chat {
 
   #take(follower, event) {
     const { turn } = follower;
-    if (event.run || event.fatal) {
-      this.#outbox.drop(turn.messageId);
+    const { aborted: closed } = this.#closed.signal;
+    turn.run ??= event.run ?? null;
+    if (!follower.settled && (turn.run || event.fatal)) {
       follower.settle();
+      // A refusal that nobody was here to see comes again when the session is opened again.
+      if (turn.run || !closed) this.#outbox.drop(turn.messageId);
     }
-    if (event.run && !turn.run) {
-      turn.run = event.run;
-      if (follower.stopping) this.#askStop(event.run, follower);
+    this.#stopWhenKnown(follower);
+    if (closed) {
+      if (follower.settled) follower.abort.abort();
+      return;
     }
-    if (event.phase === "queued" && !follower.waiting) this.#wait(follower);
+    if (event.phase === "queued") {
+      if (!follower.waiting) this.#wait(follower);
+      if (turn.run && follower.connection.transport === "sse") this.#leave(follower);
+    }
     if (event.seq === 1) this.#started(follower);
     if (event.fatal && follower.waiting) this.#begin(follower);
     follower.take(event);
@@ -278,6 +360,13 @@ export class Chat {
     this.#look();
   }
 
+  /** Server-sent events hold one of a browser's few connections each: a run that waits is left to the poller. */
+  #leave({ turn, abort }) {
+    this.#shown = ++this.#asked; // What is being read may not know of it yet.
+    this.#queued.add(turn);
+    abort.abort();
+  }
+
   /** The run is on: what was queued is shown, and the list of sessions learns it without asking. */
   #started(follower) {
     if (follower.waiting) this.#begin(follower);
@@ -293,21 +382,17 @@ export class Chat {
     this.#poller?.within(SOON_MS);
   }
 
-  /** Looks for what other tabs did, unless a run of this session is followed already. */
+  /** Looks for what other tabs did, unless a run of this session is followed already. Never rejects. */
   async #look() {
     if (this.active) return;
     const { signal } = this.#closed;
     try {
       const before = this.session;
       const session = await this.#client.api.getSession(this.id, { signal });
-      this.#onProblem(null);
-      const same =
-        before?.updatedAt === session.updatedAt &&
-        before.activeRun === session.activeRun &&
-        before.queue.join() === session.queue.join();
-      if (!same) await this.#refresh();
+      if (!this.#whole || !unchanged(before, session)) await this.#refresh(session);
+      if (!signal.aborted) this.#onLooked(null);
     } catch (error) {
-      if (!signal.aborted) this.#onProblem(error);
+      if (!signal.aborted) this.#onLooked(error);
     }
   }
 }

@@ -34,6 +34,8 @@ export class Dock {
   #queue = byId("queue");
   #chat = null;
   #shown = "";
+  /** The turns of the queue's rows, in their order. */
+  #rows = [];
 
   /** @param {{onCancel: (turn: object) => void}} hooks */
   constructor({ onCancel }) {
@@ -65,6 +67,9 @@ export class Dock {
     const now = JSON.stringify(places);
     if (now === this.#shown) return;
     this.#shown = now;
+    const place = [...this.#queue.children].findIndex((row) => row.contains(document.activeElement));
+    const focused = this.#rows[place];
+    this.#rows = waiting.map(({ turn }) => turn);
     this.#queue.replaceChildren(
       ...waiting.map(({ turn }, index) =>
         element(
@@ -87,6 +92,13 @@ export class Dock {
         ),
       ),
     );
+    if (focused) this.#focus(this.#rows.includes(focused) ? this.#rows.indexOf(focused) : place);
+  }
+
+  /** Where the keyboard was: at the same prompt, or at what took its place. */
+  #focus(place) {
+    const buttons = [...this.#queue.querySelectorAll("button")];
+    (buttons[Math.min(place, buttons.length - 1)] ?? byId("prompt")).focus();
   }
 
   #tick() {

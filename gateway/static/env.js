@@ -8,7 +8,7 @@
  * @property {typeof globalThis.WebSocket} WebSocket
  * @property {(callback: () => void, ms: number) => unknown} setTimeout
  * @property {(handle: unknown) => void} clearTimeout
- * @property {() => number} now  milliseconds, monotonic
+ * @property {() => number} now  milliseconds; goes on while the computer sleeps
  * @property {() => number} random  0 ≤ x < 1
  * @property {(wake: (why: "online" | "visible") => void) => () => void} onWake  tells when the network or the tab is
  *   back; returns what unsubscribes
@@ -23,7 +23,7 @@ export function completeEnv(given = {}) {
     WebSocket: globalThis.WebSocket,
     setTimeout: (callback, ms) => globalThis.setTimeout(callback, ms),
     clearTimeout: (handle) => globalThis.clearTimeout(handle),
-    now: () => performance.now(),
+    now: () => Date.now(), // performance.now() stands still in sleep, and a link that slept is not to be trusted.
     random: Math.random,
     onWake: browserWake,
     ...rest,

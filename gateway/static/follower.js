@@ -11,8 +11,12 @@ export class Follower {
   opened = false;
   since = Date.now();
   stopping = false;
+  /** Whether the gateway was asked to stop it. */
+  stopAsked = false;
   /** Whether the prompt may have reached the gateway. */
   sent = false;
+  /** Whether the gateway has the prompt, or never will. */
+  settled = false;
   #settle = () => {};
   /** Settles once the gateway has the prompt, or never will. */
   admission = new Promise((resolve) => {
@@ -34,6 +38,7 @@ export class Follower {
 
   /** The gateway has the prompt, or never will. Twice is fine. */
   settle() {
+    this.settled = true;
     this.#settle();
   }
 

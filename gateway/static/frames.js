@@ -19,15 +19,17 @@ const AS_IS = new Set([
 ]);
 
 /**
- * The frames of one message: several, one a line, when the reader asked for `batch=1`.
+ * The frames of one message: several, one a line, when the reader asked for `batch=1`. Those before a bad one come first.
  *
  * @param {string | ArrayBuffer} data
- * @returns {object[]}
- * @throws {SyntaxError | TypeError} when a line is no JSON object, or bytes are no UTF-8
+ * @returns {Generator<object, void, void>}
+ * @throws {SyntaxError | TypeError} while read: when a line is no JSON object, or bytes are no UTF-8
  */
-export function parseMessage(data) {
+export function* parseMessage(data) {
   const text = typeof data === "string" ? data : UTF8.decode(data);
-  return text.split("\n").filter(Boolean).map(parseFrame);
+  for (const line of text.split("\n")) {
+    if (line) yield parseFrame(line);
+  }
 }
 
 /** @param {string} line @returns {object} */
@@ -79,9 +81,9 @@ export function toEvent(frame) {
   const place = seq === undefined ? {} : { run, seq };
   switch (type) {
     case "text-delta":
-      return { type: "text", content: frame.text, ...place };
+      return { type: "text", content: String(frame.text ?? ""), ...place };
     case "error":
-      return { type: "error", content: frame.error, code: frame.code, ...place };
+      return { type: "error", content: String(frame.error ?? "Something failed."), code: frame.code, ...place };
     case "process-exit":
       return { type: "ws-exit", exitCode: frame.exitCode, reason: frame.reason, ...place };
     default:

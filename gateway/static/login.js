@@ -1,23 +1,56 @@
 /** Who is logged in: the token from the address bar or the form, kept in this browser, never left in an address. */
 
 import { byId } from "./dom.js";
+import { local, tab } from "./storage.js";
 
 const KEY = "vaporforge.token";
 
-/** When a JWT ends, in epoch ms; NaN when it does not say or is no JWT. Only the gateway judges whether it is good. */
-export function expiryOf(token) {
+/** What a JWT claims, nothing when it is no JWT. Only the gateway judges whether it is good. */
+function claimsOf(token) {
   try {
-    const body = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    return JSON.parse(atob(body)).exp * 1000;
+    const body = atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(body, (byte) => byte.charCodeAt(0)))) ?? {};
   } catch {
-    return Number.NaN;
+    return {};
   }
+}
+
+/** When a JWT ends, in epoch ms; NaN when it does not say or is no JWT. */
+export const expiryOf = (token) => Number(claimsOf(token).exp ?? Number.NaN) * 1000;
+
+/** Whose a JWT is; empty when it does not say or is no JWT. */
+export const subjectOf = (token) => String(claimsOf(token).sub ?? "");
+
+/** The token that an address brings; null when it brings none. @param {string} hash @returns {string | null} */
+export function tokenIn(hash) {
+  const found = /^#(?:.*&)?token=([^&]+)/.exec(hash)?.[1];
+  if (found === undefined) return null;
+  try {
+    return decodeURIComponent(found);
+  } catch {
+    return found; // Broken, and no token.
+  }
+}
+
+/**
+ * What to do with a token that an address brings: anyone may have made that address.
+ *
+ * @returns {"take" | "ask" | "ignore"}  `ask`: someone else is signed in
+ */
+export function judgeOffer(offered, kept, now) {
+  if (!(expiryOf(kept) > now)) return "take";
+  if (!(expiryOf(offered) > now)) return "ignore";
+  return subjectOf(offered) === subjectOf(kept) ? "take" : "ask";
 }
 
 export class Login {
   #onToken;
+  /** A token that someone else's page or mail brought, until the reader has decided. */
+  #offered = null;
+  /** Whose page this is by now; empty when nobody's. */
+  #user = "";
 
-  /** @param {() => void} onToken  a token came: from the form, or with a new address */
+  /** @param {() => void} onToken  a token came, of the same user or when there was none */
   constructor(onToken) {
     this.#onToken = onToken;
     byId("login-form").addEventListener("submit", (event) => {
@@ -29,20 +62,20 @@ export class Login {
       field.value = "";
       return this.#accept(token);
     });
-    this.takeFromAddress();
+    addEventListener("storage", ({ key }) => key === KEY && this.#changedElsewhere());
+    const offered = this.#fromAddress();
+    if (offered) this.#keep(offered);
   }
 
   get token() {
-    return localStorage.getItem(KEY) ?? "";
+    return local.get(KEY) ?? "";
   }
 
-  /** Moves `#token=…` out of the address bar. @returns {boolean} whether there was one */
+  /** Moves `#token=…` out of the address bar, if it is there, and signs in with it. */
   takeFromAddress() {
-    const match = /^#(?:.*&)?token=([^&]+)/.exec(location.hash);
-    if (!match) return false;
-    history.replaceState(null, "", location.pathname + location.search);
-    localStorage.setItem(KEY, decodeURIComponent(match[1]));
-    return true;
+    const offered = this.#fromAddress();
+    if (offered) this.#accept(offered);
+    else this.#ask();
   }
 
   /** Whether there is a token that may still be good; otherwise says what is missing. */
@@ -51,11 +84,18 @@ export class Login {
       this.show("Open the address that scripts/up printed, or paste a token.");
       return false;
     }
+    if (!expiryOf(this.token)) {
+      this.show("That was no token. Open the address that scripts/up printed, or paste one.");
+      return false;
+    }
     if (expiryOf(this.token) < Date.now()) {
       this.show("Your token has expired. Paste a new one.");
       return false;
     }
+    this.#user = subjectOf(this.token);
+    byId("user").textContent = byId("user").title = this.#user;
     this.#showLogin(false);
+    this.#ask();
     return true;
   }
 
@@ -66,13 +106,62 @@ export class Login {
     byId("token").focus();
   }
 
+  /** Forgets the token and what was written: drafts, prompts on their way. The page goes on with `leave`. */
   signOut() {
-    localStorage.removeItem(KEY);
+    local.remove(KEY);
+    tab.clear();
+  }
+
+  /** Goes on with a clean page: nothing of the user so far stays in memory. */
+  leave() {
+    location.replace(location.pathname);
+  }
+
+  /** @returns {string | null} a token from the address, to be taken; one that needs a question waits in `#offered` */
+  #fromAddress() {
+    const token = tokenIn(location.hash);
+    if (token === null) return null;
+    history.replaceState(null, "", location.pathname + location.search);
+    const verdict = judgeOffer(token, this.token, Date.now());
+    if (verdict === "ask") this.#offered = token;
+    return verdict === "take" ? token : null;
+  }
+
+  /** @returns {boolean} whether the user is another one than before */
+  #keep(token) {
+    const before = this.token;
+    local.set(KEY, token);
+    const changed = Boolean(before) && subjectOf(before) !== subjectOf(token);
+    if (changed) tab.clear();
+    return changed;
   }
 
   #accept(token) {
-    localStorage.setItem(KEY, token);
-    this.#onToken();
+    if (this.#keep(token)) this.leave();
+    else this.#onToken();
+  }
+
+  async #ask() {
+    const offered = this.#offered;
+    if (!offered) return;
+    this.#offered = null;
+    const dialog = byId("switch");
+    byId("switch-text").textContent =
+      `The address that was opened signs in “${subjectOf(offered)}”. You are signed in as “${subjectOf(this.token)}”.`;
+    dialog.returnValue = "";
+    dialog.showModal();
+    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+    if (dialog.returnValue === "yes") this.#accept(offered);
+  }
+
+  /** Another tab signed in or out. */
+  #changedElsewhere() {
+    if (this.#user && subjectOf(this.token) !== this.#user) {
+      tab.clear();
+      this.leave();
+    } else if (this.token && byId("app").hidden) {
+      this.#onToken();
+    }
   }
 
   #showLogin(shown) {

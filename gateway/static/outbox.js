@@ -1,5 +1,7 @@
 /** Prompts that were sent and that the gateway has not confirmed yet: kept over a reload, so that it loses none. */
 
+import { tab } from "./storage.js";
+
 const KEY = "vaporforge.outbox.";
 
 /** @typedef {{messageId: string, prompt: string, mode: "agent" | "plan"}} Letter */
@@ -14,7 +16,7 @@ export class Outbox {
 
   /** @returns {Letter[]} oldest first */
   get letters() {
-    return JSON.parse(sessionStorage.getItem(this.#key) ?? "[]");
+    return JSON.parse(tab.get(this.#key) ?? "[]");
   }
 
   /** @param {Letter} letter */
@@ -31,7 +33,7 @@ export class Outbox {
   }
 
   #save(letters) {
-    if (letters.length) sessionStorage.setItem(this.#key, JSON.stringify(letters));
-    else sessionStorage.removeItem(this.#key);
+    if (letters.length) tab.set(this.#key, JSON.stringify(letters));
+    else tab.remove(this.#key);
   }
 }

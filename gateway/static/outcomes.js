@@ -2,7 +2,7 @@
 
 /**
  * `done` (the run's last frame came), `closed` (we were asked to stop), `fatal` (trying again cannot help), `ahead` (the
- * cursor is past the end), `lost` (try again, after `delayMs` when it is given). `blocked`: it never opened.
+ * cursor is past the end), `lost` (try again, after `delayMs` when it is given). `blocked`: nothing ever came.
  *
  * @typedef {{kind: "done" | "closed" | "fatal" | "ahead" | "lost", delayMs?: number, reason?: string,
  *   error?: {message: string, code: string}, blocked?: boolean}} Outcome
@@ -27,16 +27,17 @@ const FATAL_CODES = new Set(
 );
 
 /**
- * @param {{opened: boolean, code?: number, error?: import("./api.js").ApiError}} end  what the transport says
+ * @param {{spoke: boolean, code?: number, error?: import("./api.js").ApiError}} end  what the transport says, and whether
+ *   a message came
  * @param {{message: string, code: string} | undefined} told  the last `error` frame about the connection
  * @returns {Outcome}
  */
-export function outcomeOfEnd({ opened, code, error }, told) {
-  if (error) return { ...outcomeOfError(error), blocked: !opened };
+export function outcomeOfEnd({ spoke, code, error }, told) {
+  if (error) return { ...outcomeOfError(error), blocked: !spoke };
   if (code === CURSOR_AHEAD || told?.code === "cursor-ahead") return { kind: "ahead", error: told };
   if (FATAL_CLOSES.has(code)) return { kind: "fatal", error: told ?? FATAL_CLOSES.get(code) };
   if (FATAL_CODES.has(told?.code)) return { kind: "fatal", error: told };
-  return { kind: "lost", reason: told?.code ?? "closed", blocked: !opened };
+  return { kind: "lost", reason: told?.code ?? "closed", blocked: !spoke };
 }
 
 /** @param {import("./api.js").ApiError} error  of an HTTP request @returns {Outcome} */

@@ -6,6 +6,7 @@ import { Composer } from "./composer.js";
 import { Dock } from "./dock.js";
 import { byId, element } from "./dom.js";
 import { Login } from "./login.js";
+import { Release } from "./release.js";
 import { Sessions } from "./sessions.js";
 import { SettingsDialog } from "./settings.js";
 import { Drawer, setUpKeys, setUpTheme } from "./shell.js";
@@ -18,6 +19,9 @@ const EXAMPLES = [
   ["Look around", "List files"],
 ];
 
+/** What a look at a session may say that is not there for this reader. */
+const GONE = new Set(["session-not-found", "not-owner"]);
+
 class Page {
   #login = new Login(() => this.#enter());
   #client = createClient({ token: () => this.#login.token });
@@ -25,6 +29,7 @@ class Page {
   #sessions = new Sessions(this.#client.api, {
     onGone: (id) => id === this.#chat?.id && this.#go(null),
     onProblem: (error) => this.#problem(error),
+    onReached: () => this.#reached(),
   });
   #dock = new Dock({ onCancel: (turn) => this.#chat?.cancel(turn) });
   #composer = new Composer(
@@ -33,9 +38,11 @@ class Page {
   );
   #settings = new SettingsDialog(this.#client.api);
   #drawer = new Drawer();
+  #release = new Release();
   #chat = null;
-  #opening = false;
   #reachable = true;
+  /** Whether what the notice says ends with the next look at the gateway that goes well. */
+  #passing = false;
 
   start() {
     setUpTheme();
@@ -44,7 +51,7 @@ class Page {
     byId("skip").addEventListener("click", () => this.#composer.focus());
     byId("settings-open").addEventListener("click", () => this.#settings.open());
     byId("sign-out").addEventListener("click", () => this.#signOut());
-    byId("earlier").addEventListener("click", () => this.#guard(() => this.#chat.earlier()));
+    byId("earlier").addEventListener("click", () => this.#earlier());
     byId("examples").replaceChildren(
       ...EXAMPLES.map(([title, prompt]) =>
         element(
@@ -60,8 +67,8 @@ class Page {
       ),
     );
     addEventListener("hashchange", () => {
-      if (this.#login.takeFromAddress()) this.#enter();
-      else if (!byId("app").hidden) this.#route();
+      this.#login.takeFromAddress();
+      if (!byId("app").hidden) this.#route();
     });
     this.#enter();
   }
@@ -79,23 +86,19 @@ class Page {
   #signOut() {
     this.#login.signOut();
     this.#close();
-    location.replace(location.pathname); // A clean page: nothing of this user stays in memory.
+    this.#login.leave();
   }
 
   #route() {
     const id = /^#\/s\/([\w-]{1,64})$/.exec(location.hash)?.[1] ?? null;
-    if (id === (this.#chat?.id ?? null) && !this.#opening) {
-      if (!id) this.#show(null);
-      return;
-    }
-    this.#show(id);
+    if (!id || id !== this.#chat?.id) this.#show(id);
   }
 
   /** @param {string | null} id */
   #go(id) {
     const hash = id ? `#/s/${id}` : "#/";
     if (location.hash !== hash) history.pushState(null, "", hash);
-    return this.#show(id);
+    this.#show(id);
   }
 
   #close() {
@@ -104,7 +107,7 @@ class Page {
   }
 
   /** Opens a session, or the empty page. @param {string | null} id */
-  async #show(id) {
+  #show(id) {
     this.#close();
     this.#notice("");
     this.#drawer.toggle(false);
@@ -112,9 +115,11 @@ class Page {
     this.#sessions.select(id);
     this.#composer.show(id ?? "");
     this.#setTitle(id ? "" : DEFAULT_TITLE);
-    this.#opening = Boolean(id);
+    if (id) this.#chat = this.#open(id);
     this.#update();
-    if (!id) return;
+  }
+
+  #open(id) {
     const chat = new Chat(this.#client, this.#transcript, id, {
       changed: () => this.#chat === chat && this.#update(),
       onSession: (session) => {
@@ -122,28 +127,36 @@ class Page {
         if (this.#chat === chat) this.#setTitle(session.title);
       },
       onProblem: (error) => this.#chat === chat && this.#problem(error),
+      onLooked: (error) => this.#chat === chat && this.#looked(error),
     });
-    this.#chat = chat;
-    await this.#guard(() => chat.open());
-    if (this.#chat !== chat) return;
-    this.#opening = false;
-    this.#update();
+    chat.open();
+    return chat;
   }
 
+  /** A new session, open. @returns {Promise<Chat | undefined>} */
   #create() {
     return this.#guard(async () => {
       const session = await this.#sessions.create();
-      await this.#go(session.id);
+      this.#go(session.id);
       this.#composer.focus();
+      return this.#chat;
     });
   }
 
+  /** @returns {Promise<boolean>} whether the prompt was taken */
   async #send(prompt, mode) {
     this.#notice("");
-    if (!this.#chat) await this.#create();
-    if (this.#chat) this.#chat.send(prompt, mode);
-    else this.#composer.fill(prompt);
+    const chat = this.#chat ?? (await this.#create());
+    if (chat) chat.send(prompt, mode);
+    else if (this.#composer.empty) this.#composer.fill(prompt);
     this.#composer.focus();
+    return Boolean(chat);
+  }
+
+  async #earlier() {
+    await this.#guard(() => this.#chat.earlier());
+    // The button goes when there is no more, and would take the focus with it.
+    if (byId("earlier").hidden) byId("scroller").focus({ preventScroll: true });
   }
 
   #mode() {
@@ -162,40 +175,63 @@ class Page {
 
   #update() {
     this.#dock.show(this.#chat, this.#reachable);
-    byId("empty").hidden = this.#opening || !this.#transcript.empty;
+    const opening = this.#chat !== null && this.#chat.session === null;
+    byId("empty").hidden = opening || !this.#transcript.empty;
     byId("earlier").hidden = !this.#chat?.hasEarlier;
   }
 
   async #guard(action) {
     try {
-      await action();
+      return await action();
     } catch (error) {
-      this.#problem(error);
+      return this.#problem(error);
     }
   }
 
-  /** Says what went wrong and what to do, where the reader looks. @param {Error | null} error  null: all is well */
-  #problem(error) {
-    const away = error?.status === 0;
-    if (this.#reachable === away) {
-      this.#reachable = !away;
-      if (!away) this.#notice("");
-    }
-    if (error?.code === "unauthorized") {
+  /**
+   * Says what went wrong and what to do, where the reader looks.
+   *
+   * @param {Error} error @param {{passing?: boolean}} how  `passing`: it is over with the next look that goes well
+   */
+  #problem(error, { passing = false } = {}) {
+    const signIn = error.code === "unauthorized";
+    this.#reachable = error.status !== 0;
+    // A prompt that was refused is still to be seen among the messages, unless they go.
+    if (error.prompt && (signIn || this.#composer.empty)) this.#composer.giveBack(error.prompt);
+    if (signIn) {
       this.#close();
       this.#login.show("Your token is not valid (any more). Paste a new one.");
-    } else if (error && error.prompt && this.#composer.empty) {
-      this.#composer.fill(error.prompt);
-    } else if (error && !error.told) {
-      this.#notice(explain(error.message, error.code));
+    } else if (!error.told) {
+      this.#notice(explain(error.message, error.code), { passing: passing || !this.#reachable });
     }
-    if (error?.code === "session-not-found" && !error.told) this.#go(null).then(() => this.#notice(explain(error.message, error.code)));
     this.#update();
   }
 
-  #notice(text) {
+  /** How the last look at the open session went. @param {Error | null} error */
+  #looked(error) {
+    if (GONE.has(error?.code)) {
+      this.#go(null);
+      this.#notice(explain(error.message, error.code));
+    } else if (error) {
+      this.#problem(error, { passing: true });
+    } else {
+      this.#reachable = true;
+      if (this.#passing) this.#notice("");
+      this.#update();
+    }
+  }
+
+  /** The gateway answers; an open session is the better witness. */
+  #reached() {
+    if (!this.#chat) this.#looked(null);
+    this.#release.look();
+  }
+
+  /** @param {string} text @param {{passing?: boolean}} how */
+  #notice(text, { passing = false } = {}) {
     const notice = byId("notice");
-    notice.textContent = text;
+    this.#passing = passing;
+    if (notice.textContent !== text) notice.textContent = text; // An alert speaks at every write.
     notice.hidden = !text;
   }
 }

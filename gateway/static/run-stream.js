@@ -9,17 +9,18 @@ import { openEventStream, openWebSocket } from "./transports.js";
 export const SILENCE_MS = 45_000;
 /** A link silent for longer than a ping's period is not trusted when the tab comes back. */
 const DOUBT_MS = 25_000;
+/** A handshake may take this long, and then again the first frame. */
 const HANDSHAKE_MS = 15_000;
 export const BACKOFF_BASE_MS = 250;
 export const BACKOFF_CAP_MS = 10_000;
 /** A connection that lived this long was a good one, even if nothing happened on it. */
 const STABLE_MS = 10_000;
-/** WebSockets count as blocked after this many failed handshakes in a row, if they spread over this time at least: a
- * network that just changed fails several within a moment. */
-const BLOCKED_HANDSHAKES = 2;
+/** WebSockets count as blocked after this many in a row on which no frame came, if they spread over this time at least: a
+ * network that just changed fails several within a moment. (A gateway says `timing` as soon as it has the prompt.) */
+const BLOCKED_SOCKETS = 2;
 const BLOCKED_MS = 1000;
-/** As often as this the same frame may be missing before the reader is told that it is gone. */
-const MAX_GAPS = 5;
+/** As often as this the next frame may be missing or spoilt before the reader is told that it cannot be had. */
+const MAX_SPOILT = 5;
 
 /** @typedef {import("./outcomes.js").Outcome} Outcome */
 
@@ -34,9 +35,9 @@ export class RunStream {
   /** Set while something can be interrupted: ends the connection, or the pause before the next. */
   #interrupt = null;
   #failures = 0;
-  #unopened = 0;
+  #mute = 0;
   #blockedSince = 0;
-  #gaps = 0;
+  #spoilt = 0;
   #transport;
   #auto;
 
@@ -107,7 +108,7 @@ export class RunStream {
   }
 
   /**
-   * WebSocket handshakes that fail while HTTP works mean that something between blocks them.
+   * WebSockets on which nothing comes while HTTP works mean that something between blocks them.
    *
    * @returns {Promise<boolean>} whether the other way is to be tried at once
    */
@@ -117,9 +118,9 @@ export class RunStream {
       this.#transport = "ws";
       return false;
     }
-    if (this.#unopened === 0) this.#blockedSince = this.#env.now();
-    this.#unopened += 1;
-    if (this.#unopened < BLOCKED_HANDSHAKES || this.#env.now() - this.#blockedSince < BLOCKED_MS) return false;
+    if (this.#mute === 0) this.#blockedSince = this.#env.now();
+    this.#mute += 1;
+    if (this.#mute < BLOCKED_SOCKETS || this.#env.now() - this.#blockedSince < BLOCKED_MS) return false;
     const answers = await this.#api.version().then(
       () => true,
       () => false,
@@ -169,9 +170,9 @@ export class RunStream {
     const env = this.#env;
     const openedAt = env.now();
     let lastLife = openedAt;
-    const patience = this.#transport === "ws" ? HANDSHAKE_MS : SILENCE_MS;
-    let timer = env.setTimeout(() => finish({ kind: "lost", reason: "handshake", blocked: true }), patience);
+    let timer;
     let told; // the last error frame about the connection
+    let spoke = false; // whether a message came
     let finished = false;
 
     const finish = (outcome) => {
@@ -183,10 +184,14 @@ export class RunStream {
       if (env.now() - openedAt > STABLE_MS) this.#failures = 0;
       resolve(outcome);
     };
+    const within = (ms, reason) => {
+      env.clearTimeout(timer);
+      timer = env.setTimeout(() => finish({ kind: "lost", reason, blocked: !spoke }), ms);
+    };
+    const begin = () => within(this.#transport === "ws" ? HANDSHAKE_MS : SILENCE_MS, "handshake");
     const alive = () => {
       lastLife = env.now();
-      env.clearTimeout(timer);
-      timer = env.setTimeout(() => finish({ kind: "lost", delayMs: 0, reason: "silence" }), SILENCE_MS);
+      within(SILENCE_MS, "silence");
     };
     const take = (frame) => {
       if (frame.type === "ping") return connection.send('{"type":"pong"}');
@@ -198,23 +203,25 @@ export class RunStream {
         return undefined;
       }
       const judgement = this.#cursor.judge(frame);
-      if (judgement === "gap") return finish(this.#gap());
+      if (judgement === "gap") return finish(this.#spoil("gap"));
       if (judgement === "drop") return undefined;
-      if (frame.seq !== undefined) this.#failures = this.#gaps = 0;
+      if (frame.seq !== undefined) this.#failures = this.#spoilt = 0;
       const event = toEvent(frame);
       if (event) this.#emit(event);
       return event?.type === "ws-exit" ? finish({ kind: "done" }) : undefined;
     };
 
+    begin();
     const connection = this.#dial(ticket, {
       onOpen: () => {
-        alive();
-        this.#unopened = 0;
+        begin();
         this.#emit({ type: "connection", state: "open", transport: this.#transport });
         if (this.#cursor.run === null) connection.send(JSON.stringify({ type: "start", ...this.#start }));
       },
       onLife: alive,
       onMessage: (data) => {
+        spoke = true;
+        this.#mute = 0;
         alive();
         try {
           for (const frame of parseMessage(data)) {
@@ -223,10 +230,10 @@ export class RunStream {
           }
         } catch (error) {
           if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
-          finish({ kind: "lost", reason: "malformed" });
+          finish(this.#spoil("malformed"));
         }
       },
-      onEnd: (end) => finish(outcomeOfEnd(end, told)),
+      onEnd: (end) => finish(outcomeOfEnd({ ...end, spoke }, told)),
     });
     this.#interrupt = (outcome, why) => {
       if (why !== "visible" || env.now() - lastLife > DOUBT_MS) finish(outcome);
@@ -250,10 +257,10 @@ export class RunStream {
     return openWebSocket(this.#env, url, listener);
   }
 
-  /** Frames are missing: read again from the cursor, at once, but not for ever. @returns {Outcome} */
-  #gap() {
-    this.#gaps += 1;
-    if (this.#gaps < MAX_GAPS) return { kind: "lost", delayMs: this.#gaps === 1 ? 0 : undefined, reason: "gap" };
+  /** The next frame is missing or no frame: read again from the cursor, at once, but not for ever. @returns {Outcome} */
+  #spoil(reason) {
+    this.#spoilt += 1;
+    if (this.#spoilt < MAX_SPOILT) return { kind: "lost", delayMs: this.#spoilt === 1 ? 0 : undefined, reason };
     const message = `Frame ${this.#cursor.seq + 1} of this run cannot be had any more.`;
     return { kind: "fatal", error: { message, code: "frames-missing" } };
   }

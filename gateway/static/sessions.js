@@ -22,15 +22,25 @@ export class Sessions {
   #onGone;
   #onProblem;
 
-  /** @param {object} api @param {{onGone: (id: string) => void, onProblem: (error: Error) => void}} hooks */
-  constructor(api, { onGone, onProblem }) {
+  /**
+   * @param {object} api
+   * @param {object} hooks
+   * @param {(id: string) => void} hooks.onGone
+   * @param {(error: Error) => void} hooks.onProblem
+   * @param {() => void} hooks.onReached  the list was read by itself
+   */
+  constructor(api, { onGone, onProblem, onReached }) {
     this.#api = api;
     this.#onGone = onGone;
     this.#onProblem = onProblem;
     this.#more.addEventListener("click", () => this.#guard(() => this.#load(this.#cursor)));
-    const refresh = () => document.visibilityState === "visible" && this.refresh().catch(() => {});
+    const refresh = () => {
+      if (document.visibilityState !== "visible" || byId("app").hidden) return;
+      // Other failures show in the open session; the list just waits for the next time.
+      this.refresh().then(onReached, (error) => error.code === "unauthorized" && onProblem(error));
+    };
     document.addEventListener("visibilitychange", refresh);
-    setInterval(refresh, REFRESH_MS); // A failure shows in the open session; the list just waits for the next.
+    setInterval(refresh, REFRESH_MS);
   }
 
   /** Reads the newest page again; what was loaded beyond it stays. Rejects with an `ApiError`. */
@@ -153,6 +163,7 @@ export class Sessions {
     dialog.showModal();
     await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
     if (dialog.returnValue !== "yes") return;
+    const place = [...this.#list.children].findIndex((item) => item.dataset.session === session.id);
     await this.#guard(async () => {
       try {
         await this.#api.deleteSession(session.id);
@@ -162,6 +173,8 @@ export class Sessions {
       this.#sessions.delete(session.id);
       this.#deleted.add(session.id);
       this.#render();
+      const links = this.#list.querySelectorAll("[data-kind=open]");
+      (links[Math.min(place, links.length - 1)] ?? byId("new-session")).focus();
       this.#onGone(session.id);
     });
   }

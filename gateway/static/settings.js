@@ -33,7 +33,14 @@ export class SettingsDialog {
     for (const button of this.#dialog.querySelectorAll("[data-close]")) {
       button.addEventListener("click", () => this.#dialog.close());
     }
-    this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
+    // A click counts as beside the dialog only if it also began there: text is selected with drags that end anywhere.
+    let beside = false;
+    this.#dialog.addEventListener("pointerdown", ({ target }) => {
+      beside = target === this.#dialog;
+    });
+    this.#dialog.addEventListener("click", ({ target }) => {
+      if (beside && target === this.#dialog) this.#dialog.close();
+    });
     this.#clear.addEventListener("click", () => {
       this.#cleared = true;
       this.#credential.value = "";

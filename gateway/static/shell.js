@@ -1,6 +1,7 @@
 /** What frames the conversation: the theme, the drawer on narrow screens, keys that work everywhere. */
 
 import { byId } from "./dom.js";
+import { local } from "./storage.js";
 
 const THEME = "vaporforge.theme";
 const NARROW = matchMedia("(max-width: 760px)");
@@ -20,18 +21,19 @@ export function setUpTheme() {
   button.addEventListener("click", () => {
     const next = root.classList.contains("dark") ? "light" : "dark";
     root.dataset.theme = next;
-    localStorage.setItem(THEME, next);
+    local.set(THEME, next);
     show();
   });
   DARK.addEventListener("change", show);
   show();
 }
 
-/** The sidebar as a drawer: closed means out of reach of keyboard and screen reader, too. */
+/** The sidebar as a drawer: what is out of sight, it or the page under it, is out of reach of keyboard and screen reader. */
 export class Drawer {
   #sidebar = byId("sidebar");
   #opener = byId("drawer-open");
   #scrim = byId("scrim");
+  #main = byId("main");
   #open = false;
 
   constructor() {
@@ -52,6 +54,7 @@ export class Drawer {
     this.#open = open && NARROW.matches;
     this.#sidebar.classList.toggle("open", this.#open);
     this.#sidebar.inert = NARROW.matches && !this.#open;
+    this.#main.inert = this.#open;
     this.#scrim.hidden = !this.#open;
     this.#opener.setAttribute("aria-expanded", String(this.#open));
     if (this.#open) byId("drawer-close").focus();

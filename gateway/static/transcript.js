@@ -39,14 +39,19 @@ export class Transcript {
     this.#grown();
   }
 
-  /** The turn of a run or of a message that this page sent. */
-  find({ run, messageId }) {
-    return this.#turns.find((turn) => (run && turn.run === run) || (messageId && turn.messageId === messageId));
+  /** The turn of a run, of a prompt by its message's id, or of an answer by its message's id. */
+  find({ run, messageId, answerId }) {
+    return this.#turns.find(
+      (turn) =>
+        (run && turn.run === run) ||
+        (messageId && turn.messageId === messageId) ||
+        (answerId && turn.answerId === answerId),
+    );
   }
 
   /** A turn that is not shown yet: see `show`. */
-  add({ run = null, messageId = null, first = false }) {
-    const turn = Object.assign(new Turn(), { run, messageId });
+  add({ run = null, messageId = null, answerId = null, first = false }) {
+    const turn = Object.assign(new Turn(), { run, messageId, answerId });
     if (first) this.#turns.unshift(turn);
     else this.#turns.push(turn);
     return turn;

@@ -7,7 +7,7 @@ import { ApiError, errorOf } from "./api.js";
  * @property {() => void} onOpen
  * @property {(frames: string | ArrayBuffer) => void} onMessage  one message: a frame, or several, one a line
  * @property {() => void} onLife  something came that is no message
- * @property {(end: {opened: boolean, code?: number, error?: ApiError}) => void} onEnd  once; never after `close()`
+ * @property {(end: {code?: number, error?: ApiError}) => void} onEnd  once; never after `close()`
  *
  * @typedef {object} Connection
  * @property {(text: string) => void} send
@@ -25,20 +25,16 @@ export function openWebSocket(env, url, listener) {
   try {
     socket = new env.WebSocket(url.href);
   } catch {
-    queueMicrotask(() => listener.onEnd({ opened: false })); // Forbidden by the browser: as good as blocked.
+    queueMicrotask(() => listener.onEnd({})); // Forbidden by the browser: as good as blocked.
     return { send() {}, close() {} };
   }
   socket.binaryType = "arraybuffer";
-  let opened = false;
-  socket.onopen = () => {
-    opened = true;
-    listener.onOpen();
-  };
+  socket.onopen = () => listener.onOpen();
   socket.onerror = () => {}; // A close follows, and says as much as a page may know.
   socket.onmessage = ({ data }) => listener.onMessage(data);
   socket.onclose = ({ code }) => {
     detach();
-    listener.onEnd({ opened, code });
+    listener.onEnd({ code });
   };
   const detach = () => {
     socket.onopen = socket.onmessage = socket.onclose = null;
@@ -96,7 +92,6 @@ export class EventStreamParser {
  */
 export function openEventStream(env, { body, lastEventId }, listener) {
   const abort = new AbortController();
-  let opened = false;
 
   async function read() {
     const headers = { Accept: "text/event-stream", "Content-Type": "application/json" };
@@ -111,7 +106,6 @@ export function openEventStream(env, { body, lastEventId }, listener) {
     });
     if (!response.ok) throw await errorOf(response);
     if (abort.signal.aborted) return;
-    opened = true;
     listener.onOpen();
     const parser = new EventStreamParser();
     const reader = response.body.getReader();
@@ -126,8 +120,8 @@ export function openEventStream(env, { body, lastEventId }, listener) {
   }
 
   read().then(
-    () => abort.signal.aborted || listener.onEnd({ opened }),
-    (error) => abort.signal.aborted || listener.onEnd({ opened, error: error instanceof ApiError ? error : undefined }),
+    () => abort.signal.aborted || listener.onEnd({}),
+    (error) => abort.signal.aborted || listener.onEnd({ error: error instanceof ApiError ? error : undefined }),
   );
   return { send() {}, close: () => abort.abort() };
 }

@@ -15,6 +15,8 @@ const ENDINGS = {
 export class Turn {
   run = null;
   messageId = null;
+  /** The id of the recorded answer, when this turn was made for it. */
+  answerId = null;
   /** Whether the answer is all there; nothing is attached to it any more. */
   finished = false;
   /** Whether a stream writes into it. */
@@ -94,7 +96,7 @@ export class Turn {
       case "tool-result":
         return this.#tools.get(event.id)?.finish(event.output, event.isError === true);
       case "done":
-        if (!this.text && event.fullText) this.#write(event.fullText);
+        if (!this.text && event.fullText) this.#write(String(event.fullText));
         this.#usage = usageText(event.usage, event.costUsd);
         return undefined;
       case "error":
@@ -127,6 +129,15 @@ export class Turn {
     this.live = false;
     this.finished = true;
     this.#foot();
+  }
+
+  /** What came cannot be shown: what is shown already stays, and no more is taken. @param {string} why */
+  breakOff(why) {
+    this.finished = true; // First of all: whatever else fails, nothing is to be attached again.
+    if (this.#markdown?.text) this.#texts.push(this.#markdown.text);
+    this.#markdown = null;
+    this.#note(why, "error");
+    this.end();
   }
 
   /** @param {{content: string, parts: object[], meta: object}} message  the assistant's, as recorded */

@@ -94,6 +94,7 @@ export function usageText(usage, costUsd) {
   const parts = [];
   const tokens = Number(usage?.output_tokens);
   if (tokens > 0) parts.push(`${tokens.toLocaleString()} ${tokens === 1 ? "token" : "tokens"}`);
-  if (costUsd > 0) parts.push(costUsd < 0.01 ? "under 1 ¢" : `$${costUsd.toFixed(2)}`);
+  const cost = Number(costUsd);
+  if (cost > 0) parts.push(cost < 0.01 ? "under 1 ¢" : `$${cost.toFixed(2)}`);
   return parts.join(" · ");
 }

@@ -85,9 +85,12 @@ class Person:
         return self.page.url.rpartition("/")[2]
 
     async def say(self, prompt: str) -> None:
-        """Type a prompt and press Enter."""
+        """Type a prompt and press Enter, which on a phone begins a new line: there, tap the button."""
         await self.see("prompt").fill(prompt)
-        await self.see("prompt").press("Enter")
+        if await self.page.evaluate("matchMedia('(pointer: coarse)').matches"):
+            await self.see("send").tap()
+        else:
+            await self.see("prompt").press("Enter")
 
     async def ask(self, prompt: str) -> str:
         """Say something and wait for the whole answer; its text."""
@@ -96,6 +99,17 @@ class Person:
         await expect(self.answers).to_have_count(known + 1)
         await self.rest()
         return await self.answers.last.locator(".answer-body").inner_text()
+
+    async def return_after(self, seconds: int) -> None:
+        """Come back to the tab when its computer has slept for so long: its clock went on, and nothing else did."""
+        await self.page.evaluate(
+            """(ms) => {
+              const now = Date.now;
+              Date.now = () => now() + ms;
+              document.dispatchEvent(new Event("visibilitychange"));
+            }""",
+            seconds * 1000,
+        )
 
     async def rest(self) -> None:
         """Wait until no run is on and no prompt waits."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
+from tests.e2e.wire import recorded, text_of
 from tests.tunnel import Target, answer, tunnel
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Front:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.websockets = True
+        self.away = False
         self.refused = 0
         self._cut = asyncio.Event()
 
@@ -51,6 +53,9 @@ class Front:
 
     @asynccontextmanager
     async def choose(self, head: bytes) -> AsyncIterator[Target | bytes]:
+        if self.away:
+            yield answer("502 Bad Gateway")
+            return
         if not self.websockets and b"upgrade: websocket" in head.lower():
             self.refused += 1
             yield answer("403 Forbidden")
@@ -80,15 +85,48 @@ async def test_a_reload_in_mid_answer_loses_nothing(people: People) -> None:
     await assert_counted(ada)
 
 
-async def test_a_network_that_is_away_for_seconds_loses_nothing(people: People) -> None:
+async def test_a_network_that_is_away_for_seconds_loses_nothing(people: People, stack: Stack) -> None:
+    front = Front(stack.gateways[0])
+    async with tunnel(front.choose) as port:
+        ada = await people.person(url=f"http://127.0.0.1:{port}")
+        await ada.open()
+        await ada.say("Count to 400 every 30 ms")
+        await expect(ada.prose).to_contain_text(" 20 ")
+        front.away = True
+        front.cut()
+        await ada.page.context.set_offline(True)
+        await expect(ada.see("connection")).to_have_text("Reconnecting")
+        here = await ada.prose.inner_text()
+        assert not here.endswith("400")
+        await asyncio.sleep(5)
+        assert await ada.prose.inner_text() == here
+        assert len(ada.sockets) == 1
+        front.away = False
+        await ada.page.context.set_offline(False)
+        await expect(ada.prose).to_contain_text(" 399 400", timeout=30_000)
+        await ada.rest()
+        assert len(ada.sockets) == 2
+        assert await ada.prose.inner_text() == text_of(await recorded(ada)).strip()
+        await expect(ada.answers).to_have_count(1)
+
+
+async def test_the_networks_and_the_tabs_return_make_an_old_link_anew(people: People) -> None:
     ada = await people.person()
     await ada.open()
-    await ada.say(COUNT)
+    await ada.say("Count to 1000 every 30 ms")
+    await expect(ada.prose).to_contain_text(" 3 ")
+    await ada.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await expect(ada.prose).to_contain_text(" 20 ")
-    await ada.page.context.set_offline(True)
-    await asyncio.sleep(10)
-    await ada.page.context.set_offline(False)
-    await assert_counted(ada)
+    assert len(ada.sockets) == 1  # it spoke a moment ago
+    async with ada.page.expect_websocket():
+        await ada.return_after(60)
+    await expect(ada.see("connection")).to_have_text("Live")
+    async with ada.page.expect_websocket():
+        await ada.page.evaluate("dispatchEvent(new Event('online'))")
+    await expect(ada.see("connection")).to_have_text("Live")
+    await ada.see("stop").click()
+    await ada.rest()
+    assert await ada.prose.inner_text() == text_of(await recorded(ada)).strip()
 
 
 async def test_cut_connections_are_made_anew(people: People, stack: Stack) -> None:
@@ -150,10 +188,25 @@ async def test_two_tabs_show_the_same_run(people: People) -> None:
     await other.see("stop").click()
     await ada.rest()
     await other.rest()
-    kept = await ada.prose.inner_text()
+    kept = text_of(await recorded(ada)).strip()
     assert kept.startswith("1 2 3")
-    await expect(other.prose).to_have_text(kept)
-    await expect(other.answers).to_have_count(2)
+    for person in (ada, other):
+        await expect(person.prose).to_have_text(kept)
+        await expect(person.answers).to_have_count(2)
+
+
+async def test_two_tabs_show_a_whole_run_each_word_once(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.new_session()
+    other = await people.person(same_browser=ada)
+    await other.page.goto(ada.page.url)
+    await ada.say(COUNT)
+    await expect(other.prose).to_contain_text(" 5 ")
+    for person in (ada, other):
+        await person.rest()
+        assert await person.prose.inner_text() == text_of(await recorded(ada)).strip() == COUNTED
+        await expect(person.answers).to_have_count(1)
 
 
 async def test_a_closed_tab_leaves_the_run_going(people: People) -> None:

@@ -13,6 +13,8 @@ from gateway.auth import mint
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:
+    from playwright.async_api import Route
+
     from tests.e2e.people import People
     from tests.gateway.stack import Stack
 
@@ -49,6 +51,103 @@ async def test_without_a_good_token_the_page_says_what_to_do(people: People) -> 
     await expect(ada.see("prompt")).to_be_visible()
 
 
+async def test_an_address_of_another_user_is_asked_about(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await expect(ada.see("user")).to_have_text("ada")
+    await ada.ask("Echo mine")
+    grace = f"{ada.url}/#token={mint('grace', 600, secret=SECRET)}"
+    await ada.page.goto(grace)
+    question = ada.page.get_by_role("dialog", name="Sign in as someone else?")
+    await expect(question).to_contain_text("“grace”")
+    await expect(question).to_contain_text("“ada”")
+    await ada.page.keyboard.press("Enter")
+    await expect(question).to_be_hidden()
+    await expect(ada.see("user")).to_have_text("ada")
+    await expect(ada.see("session-item")).to_have_count(1)
+    await ada.see("prompt").fill("a draft of ada's")
+    await ada.page.goto("about:blank")
+    await ada.page.goto(grace)
+    assert "token" not in ada.page.url
+    await ada.see("confirm-switch").click()
+    await expect(ada.see("user")).to_have_text("grace")
+    await expect(ada.see("session-item")).to_have_count(0)
+    await expect(ada.see("prompt")).to_have_value("")
+    for broken in ("%", "nonsense"):
+        await ada.page.goto("about:blank")
+        await ada.page.goto(f"{ada.url}/#token={broken}")
+        await expect(ada.see("user")).to_have_text("grace")
+
+
+async def test_the_list_asks_for_nothing_without_a_token_and_tells_when_it_is_refused(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.page.get_by_text("Your sessions will be listed here.").wait_for()
+    asked: list[str] = []
+    ada.page.on("request", lambda request: asked.append(request.url))
+    stale = mint("ada", 600, secret="y" * 48)
+    await ada.page.evaluate("(token) => localStorage.setItem('vaporforge.token', token)", stale)
+    await ada.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(ada.page.locator("#login-why")).to_contain_text("not valid")
+    asked.clear()
+    await ada.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await ada.page.evaluate("fetch('/api/version')")
+    assert [url for url in asked if "/api/sessions" in url] == []
+
+
+async def test_nothing_of_a_user_is_left_after_signing_out(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.ask("Echo mine")
+    other = await people.person(same_browser=ada)
+    await other.page.goto(ada.page.url)
+    await expect(other.see("user")).to_have_text("ada")
+    for person in (ada, other):
+        await person.see("prompt").fill("a draft")
+    await ada.page.get_by_role("button", name="Sign out").click()
+    for person in (ada, other):
+        await expect(person.see("token")).to_be_visible()
+        assert await person.page.evaluate("sessionStorage.length") == 0
+        await expect(person.see("session-item")).to_have_count(0)
+
+
+async def test_the_page_works_where_the_browser_keeps_nothing(people: People) -> None:
+    ada = await people.person()
+    await ada.page.add_init_script(
+        "for (const name of ['localStorage', 'sessionStorage'])"
+        "  Object.defineProperty(window, name, { get() { throw new DOMException('no', 'SecurityError'); } });"
+    )
+    await ada.open()
+    assert await ada.ask("Echo here") == "here"
+
+
+async def test_a_newer_page_is_offered(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    build = await ada.page.locator("meta[name=build]").get_attribute("content")
+    page = await ada.page.request.get(ada.url)
+    assert build
+    assert build in page.headers["etag"]
+    assert page.headers["vary"] == "Accept-Encoding"
+    newer = ada.see("newer")
+    async with ada.page.expect_request(lambda request: request.method == "HEAD"):
+        await ada.return_after(61)
+    await expect(newer).to_be_hidden()
+
+    async def rolled(route: Route) -> None:
+        if route.request.method == "HEAD":
+            await route.fulfill(status=200, headers={"ETag": f'W/"{"0" * 32}"'})
+        else:
+            await route.fallback()
+
+    await ada.page.route(f"{ada.url}/", rolled)
+    await ada.return_after(61)
+    await expect(newer).to_contain_text("A new version is there")
+    await newer.get_by_role("button", name="Reload").click()
+    await expect(newer).to_be_hidden()
+    await expect(ada.see("prompt")).to_be_visible()
+
+
 async def test_sessions_are_made_named_renamed_and_deleted(people: People) -> None:
     ada = await people.person()
     await ada.open()
@@ -80,6 +179,7 @@ async def test_sessions_are_made_named_renamed_and_deleted(people: People) -> No
     await items.filter(has_text="Renamed").get_by_role("button", name="Delete").click()
     await ada.see("confirm-delete").click()
     await expect(items).to_have_count(1)
+    await expect(items.get_by_role("link")).to_be_focused()
     await expect(ada.see("message")).to_have_count(0)
     await ada.page.reload()
     await expect(items).to_have_count(1)
@@ -97,6 +197,7 @@ async def test_another_users_session_stays_theirs(people: People, stack: Stack) 
     ada = await people.person()
     await ada.open(f"/#/s/{session}")
     await expect(ada.page.get_by_role("alert").filter(has_text="belongs to another user")).to_be_visible()
+    await expect(ada.see("example")).to_have_count(3)
 
 
 async def test_the_examples_work(people: People) -> None:
@@ -122,6 +223,7 @@ async def test_older_messages_are_loaded_when_asked_for(people: People, stack: S
     await expect(ada.answers).to_have_count(20)
     await ada.page.get_by_role("button", name="Load earlier messages").click()
     await expect(ada.answers).to_have_count(23)
+    await expect(ada.page.locator("#scroller")).to_be_focused()
     texts = await ada.page.locator(".prose").all_inner_texts()
     assert texts == [f"answer-{number}" for number in range(23)]
     await expect(ada.page.get_by_role("button", name="Load earlier messages")).to_be_hidden()
@@ -156,6 +258,21 @@ async def test_settings_are_checked_and_kept(people: People) -> None:
     await expect(save).to_be_hidden()
 
 
+async def test_only_a_click_beside_the_settings_closes_them(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.see("settings").click()
+    box = await ada.page.get_by_label("MCP servers").bounding_box()
+    assert box
+    await ada.page.mouse.move(box["x"] + 40, box["y"] + 40)
+    await ada.page.mouse.down()
+    await ada.page.mouse.move(10, 10, steps=4)
+    await ada.page.mouse.up()
+    await expect(ada.page.locator("#settings")).to_be_visible()
+    await ada.page.mouse.click(10, 10)
+    await expect(ada.page.locator("#settings")).to_be_hidden()
+
+
 async def test_enter_sends_and_shift_enter_does_not(people: People) -> None:
     ada = await people.person()
     await ada.open()
@@ -186,6 +303,52 @@ async def test_the_theme_follows_the_system_until_it_is_chosen(people: People) -
     assert await ada.page.evaluate(dark) == night
 
 
+async def test_the_theme_is_there_before_the_pages_modules(people: People) -> None:
+    ada = await people.person(color_scheme="dark")
+
+    async def hold(_route: Route) -> None:
+        """The module never comes."""
+
+    await ada.page.route("**/page.js", hold)
+    await ada.page.goto(ada.url, wait_until="commit")
+    await ada.page.wait_for_function("document.styleSheets.length === 2 && document.body")
+    assert await ada.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 20, 18)"
+
+
+CONTRASTS = """(selector) => {
+  const luminance = (color) => {
+    const parts = color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255);
+    const [r, g, b] = parts.map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (one, other) => {
+    const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const field = document.querySelector(selector);
+  const edged = selector === "#prompt" ? field.closest("form") : field;
+  const inside = getComputedStyle(edged).backgroundColor;
+  const placeholder = getComputedStyle(field, "::placeholder");
+  const { borderTopColor } = getComputedStyle(edged);
+  const outside = getComputedStyle(edged.closest("dialog") ?? document.body).backgroundColor;
+  return {
+    placeholder: placeholder.opacity === "1" ? contrast(placeholder.color, inside) : 0,
+    border: Math.min(contrast(borderTopColor, inside), contrast(borderTopColor, outside)),
+  };
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_fields_can_be_seen(people: People, scheme: str) -> None:
+    ada = await people.person(color_scheme=scheme)
+    await ada.open()
+    await ada.page.locator("#credential").evaluate("node => node.focus()")
+    for selector in ("#token", "#prompt", "#credential"):
+        seen = await ada.page.evaluate(CONTRASTS, selector)
+        assert seen["placeholder"] >= 4.5, (selector, seen)
+        assert seen["border"] >= 3, (selector, seen)
+
+
 async def test_a_phone_has_room_for_everything(people: People) -> None:
     ada = await people.person(viewport={"width": 390, "height": 780}, has_touch=True, is_mobile=True)
     await ada.open()
@@ -195,10 +358,49 @@ async def test_a_phone_has_room_for_everything(people: People) -> None:
     await expect(ada.see("new-session")).not_to_be_in_viewport()
     await sessions.click()
     await expect(ada.see("new-session")).to_be_in_viewport()
+    assert await ada.page.locator("#main").evaluate("node => node.inert")
     await ada.page.keyboard.press("Escape")
+    assert not await ada.page.locator("#main").evaluate("node => node.inert")
     await expect(ada.see("new-session")).not_to_be_in_viewport()
     await expect(sessions).to_be_focused()
     await sessions.click()
     await ada.see("new-session").click()
     await expect(ada.see("example")).to_have_count(3)
     await expect(ada.see("new-session")).not_to_be_in_viewport()
+
+
+async def test_a_phone_is_used_with_a_thumb(people: People) -> None:
+    ada = await people.person(viewport={"width": 390, "height": 780}, has_touch=True, is_mobile=True)
+    await ada.open()
+    await ada.see("prompt").click()
+    await ada.page.keyboard.type("Count to 9999")
+    await ada.page.keyboard.press("Enter")
+    await ada.page.keyboard.type("every 30 ms")
+    await expect(ada.see("prompt")).to_have_value("Count to 9999\nevery 30 ms")
+    await ada.see("send").tap()
+    await expect(ada.see("status")).to_have_text("Writing…")
+    status = await ada.see("status").bounding_box()
+    modes = await ada.page.locator(".modes").bounding_box()
+    assert status
+    assert modes
+    assert status["y"] + status["height"] <= modes["y"]
+    await ada.see("stop").tap()
+    await ada.rest()
+    await ada.ask("Create a file called test.txt in /workspace with 'Hello'")
+    copy = ada.see("tool-card").locator(".copy").first
+    await expect(copy).to_be_visible()
+    await expect(copy).to_have_css("opacity", "1")
+    await ada.page.get_by_role("button", name="Sessions", exact=True).tap()
+    await ada.see("settings").tap()
+    small = await ada.page.evaluate(
+        """() => [...document.querySelectorAll("button, .modes label, summary, input, textarea")]
+          .filter((node) => node.checkVisibility({ visibilityProperty: true }) && !node.matches(".skip, .modes input"))
+          .filter((node) => node.getBoundingClientRect().height < 40)
+          .map((node) => node.outerHTML.slice(0, 120))"""
+    )
+    assert small == []
+    sizes = await ada.page.evaluate(
+        "[...document.querySelectorAll('textarea, input:not([type=radio])')]"
+        ".map((node) => parseFloat(getComputedStyle(node).fontSize))"
+    )
+    assert min(sizes) >= 16

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 
 import { ApiError, createClient } from "../../gateway/static/client.js";
+import { completeEnv } from "../../gateway/static/env.js";
 import { BACKOFF_CAP_MS, SILENCE_MS } from "../../gateway/static/run-stream.js";
 import { collect, drain, expectedSeqs, fakeGateway, makeRun, seeded, seqsOf, settle } from "./harness.js";
 
@@ -116,6 +117,25 @@ test("a gap reads again from the cursor, at once", async () => {
   assert.deepEqual(seqsOf(events), expectedSeqs(RUN));
 });
 
+test("good frames before a bad one are kept, and what stays bad ends the stream with an error", async () => {
+  const lines = (from, to) => RUN.slice(from, to).map((frame) => JSON.stringify(frame));
+  const mended = await run((peer, count) => {
+    if (count > 1) return replay(peer);
+    peer.accept();
+    return peer.send([...lines(0, 4), "{", ...lines(4, 6)].join("\n"));
+  });
+  assert.deepEqual(wsTries(mended.log), [":", "run-1:4"]);
+  assert.equal(mended.clock.now(), 0);
+  assert.deepEqual(seqsOf(mended.events), expectedSeqs(RUN));
+  const hopeless = await run((peer) => {
+    peer.accept();
+    peer.send([...lines(Number(peer.params.get("after")), 4), "{"].join("\n"));
+  });
+  assert.deepEqual(seqsOf(hopeless.events), [1, 2, 3, 4]);
+  assert.equal(hopeless.events.at(-1).code, "frames-missing");
+  assert.equal(hopeless.log.peers.length, 5);
+});
+
 test("a frame that is missing for good ends the stream with an error", async () => {
   const { events, log } = await run((peer) => replay(peer, RUN.filter(({ seq }) => seq !== 3)), { run: "run-1" });
   assert.equal(events.at(-1).code, "frames-missing");
@@ -163,9 +183,10 @@ test("faults of every kind, 400 seeds: exactly once, in order", async () => {
   }
 });
 
-test("nothing for 45 s means dead; a ping means alive and is answered", async () => {
+test("nothing for 45 s means dead, a crowd comes back spread out; a ping means alive and is answered", async () => {
   const { env, clock, log } = fakeGateway({
     serve: (peer, count) => (count > 1 ? replay(peer) : peer.accept()),
+    random: () => 1,
   });
   const reader = collect(createClient(env).streamWs(PROMPT));
   await settle();
@@ -176,8 +197,10 @@ test("nothing for 45 s means dead; a ping means alive and is answered", async ()
   await clock.advance(SILENCE_MS - 1);
   assert.equal(log.peers.length, 1);
   await clock.advance(2);
-  assert.equal(log.peers.length, 2);
   assert.equal(log.peers[0].closedByClient, true);
+  assert.equal(log.peers.length, 1);
+  await clock.advance(250);
+  assert.equal(log.peers.length, 2);
   await drain(clock, reader);
   assert.deepEqual(seqsOf(reader.events), expectedSeqs(RUN));
 });
@@ -213,7 +236,13 @@ test("the network's or the tab's return ends a pause at once", async () => {
 });
 
 test("an open link is made anew when the network is back, and when the tab is back after a silence", async () => {
-  const { env, clock, log } = fakeGateway({ serve: (peer, count) => (count > 3 ? replay(peer) : peer.accept()) });
+  const { env, clock, log } = fakeGateway({
+    serve: (peer, count) => {
+      if (count > 3) return replay(peer);
+      peer.accept();
+      return peer.send({ type: "timing" });
+    },
+  });
   const reader = collect(createClient(env).streamWs(PROMPT));
   await settle();
   log.wake("visible");
@@ -261,7 +290,7 @@ for (const code of [1009, 4400, 4401, 4403, 4404, 4409, 4410]) {
   });
 }
 
-for (const [status, fatal] of [[400, true], [401, true], [403, true], [404, true], [410, true], [408, false], [500, false], [503, false]]) {
+for (const [status, fatal] of [[400, true], [401, true], [403, true], [404, true], [410, true], [408, false], [429, false], [500, false], [503, false]]) {
   test(`a ticket refused with ${status} ${fatal ? "ends the stream" : "is asked for again"}`, async () => {
     let refusals = 0;
     const { events, log } = await run((peer) => replay(peer), {}, {
@@ -275,6 +304,14 @@ for (const [status, fatal] of [[400, true], [401, true], [403, true], [404, true
     assert.equal(log.peers.length, fatal ? 0 : 1);
   });
 }
+
+test("a full queue is final, whatever its status says of other limits", () => {
+  assert.equal(new ApiError("Full.", { status: 429, code: "queue-full" }).transient, false);
+});
+
+test("the clock goes on while the computer sleeps", () => {
+  assert.ok(Math.abs(completeEnv().now() - Date.now()) < 1000);
+});
 
 test("an error of the run itself is an event, and the run goes on to its end", async () => {
   const frames = [...RUN.slice(0, 3), { type: "error", error: "The model is busy.", code: "overloaded", run: "run-1", seq: 4 }];
@@ -386,6 +423,26 @@ test("handshakes that never open for a second, while HTTP works, and the run com
   assert.deepEqual(body, PROMPT);
   assert.match(messageId, /^[0-9a-f]{32}$/);
   assert.deepEqual(events.filter(({ state }) => state === "open").map(({ transport }) => transport), ["sse"]);
+});
+
+test("sockets that open and then pass nothing are blocked, too: a wait for the first frame, twice, then events", async () => {
+  const { events, clock, log } = await run((peer) => peer.accept(), {}, {
+    http: (path, request) => (path === "/api/sdk/stream" ? eventStream(request) : undefined),
+    random: () => 1,
+  });
+  assert.equal(log.peers.length, 2);
+  assert.equal(clock.now(), 15_000 + 250 + 15_000);
+  assert.deepEqual(seqsOf(events), expectedSeqs(RUN));
+  const cut = await run(
+    (peer) => {
+      peer.accept();
+      peer.close(1006);
+    },
+    {},
+    { http: (path, request) => (path === "/api/sdk/stream" ? eventStream(request) : undefined), random: () => 1 },
+  );
+  assert.equal(cut.log.peers.length, 4);
+  assert.deepEqual(seqsOf(cut.events), expectedSeqs(RUN));
 });
 
 test("WebSockets are tried first again for the next prompt", async () => {

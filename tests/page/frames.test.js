@@ -8,19 +8,19 @@ import { EventStreamParser } from "../../gateway/static/transports.js";
 import { expectedSeqs, makeRun, seeded } from "./harness.js";
 
 test("a message holds one frame, or several, one a line", () => {
-  assert.deepEqual(parseMessage('{"type":"ping"}'), [{ type: "ping" }]);
-  assert.deepEqual(parseMessage('{"seq":1}\n{"seq":2}'), [{ seq: 1 }, { seq: 2 }]);
-  assert.deepEqual(parseMessage(new TextEncoder().encode('{"text":"ß"}').buffer), [{ text: "ß" }]);
+  assert.deepEqual([...parseMessage('{"type":"ping"}')], [{ type: "ping" }]);
+  assert.deepEqual([...parseMessage('{"seq":1}\n{"seq":2}')], [{ seq: 1 }, { seq: 2 }]);
+  assert.deepEqual([...parseMessage(new TextEncoder().encode('{"text":"ß"}').buffer)], [{ text: "ß" }]);
 });
 
 for (const bad of ["{", "[]", "null", "7", '"text"', '{"a":1}\n{']) {
   test(`what is no frame is refused: ${JSON.stringify(bad)}`, () => {
-    assert.throws(() => parseMessage(bad), SyntaxError);
+    assert.throws(() => [...parseMessage(bad)], SyntaxError);
   });
 }
 
 test("bytes that are no UTF-8 are refused", () => {
-  assert.throws(() => parseMessage(new Uint8Array([0x22, 0xff, 0x22]).buffer), TypeError);
+  assert.throws(() => [...parseMessage(new Uint8Array([0x22, 0xff, 0x22]).buffer)], TypeError);
 });
 
 test("a cursor takes each frame once, in order, and names what is missing", () => {
@@ -53,6 +53,8 @@ test("whatever arrives, a cursor's frames are a prefix of the run without gap or
 test("frames become the seed's events, with their place in the run", () => {
   const place = { run: "r", seq: 4 };
   assert.deepEqual(toEvent({ type: "text-delta", text: "hi", ...place }), { type: "text", content: "hi", ...place });
+  assert.deepEqual(toEvent({ type: "text-delta", ...place }), { type: "text", content: "", ...place });
+  assert.deepEqual(toEvent({ type: "text-delta", text: 7, ...place }), { type: "text", content: "7", ...place });
   assert.deepEqual(toEvent({ type: "error", error: "no", code: "c", ...place }), {
     type: "error",
     content: "no",

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { activityText, connectionState } from "../../gateway/static/dock.js";
-import { expiryOf } from "../../gateway/static/login.js";
+import { expiryOf, judgeOffer, subjectOf, tokenIn } from "../../gateway/static/login.js";
+import { buildOf } from "../../gateway/static/release.js";
 import { parseServers } from "../../gateway/static/settings.js";
 import { mainArgument } from "../../gateway/static/toolcard.js";
 import {
@@ -60,6 +61,8 @@ test("what a run cost is told when it is known", () => {
   assert.equal(usageText({ output_tokens: 1 }, 0), "1 token");
   assert.equal(usageText({ output_tokens: 20 }, 0.1234), "20 tokens · $0.12");
   assert.equal(usageText({}, 0.001), "under 1 ¢");
+  assert.equal(usageText({ output_tokens: "many" }, "0.5"), "$0.50");
+  assert.equal(usageText(null, { amount: 1 }), "");
 });
 
 test("a tool's main argument is one line of what it is about", () => {
@@ -82,6 +85,34 @@ test("a token's end is read from it, and nonsense has none", () => {
   const body = Buffer.from(JSON.stringify({ exp: 1_800_000_000, sub: "ü" })).toString("base64url");
   assert.equal(expiryOf(`head.${body}.signature`), 1_800_000_000_000);
   for (const nonsense of ["", "a.b.c", "abc"]) assert.ok(Number.isNaN(expiryOf(nonsense)), nonsense);
+});
+
+test("a token is taken out of an address, however broken it is", () => {
+  assert.equal(tokenIn("#token=a.b.c"), "a.b.c");
+  assert.equal(tokenIn("#x=1&token=a%2Eb&y=2"), "a.b");
+  assert.equal(tokenIn("#token=%"), "%");
+  for (const none of ["", "#/s/abc", "#token=", "#mytoken=a"]) assert.equal(tokenIn(none), null, none);
+});
+
+test("an address replaces a token that is still good only by one of the same user, or after a question", () => {
+  const now = 1_700_000_000_000;
+  const token = (sub, exp) => `h.${Buffer.from(JSON.stringify({ sub, exp })).toString("base64url")}.s`;
+  const [good, later, other] = [token("ädä", 1_800_000_000), token("ädä", 1_900_000_000), token("grace", 1_800_000_000)];
+  const [over, nonsense] = [token("ädä", 1_600_000_000), "%"];
+  assert.equal(subjectOf(good), "ädä");
+  assert.equal(subjectOf(nonsense), "");
+  assert.equal(judgeOffer(later, good, now), "take");
+  assert.equal(judgeOffer(other, good, now), "ask");
+  for (const worse of [over, nonsense]) assert.equal(judgeOffer(worse, good, now), "ignore");
+  for (const kept of ["", over, nonsense]) {
+    for (const offered of [good, other, over, nonsense]) assert.equal(judgeOffer(offered, kept, now), "take");
+  }
+});
+
+test("the page's build is read from its ETag, whatever a proxy made of it", () => {
+  const build = "0123456789abcdef".repeat(2);
+  for (const tag of [`"${build}"`, `W/"${build}"`, `W/"${build}-gzip"`]) assert.equal(buildOf(tag), build);
+  for (const tag of [null, "", '"x"']) assert.equal(buildOf(tag), "");
 });
 
 test("the status line and the connection say what goes on", () => {

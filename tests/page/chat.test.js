@@ -1,0 +1,494 @@
+/** chat.js: what is shown of a session, whatever happens between two reads, and that no prompt is ever lost. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Chat } from "../../gateway/static/chat.js";
+import { ApiError } from "../../gateway/static/client.js";
+import { Outbox } from "../../gateway/static/outbox.js";
+import { tab } from "../../gateway/static/storage.js";
+import { settle } from "./harness.js";
+
+globalThis.document = { visibilityState: "visible", addEventListener() {}, removeEventListener() {} };
+
+/** A turn that keeps what it was told, by the rules of turn.js. */
+class FakeTurn {
+  live = false;
+  finished = false;
+  prompt = "";
+  text = "";
+  notes = [];
+  fills = 0;
+  resets = 0;
+
+  get unanswered() {
+    return Boolean(this.run && this.prompt) && !this.live && !this.finished;
+  }
+
+  setUser(text) {
+    this.prompt = text;
+  }
+
+  begin() {
+    this.live = true;
+  }
+
+  reset() {
+    this.resets += 1;
+    this.text = "";
+    this.finished = false;
+  }
+
+  apply(event) {
+    if (event.type === "text") this.text += event.content.replaceAll("\r", "");
+    if (event.type === "ws-exit") this.end(event.reason);
+  }
+
+  end(reason) {
+    if (reason) this.notes.push(reason);
+    this.live = false;
+    this.finished = true;
+  }
+
+  breakOff(why) {
+    this.notes.push(why);
+    this.end();
+  }
+
+  fill({ content }) {
+    this.fills += 1;
+    this.text = content;
+    this.end();
+  }
+}
+
+class FakeTranscript {
+  turns = [];
+  shown = [];
+
+  get empty() {
+    return this.turns.length === 0;
+  }
+
+  find({ run, messageId, answerId }) {
+    const same = (key, value) => (turn) => value && turn[key] === value;
+    return this.turns.find((turn) => same("run", run)(turn) || same("messageId", messageId)(turn) || same("answerId", answerId)(turn));
+  }
+
+  add({ run = null, messageId = null, answerId = null, first = false }) {
+    const turn = Object.assign(new FakeTurn(), { run, messageId, answerId });
+    if (first) this.turns.unshift(turn);
+    else this.turns.push(turn);
+    return turn;
+  }
+
+  show(turn, { first = false } = {}) {
+    if (this.shown.includes(turn)) return;
+    if (first) this.shown.unshift(turn);
+    else this.shown.push(turn);
+  }
+
+  hide(turn) {
+    this.shown = this.shown.filter((one) => one !== turn);
+  }
+
+  remove(turn) {
+    this.hide(turn);
+    this.turns = this.turns.filter((one) => one !== turn);
+  }
+
+  clear() {
+    this.turns = [];
+    this.shown = [];
+  }
+
+  follow() {}
+
+  keepingPlace(change) {
+    change();
+  }
+}
+
+const at = (second) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
+const aborted = (signal) => new Promise((_, reject) => signal?.addEventListener("abort", () => reject(new ApiError("aborted"))));
+
+/** A gateway with one session, and streams that the test feeds: `stream.push(event)`, `stream.end()`. */
+class World {
+  session = { id: "s1", title: "Named", updatedAt: at(0), activeRun: null, queue: [], sdkSessionId: "" };
+  messages = [];
+  streams = [];
+  stops = [];
+  reads = [];
+  /** Called before each read is answered: `(kind) => Promise | void`. */
+  before = () => {};
+  transcript = new FakeTranscript();
+  problems = [];
+  looks = [];
+
+  api = {
+    getSession: (id, { signal } = {}) => this.#read("session", signal, () => structuredClone(this.session)),
+    messages: (id, { cursor, signal } = {}) =>
+      this.#read(cursor ? "earlier" : "messages", signal, () => ({ messages: structuredClone(this.messages).reverse(), cursor: this.cursor ?? null })),
+    stop: async (id, run) => void this.stops.push(run),
+    renameSession: async (id, title) => Object.assign(this.session, { title }),
+  };
+
+  async #read(kind, signal, answer) {
+    this.reads.push(kind);
+    await Promise.race([this.before(kind), aborted(signal)]);
+    return answer();
+  }
+
+  client = {
+    api: this.api,
+    streamWs: (request) => {
+      const stream = { request, queue: [], wake: () => {}, over: false };
+      stream.push = (...events) => {
+        stream.queue.push(...events);
+        stream.wake();
+      };
+      stream.end = () => {
+        stream.over = true;
+        stream.wake();
+      };
+      if (!request.signal.aborted) this.streams.push(stream);
+      return (async function* events() {
+        request.signal.addEventListener("abort", () => stream.wake());
+        for (;;) {
+          while (stream.queue.length && !request.signal.aborted) yield stream.queue.shift();
+          if (request.signal.aborted || stream.over) return;
+          await new Promise((resolve) => {
+            stream.wake = resolve;
+          });
+        }
+      })();
+    },
+  };
+
+  /** Something happens to the session. */
+  change(changes) {
+    this.session = { ...this.session, ...changes, updatedAt: at(this.clock = (this.clock ?? 0) + 1) };
+  }
+
+  open() {
+    this.chat = new Chat(this.client, this.transcript, "s1", {
+      changed: () => {},
+      onSession: () => {},
+      onProblem: (error) => this.problems.push(error),
+      onLooked: (error) => this.looks.push(error),
+    });
+    this.chat.open();
+    return settle();
+  }
+
+  get prompts() {
+    return this.streams.map(({ request }) => request.prompt ?? request.run);
+  }
+
+  get letters() {
+    return new Outbox("s1").letters.map(({ prompt }) => prompt);
+  }
+}
+
+const user = (id, run, content = `prompt ${id}`) => ({ id, role: "user", run, content, parts: [] });
+const answer = (id, run, content = `answer ${id}`) => ({ id, role: "assistant", run, content, parts: [], meta: {} });
+const timing = (run) => ({ type: "timing", run });
+const text = (run, content, seq = 2) => ({ type: "text", run, seq, content });
+
+let world;
+let tick;
+
+/** A test with a world of its own, whose timers move by `tick`, and whose chat is closed at the end. */
+function chatTest(name, body) {
+  test(name, async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    tab.clear();
+    world = new World();
+    tick = async (ms) => {
+      t.mock.timers.tick(ms);
+      await settle();
+    };
+    await body();
+    world.chat?.close();
+    await settle();
+  });
+}
+
+chatTest("an answer that no run wrote is shown once, however often it is read", async () => {
+  world.messages = [user("m1", "r1"), answer("m2", "r1"), answer("p1", null, "persisted")];
+  await world.open();
+  for (let times = 0; times < 3; times += 1) {
+    world.change({});
+    await tick(2000);
+  }
+  assert.deepEqual(world.transcript.shown.map(({ text: shown }) => shown), ["answer m2", "persisted"]);
+  assert.deepEqual(world.transcript.turns.map(({ fills }) => fills), [1, 1]);
+});
+
+chatTest("a prompt that is admitted between two reads is not taken for one that was stopped", async () => {
+  world.before = (kind) => {
+    if (kind !== "messages" || world.messages.length) return; // once
+    world.messages = [user("m1", "r1")];
+    world.change({ activeRun: "r1" });
+  };
+  await world.open();
+  const [turn] = world.transcript.turns;
+  assert.deepEqual([turn.notes, turn.live], [[], true]);
+  assert.deepEqual(world.prompts, ["r1"]);
+});
+
+chatTest("a session that changes faster than it can be read ends no turn, and is read again", async () => {
+  world.messages = [user("m1", "r1")];
+  world.before = (kind) => kind === "messages" && world.change({});
+  await world.open();
+  const [turn] = world.transcript.turns;
+  assert.deepEqual(turn.notes, []);
+  assert.ok(world.reads.length <= 10, "bounded");
+  world.before = () => {};
+  await tick(2000);
+  assert.deepEqual(turn.notes, ["stopped"]);
+});
+
+chatTest("a turn that is followed is not ended by what was read", async () => {
+  await world.open();
+  world.chat.send("first", "agent");
+  world.chat.send("second", "agent");
+  await settle();
+  world.streams[0].push(timing("r1"));
+  await settle();
+  world.streams[1].push(timing("r2"), { type: "status", phase: "queued", position: 1 });
+  world.messages = [user(world.streams[0].request.messageId, "r1", "first"), answer("a1", "r1")];
+  world.messages.push(user(world.streams[1].request.messageId, "r2", "second"));
+  world.change({}); // the second run is over, by this; its frames are still to come
+  world.streams[0].push({ type: "ws-exit", run: "r1", seq: 1, reason: "completed" });
+  world.streams[0].end();
+  await settle();
+  await tick(300);
+  assert.ok(world.reads.length > 3);
+  const turn = world.transcript.find({ run: "r2" });
+  assert.deepEqual([turn.notes, turn.finished], [[], false]);
+});
+
+chatTest("a first read that fails is made again, and what was typed meanwhile is sent then", async () => {
+  new Outbox("s1").put({ messageId: "old", prompt: "typed before a reload", mode: "agent" });
+  world.messages = [user("m1", "r1"), answer("m2", "r1")];
+  let failures = 2;
+  world.before = () => {
+    if (failures-- > 0) throw new ApiError("Away.", { status: 503, code: "store-unavailable" });
+  };
+  await world.open();
+  assert.equal(world.chat.session, null);
+  world.chat.send("typed too early", "plan");
+  await settle();
+  assert.deepEqual(world.prompts, []);
+  assert.equal(world.chat.waiting[0].turn.prompt, "typed too early");
+  await tick(2000);
+  assert.deepEqual(world.looks.map((error) => error?.code), ["store-unavailable", "store-unavailable"]);
+  await tick(2000);
+  assert.equal(world.looks.at(-1), null);
+  assert.equal(world.transcript.shown[0].text, "answer m2");
+  assert.deepEqual(world.prompts, ["typed before a reload"]);
+  world.streams[0].push(timing("r2"));
+  await settle();
+  assert.deepEqual(world.prompts, ["typed before a reload", "typed too early"]);
+  assert.equal(world.streams[1].request.mode, "plan");
+  world.streams[1].push(timing("r3"));
+  await settle();
+  assert.deepEqual(world.letters, []);
+});
+
+chatTest("a prompt from before a reload is sent again unless its run is known", async () => {
+  for (const messageId of ["m1", "m2"]) new Outbox("s1").put({ messageId, prompt: messageId, mode: "agent" });
+  world.messages = [user("m1", "r1"), answer("a1", "r1")];
+  await world.open();
+  assert.deepEqual(world.prompts, ["m2"]);
+  assert.deepEqual(world.letters, ["m2"]);
+});
+
+chatTest("what waits for the session can be cancelled, twice, and is never sent", async () => {
+  world.before = () => {
+    throw new ApiError("Away.", { status: 503 });
+  };
+  await world.open();
+  world.chat.send("never said", "agent");
+  const [{ turn }] = world.chat.waiting;
+  await world.chat.cancel(turn);
+  await world.chat.cancel(turn);
+  world.before = () => {};
+  await tick(2000);
+  assert.deepEqual([world.prompts, world.letters, world.transcript.turns], [[], [], []]);
+});
+
+chatTest("leaving a session lets prompts that are on their way arrive, and touches nothing any more", async () => {
+  await world.open();
+  world.chat.send("first", "agent");
+  world.chat.send("second", "agent");
+  await settle();
+  world.chat.close();
+  world.transcript.clear();
+  await settle();
+  const [first] = world.streams;
+  assert.equal(first.request.signal.aborted, false);
+  first.push({ type: "connection", state: "open", transport: "ws" }, timing("r1"), text("r1", "hello"));
+  await settle();
+  assert.equal(first.request.signal.aborted, true);
+  assert.deepEqual(world.prompts, ["first", "second"]);
+  assert.deepEqual(world.letters, ["second"]);
+  world.streams[1].push({ type: "error", content: "No.", code: "unauthorized", fatal: true });
+  await settle();
+  assert.equal(world.streams[1].request.signal.aborted, true);
+  assert.deepEqual(world.letters, ["second"], "a refusal that nobody saw");
+  assert.deepEqual([world.transcript.turns, world.problems], [[], []]);
+});
+
+chatTest("leaving a session that could not be read yet sends what was typed", async () => {
+  world.before = () => {
+    throw new ApiError("Away.", { status: 503 });
+  };
+  await world.open();
+  world.chat.send("typed too early", "agent");
+  world.chat.close();
+  world.transcript.clear();
+  await settle();
+  assert.deepEqual(world.prompts, ["typed too early"]);
+  assert.deepEqual(world.transcript.turns, []);
+});
+
+chatTest("leaving a session ends what follows a run that the gateway has", async () => {
+  await world.open();
+  world.chat.send("first", "agent");
+  await settle();
+  world.streams[0].push(timing("r1"));
+  await settle();
+  world.chat.close();
+  assert.equal(world.streams[0].request.signal.aborted, true);
+});
+
+chatTest("a stop is asked for once, whoever learns the run's name first", async () => {
+  await world.open();
+  world.chat.send("first", "agent");
+  await settle();
+  world.streams[0].push({ type: "status", phase: "queued", position: 1 }); // which run it is, is not said
+  await settle();
+  const [{ turn }] = world.chat.waiting;
+  await world.chat.cancel(turn);
+  assert.deepEqual(world.stops, []);
+  world.messages = [user(turn.messageId, "r1", "first")];
+  world.change({ queue: ["r1"] });
+  await tick(2000);
+  assert.deepEqual(world.stops, ["r1"], "the poller knew it first");
+  world.streams[0].push(timing("r1"));
+  await world.chat.cancel(turn);
+  await settle();
+  assert.deepEqual(world.stops, ["r1"]);
+});
+
+chatTest("a second click on Cancel, when the prompt is gone, is no error", async () => {
+  await world.open();
+  world.chat.send("first", "agent");
+  world.chat.send("second", "agent");
+  await settle();
+  const [{ turn }] = world.chat.waiting;
+  await world.chat.cancel(turn);
+  await settle();
+  await world.chat.cancel(turn);
+  assert.deepEqual(world.prompts, ["first"]);
+});
+
+chatTest("what cannot be shown ends its turn with a note, once, and is not read again from its start", async () => {
+  const shouted = [];
+  const { error } = console;
+  console.error = (reason) => shouted.push(reason);
+  world.messages = [user("m1", "r1")];
+  world.change({ activeRun: "r1" });
+  await world.open();
+  world.streams[0].push(text("r1", "one "), { type: "text", run: "r1", seq: 3 });
+  await settle();
+  for (let times = 0; times < 3; times += 1) await tick(2000);
+  console.error = error;
+  const [turn] = world.transcript.turns;
+  assert.equal(world.streams.length, 1);
+  assert.equal(turn.text, "one ");
+  assert.match(turn.notes.join(), /^This answer cannot be shown/);
+  assert.ok(shouted[0] instanceof TypeError);
+});
+
+chatTest("a run is attached to from its start on an empty turn", async () => {
+  world.messages = [user("m1", "r1")];
+  world.change({ activeRun: "r1" });
+  await world.open();
+  world.streams[0].push(text("r1", "one two "));
+  await settle();
+  world.streams[0].end(); // broken off without the run's end
+  await settle();
+  await tick(2000);
+  assert.equal(world.streams.length, 2);
+  world.streams[1].push(text("r1", "one two three"));
+  await settle();
+  assert.equal(world.transcript.turns[0].text, "one two three");
+});
+
+chatTest("earlier messages that arrive when another session is open are not shown in it", async () => {
+  world.messages = [user("m1", "r1"), answer("m2", "r1")];
+  world.cursor = "before";
+  await world.open();
+  let release;
+  world.before = () => new Promise((resolve) => (release = resolve));
+  const loading = world.chat.earlier();
+  await settle();
+  world.chat.close();
+  world.transcript.clear();
+  release();
+  await loading;
+  assert.deepEqual(world.transcript.turns, []);
+});
+
+chatTest("over server-sent events only the run that is on holds a connection", async () => {
+  await world.open();
+  world.chat.send("first", "agent");
+  world.chat.send("second", "agent");
+  await settle();
+  const sse = { type: "connection", state: "open", transport: "sse" };
+  world.streams[0].push(sse, timing("r1"), { type: "run", run: "r1", seq: 1 });
+  await settle();
+  world.messages = [user(world.streams[0].request.messageId, "r1", "first"), user(world.streams[1].request.messageId, "r2", "second")];
+  world.change({ activeRun: "r1", queue: ["r2"] });
+  world.streams[1].push(sse, timing("r2"), { type: "status", phase: "queued", position: 1 });
+  await settle();
+  assert.equal(world.streams[1].request.signal.aborted, true);
+  assert.equal(world.chat.waiting.map(({ turn }) => turn.prompt).join(), "second");
+  assert.deepEqual(world.letters, []);
+  world.messages.push(answer("a1", "r1"));
+  world.change({ activeRun: "r2", queue: [] });
+  world.streams[0].push({ type: "ws-exit", run: "r1", seq: 2, reason: "completed" });
+  world.streams[0].end();
+  await settle();
+  await tick(300);
+  assert.deepEqual(world.prompts, ["first", "second", "r2"]);
+  assert.deepEqual(world.transcript.shown.map(({ prompt }) => prompt), ["first", "second"]);
+  assert.deepEqual(world.chat.waiting, []);
+});
+
+chatTest("over a WebSocket a run that waits is followed, and tells its place", async () => {
+  await world.open();
+  world.chat.send("first", "agent");
+  world.chat.send("second", "agent");
+  await settle();
+  world.streams[0].push(timing("r1"), { type: "run", run: "r1", seq: 1 });
+  await settle();
+  world.streams[1].push({ type: "connection", state: "open", transport: "ws" }, timing("r2"), { type: "status", phase: "queued", position: 1 });
+  await settle();
+  assert.equal(world.streams[1].request.signal.aborted, false);
+  assert.equal(world.chat.waiting[0].position, 1);
+});
+
+chatTest("a prompt that is refused is handed back, and is not sent again", async () => {
+  await world.open();
+  world.chat.send("too much", "agent");
+  await settle();
+  world.streams[0].push({ type: "error", content: "Sign in.", code: "unauthorized", fatal: true });
+  world.streams[0].end();
+  await settle();
+  assert.deepEqual(world.problems.map(({ code, prompt, told }) => [code, prompt, told]), [["unauthorized", "too much", true]]);
+  assert.deepEqual(world.letters, []);
+});

@@ -1,0 +1,68 @@
+/** storage.js and outbox.js: nothing is lost and nothing throws where the browser keeps little or nothing. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Outbox } from "../../gateway/static/outbox.js";
+import { Kept, tab } from "../../gateway/static/storage.js";
+
+/** A Storage that holds `room` characters. */
+function area(room = Infinity) {
+  const items = new Map();
+  return {
+    items,
+    getItem: (key) => items.get(key) ?? null,
+    setItem(key, value) {
+      if (value.length > room) throw new DOMException("full", "QuotaExceededError");
+      items.set(key, value);
+    },
+    removeItem: (key) => items.delete(key),
+    clear: () => items.clear(),
+  };
+}
+
+test("what the browser keeps is read from it", () => {
+  const given = area();
+  const kept = new Kept(() => given);
+  kept.set("a", "1");
+  assert.equal(given.items.get("a"), "1");
+  given.items.set("a", "2"); // by another tab
+  assert.equal(kept.get("a"), "2");
+  kept.remove("a");
+  assert.equal(kept.get("a"), null);
+});
+
+test("a storage that is forbidden keeps things while the page lives", () => {
+  for (const forbidden of [() => undefined, () => { throw new DOMException("no", "SecurityError"); }]) {
+    const kept = new Kept(forbidden);
+    assert.equal(kept.get("a"), null);
+    kept.set("a", "1");
+    assert.equal(kept.get("a"), "1");
+    kept.clear();
+    assert.equal(kept.get("a"), null);
+  }
+});
+
+test("what does not fit is kept beside, newest first, until it fits or is removed", () => {
+  const given = area(3);
+  const kept = new Kept(() => given);
+  kept.set("a", "old");
+  kept.set("a", "longer");
+  assert.equal(kept.get("a"), "longer");
+  kept.set("a", "new");
+  assert.equal(kept.get("a"), "new");
+  kept.set("a", "longer");
+  kept.remove("a");
+  assert.equal(kept.get("a"), null);
+});
+
+test("letters stay in their order until they are dropped", () => {
+  tab.clear();
+  const outbox = new Outbox("s1");
+  for (const messageId of ["a", "b", "c"]) outbox.put({ messageId, prompt: messageId, mode: "agent" });
+  outbox.drop("b");
+  outbox.drop("b");
+  outbox.drop(null);
+  assert.deepEqual(new Outbox("s1").letters.map(({ messageId }) => messageId), ["a", "c"]);
+  assert.deepEqual(new Outbox("s2").letters, []);
+});
