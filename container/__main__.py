@@ -13,11 +13,12 @@ from container.settings import Settings, SettingsError
 
 def main() -> None:
     """Exit code 1 and a sentence when a setting is missing or wrong."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:
         sys.exit(f"vaporforge agent server: {error}")
+    text = f"%(asctime)s %(levelname)s %(name)s session {settings.session}: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=text)
     asyncio.run(serve(settings))
 
 

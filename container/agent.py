@@ -21,10 +21,13 @@ from container.settings import Settings, agent_environment
 log = logging.getLogger(__name__)
 
 INTERRUPT_SECONDS: Final = 2.0
-"""How long the agent has to end its answer after SIGINT before its process group is ended."""
+"""How long the agent has to end its answer after SIGINT before its process is ended."""
 
 MAX_IDLE_DEATHS: Final = 5
 """A process that dies this often without a query is started only when there is one."""
+
+LASTING_SECONDS: Final = 10.0
+"""A process that lived this long before it died is no such process."""
 
 
 class AgentState(StrEnum):
@@ -71,6 +74,8 @@ class Agent:
         self._process: AgentProcess | None = None
         self._ready = False
         self._one_shot = False
+        self._was_asked = False
+        self._started_at = 0.0
         self._idle_deaths = 0
         self._answer: _Answer | None = None
         self._answered = asyncio.Event()
@@ -90,14 +95,17 @@ class Agent:
         """Begin to keep a process alive."""
         self._keeper = asyncio.create_task(self._keep(), name="agent-keeper")
 
-    async def close(self) -> None:
-        """End the process and keep none any more. May be called twice."""
+    async def keep_none(self) -> None:
+        """Start no process any more but for a query; the present one stays. May be called twice."""
         if self._keeper is not None:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
-        if self._process is not None:
-            await self._process.close()
+
+    async def close(self) -> None:
+        """End the process and keep none any more. May be called twice."""
+        await self.keep_none()
+        await self._end_process()
 
     async def answer(self, query: dict[str, Any], sink: Callable[[list[bytes]], None]) -> Outcome:
         """Have one query answered; `sink` is called with the frames' bodies straight from where they are read.
@@ -113,6 +121,7 @@ class Agent:
                 return Outcome(None, ExitReason.STOPPED)
             process.send(json.dumps(query).encode())
             answer.asked = process
+            self._was_asked, self._idle_deaths = True, 0
             await answer.ended(process)
             for _ in range(3):  # what it wrote to stderr before it was ready is in the pipe: let that be read
                 await asyncio.sleep(0)
@@ -130,7 +139,7 @@ class Agent:
             self._answered.set()
 
     async def stop(self) -> None:
-        """End the answer: SIGINT, then TERM and KILL to the process group. At most 5 s; nothing to end is fine.
+        """End the answer: SIGINT, then TERM and KILL to all that is the agent's. At most 5 s; nothing to end is fine.
 
         While the process is still being started, `answer` ends by itself and keeps the query from it.
         """
@@ -154,15 +163,18 @@ class Agent:
             await self._end_process()
             yield
 
-    def pause(self) -> None:
-        """SIGSTOP to the process group."""
-        if self._process is not None and self._process.is_alive:
-            self._process.signal_group(signal.SIGSTOP)
+    def pause(self) -> bool:
+        """SIGSTOP to all that is the agent's; False, and nothing is done, while no process has the query."""
+        process = self._answer.asked if self._answer is not None else None
+        if process is None or not process.is_alive:
+            return False
+        process.signal_family(signal.SIGSTOP)
+        return True
 
     def resume(self) -> None:
-        """SIGCONT to the process group."""
+        """SIGCONT to all that is the agent's."""
         if self._process is not None and self._process.is_alive:
-            self._process.signal_group(signal.SIGCONT)
+            self._process.signal_family(signal.SIGCONT)
 
     async def _outcome(self, answer: _Answer, process: AgentProcess) -> Outcome:
         if answer.finished.done() and process.is_alive:
@@ -197,7 +209,8 @@ class Agent:
             if self._process is not None:
                 await asyncio.wait([self._process.ended])  # its last output is not the next one's
             self._process = None
-            self._ready = False
+            self._ready = self._was_asked = False
+            self._started_at = asyncio.get_running_loop().time()
             self._process = await AgentProcess.spawn(
                 self._settings.agent.argv,
                 agent_environment(self._settings, os.environ, env),
@@ -222,7 +235,9 @@ class Agent:
                     self._idle_deaths = MAX_IDLE_DEATHS
             if self._process is not None and self._process.is_alive:
                 await asyncio.wait([self._process.ended])
-                self._idle_deaths = 0 if self._ready or self._answer is not None else self._idle_deaths + 1
+                age = asyncio.get_running_loop().time() - self._started_at
+                was_useful = self._was_asked or age > LASTING_SECONDS
+                self._idle_deaths = 0 if was_useful else self._idle_deaths + 1
                 if 0 < self._idle_deaths < MAX_IDLE_DEATHS:
                     await asyncio.sleep(0.1 * 2**self._idle_deaths)
             if self._answer is not None or self._idle_deaths >= MAX_IDLE_DEATHS:

@@ -1,8 +1,9 @@
-"""One operating-system process of an agent: spawn, lines in and out, signals to its group, bounded end."""
+"""One operating-system process of an agent: spawn, lines in and out, signals to its family, bounded end."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -11,30 +12,34 @@ from pathlib import Path
 from typing import Final, cast
 
 from container.agent_lines import MAX_STDERR_LINE, Line, LineFramer
+from container.family import Family
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS: Final = 1.0
-"""How long output is still read after the process ended, should something outside its group hold the pipe."""
+"""How long output is still read after the process ended, should something that it started hold the pipe."""
 
 TERM_SECONDS: Final = 1.0
-"""Time between SIGTERM and SIGKILL."""
+"""Time between SIGTERM and SIGKILL, for the agent and for all that it has started."""
 
 STDOUT, STDERR = 1, 2
 
 
 class AgentProcess(asyncio.SubprocessProtocol):
-    """A running agent, leader of a process group of its own. Output arrives by callback, in order, as it is read;
+    """A running agent, leader of a process group and of a family. Output arrives by callback, in order, as it is read;
     reading never waits for anyone."""
 
     def __init__(
         self,
         on_lines: Callable[[AgentProcess, list[Line]], None],
         on_stderr: Callable[[AgentProcess, list[Line]], None],
+        family: Family,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._on_lines = on_lines
         self._on_stderr = on_stderr
+        self._family = family
+        self._is_closing = False
         self._framers = {STDOUT: LineFramer(), STDERR: LineFramer(MAX_STDERR_LINE)}
         self._transport: asyncio.SubprocessTransport | None = None
         self._drained = loop.create_future()
@@ -54,8 +59,13 @@ class AgentProcess(asyncio.SubprocessProtocol):
         on_stderr: Callable[[AgentProcess, list[Line]], None],
     ) -> AgentProcess:
         """Start `argv` in a new session. Raises OSError when the program or `cwd` cannot be had."""
+        family = Family()
         _, protocol = await asyncio.get_running_loop().subprocess_exec(
-            lambda: cls(on_lines, on_stderr), *argv, env=dict(env), cwd=cwd, start_new_session=True
+            lambda: cls(on_lines, on_stderr, family),
+            *argv,
+            env={**env, **family.environment},
+            cwd=cwd,
+            start_new_session=True,
         )
         log.info("agent process %d started: %s", protocol.pid, argv[0])
         return protocol
@@ -74,17 +84,17 @@ class AgentProcess(asyncio.SubprocessProtocol):
     def interrupt(self) -> None:
         """SIGINT to the agent alone: what it runs is its own to end."""
         if self.is_alive:
-            os.kill(self.pid, signal.SIGINT)
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # it ended, and the event loop has not heard of it yet
+                os.kill(self.pid, signal.SIGINT)
 
-    def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to the whole process group; none left is fine."""
-        try:
-            os.killpg(self.pid, number)
-        except ProcessLookupError:
-            return
+    def signal_family(self, number: signal.Signals) -> None:
+        """Send a signal to the agent and to all that it has started; none left is fine."""
+        self._family.signal(number)
 
     async def close(self, *, grace: float = 0.0) -> int:
-        """End it: stdin closed and `grace` seconds to go by itself, then TERM, then KILL to the group; the exit code.
+        """End it: stdin closed and `grace` seconds to go by itself, then TERM, then KILL to the family; the exit code.
 
         Takes at most `grace` + TERM_SECONDS + DRAIN_SECONDS and a moment. May be called twice.
         """
@@ -94,11 +104,13 @@ class AgentProcess(asyncio.SubprocessProtocol):
                 stdin.close()
             await self._wait(grace)
         if self.is_alive:
-            self.signal_group(signal.SIGTERM)
-            self.signal_group(signal.SIGCONT)  # a paused group takes TERM only when it goes on
-            await self._wait(TERM_SECONDS)
-        if not self.ended.done():
-            self.signal_group(signal.SIGKILL)
+            self._is_closing = True
+            self.signal_family(signal.SIGTERM)
+            self.signal_family(signal.SIGCONT)  # a paused family takes TERM only when it goes on
+            try:
+                await self._family.gone(TERM_SECONDS)
+            finally:
+                self.signal_family(signal.SIGKILL)
         return await asyncio.shield(self.ended)
 
     async def _wait(self, seconds: float) -> None:
@@ -108,7 +120,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
-        self.pid = self._transport.get_pid() or 0
+        self.pid = self._family.leader = self._transport.get_pid() or 0
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         lines = self._framers[fd].feed(data)
@@ -126,7 +138,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
             self._drained.set_result(None)
 
     def process_exited(self) -> None:
-        self.signal_group(signal.SIGKILL)  # grandchildren end with it
+        if not self._is_closing:  # `close` gives what is left the time to end by itself
+            self.signal_family(signal.SIGKILL)
         asyncio.get_running_loop().create_task(self._finish())
 
     async def _finish(self) -> None:

@@ -119,7 +119,8 @@ def unpack(source: Readable, roots: Mapping[str, Path], skip: Collection[str], *
 
     Nothing is written through a link: symbolic links, which may point anywhere as a virtual environment's `python`
     does, are made last, and an entry whose path leads through one is refused. So are hard links, devices, pipes,
-    absolute paths and `..`. What is there already is replaced, entries in `skip` are left out.
+    sparse files (which `limit` would not bound), absolute paths and `..`. What is there already is replaced, entries
+    in `skip` are left out.
 
     Raises BadRequest (damaged or hostile), PayloadTooLarge (more than `limit` bytes), OSError.
     """
@@ -174,6 +175,8 @@ class _Unpacking:
         if info.isdir():
             self._folder(root, path, info)
             self.folders[path] = info
+        elif info.issparse():
+            raise _refused(info, "has holes: its size is not what the snapshot holds of it")
         elif info.isreg():
             self._folder(root, path.parent, info)
             self._file(archive, info, path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -9,10 +11,12 @@ from collections.abc import AsyncIterable
 from pathlib import Path
 from typing import Final
 
-from container.errors import BadRequest, NotFound, PayloadTooLarge
+from container.errors import AgentServerError, BadRequest, InsufficientStorage, NotFound, PayloadTooLarge
 
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 """Largest file that is read or written through the agent server."""
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def resolve(workspace: Path, path: str) -> Path:
@@ -21,6 +25,8 @@ def resolve(workspace: Path, path: str) -> Path:
         raise BadRequest("path must name a file.", field="path")
     try:
         real = (workspace / path).resolve()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            real.lstat()
     except (OSError, RuntimeError):  # a name too long, a loop of links
         raise BadRequest("path cannot be resolved.", field="path") from None
     if real == workspace or not real.is_relative_to(workspace):
@@ -47,7 +53,7 @@ def read(path: Path) -> bytes:
 async def write(path: Path, chunks: AsyncIterable[bytes]) -> bool:
     """Write a file whole or not at all, its folders made as needed; whether it is new.
 
-    Raises BadRequest when something else is in the way, PayloadTooLarge.
+    Raises BadRequest when something else is in the way, PayloadTooLarge, InsufficientStorage.
     """
     if path.is_dir():
         raise BadRequest("path names a directory.", field="path")
@@ -63,9 +69,16 @@ async def write(path: Path, chunks: AsyncIterable[bytes]) -> bool:
                 file.write(chunk)
         is_new = not path.exists()
         draft.replace(path)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise BadRequest(f"The file cannot be written: {error.strerror}.", field="path") from None
+    except ConnectionError:
+        raise
+    except OSError as error:
+        raise _refusal(error) from error
     finally:
-        if draft.exists():
+        with contextlib.suppress(OSError):  # it was never made, or has its name
             draft.unlink()
     return is_new
+
+
+def _refusal(error: OSError) -> AgentServerError:
+    text = f"The file cannot be written: {error.strerror}."
+    return InsufficientStorage(text) if error.errno in _FULL else BadRequest(text, field="path")

@@ -6,6 +6,7 @@ No I/O loop, clock or task is in it: calls are plain, short, and made from one t
 from __future__ import annotations
 
 import os
+import stat
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -42,7 +43,8 @@ class RunTooLargeError(NoRoomError):
 class FrameLog:
     """Frames of one run, one stamped JSON object a line; the file at `path` is made, or taken up where it ended.
 
-    A torn or foreign end of the file (a crash in mid-write) is cut off on opening. While the disk refuses writes,
+    A torn or foreign end of the file (a crash in mid-write) is cut off on opening, which raises OSError when `path` is
+    no regular file. While the disk refuses writes,
     frames stay in memory and are read from there; `flush` and every `append` try again.
     """
 
@@ -176,7 +178,10 @@ class FrameLog:
         self._tail_start += size
 
     def _recover(self) -> None:
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            raise OSError(f"{self.path.name} is no regular file")
         offset = 0
         with self.path.open("rb") as file:
             for seq, line in enumerate(file, 1):

@@ -41,6 +41,9 @@ MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 MAX_RUN_BYTES: Final = 256 * 1024 * 1024
 """A run's stamped frames together, a newline behind each; a run that would have more is ended."""
 
+MAX_DEPTH: Final = 200
+"""Levels of arrays and objects in a frame: every parser on its way takes them, the gateway's own stops at 1,024."""
+
 PING_SECONDS: Final = 20.0
 """A reader gets a `ping` frame when nothing else was sent to it for this long."""
 
@@ -80,6 +83,7 @@ SERVER_ONLY: Final = frozenset(
         FrameType.SANDBOX_LOST,
         FrameType.RECONNECT,
         FrameType.PROCESS_EXIT,
+        FrameType.TIMING,
     }
 )
 """Types that only the servers may write: an agent's line of such a type becomes a `stderr` frame."""
@@ -159,7 +163,7 @@ _LENIENT: Final = json.JSONDecoder(
 def decode(line: bytes) -> dict[str, Any]:
     """The JSON object in `line`; numbers that no double holds (`1e999`) are None.
 
-    Raises ValueError for all else: bad UTF-8, NaN, a list, too deep a nesting.
+    Raises ValueError for all else: bad UTF-8, NaN, a list, more than MAX_DEPTH levels.
     """
     return read_frame(line)[0]
 
@@ -168,14 +172,15 @@ def read_frame(line: bytes) -> tuple[dict[str, Any], bytes]:
     """What `decode` says, and the frame's bytes: `line` as it is, unless parsers would differ about it.
 
     JSON's grammar allows lone surrogates (RFC 8259, section 8.2) and numbers of any size (section 6), which strict
-    parsers refuse: those lines are encoded anew. Raises ValueError like `decode`.
+    parsers refuse, and carriage returns between tokens (section 2), at which server-sent events end a line: those
+    lines are encoded anew. Raises ValueError like `decode`.
     """
     try:
         frame = _object(_EXACT, line)
     except _OutOfRangeError:
         frame = _object(_LENIENT, line)
     else:
-        if not _SURROGATE.search(line):
+        if b"\r" not in line and not _SURROGATE.search(line):
             return frame, line
     return frame, encode(frame)
 
@@ -187,7 +192,18 @@ def _object(decoder: json.JSONDecoder, line: bytes) -> dict[str, Any]:
         raise ValueError("nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error for every line that is no frame
+    # Few lines have that many brackets, so few values are walked through.
+    if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _is_too_deep(value):
+        raise ValueError("nested too deeply")
     return value
+
+
+def _is_too_deep(value: dict[str, Any]) -> bool:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        inner = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [part for parts in inner for part in parts if isinstance(part, dict | list)]
+    return bool(level)
 
 
 class _Cutter:

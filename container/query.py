@@ -9,7 +9,7 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from container.errors import BadRequest
+from container.errors import BadRequest, PayloadTooLarge
 from container.protocol import MAX_PROMPT_CHARS, RUN_ID
 from container.settings import WORKSPACE
 
@@ -27,12 +27,7 @@ def read_query(data: bytes, workspace: Path, session: str) -> dict[str, Any]:
 
     Raises BadRequest naming the field at fault.
     """
-    try:
-        given = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"The body must be a JSON object ({error}).", field="body") from None
-    if not isinstance(given, dict):
-        raise BadRequest("The body must be a JSON object.", field="body")
+    given = _json_object(data, "The body")
     return {
         "prompt": _prompt(given.get("prompt")),
         "sessionId": _identifier(given, "sessionId") or session,
@@ -43,6 +38,16 @@ def read_query(data: bytes, workspace: Path, session: str) -> dict[str, Any]:
         "mcpServers": _mcp_servers(given.get("mcpServers")),
         "sdkSessionId": _identifier(given, "sdkSessionId"),
     }
+
+
+def _json_object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        given = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"{what} must be a JSON object ({error}).", field="body") from None
+    if not isinstance(given, dict):
+        raise BadRequest(f"{what} must be a JSON object.", field="body")
+    return given
 
 
 def _prompt(prompt: Any) -> str:
@@ -69,7 +74,11 @@ def _cwd(cwd: Any, workspace: Path) -> Path:
     if path.is_relative_to(WORKSPACE):
         path = path.relative_to(WORKSPACE)
     directory = workspace / path
-    if not directory.is_dir():
+    try:
+        exists = directory.is_dir()
+    except OSError:  # a name that is too long, a folder that is closed to this user
+        exists = False
+    if not exists:
         raise BadRequest(f"cwd must be an existing directory of the sandbox; {cwd} is none.", field="cwd")
     return directory
 
@@ -123,7 +132,7 @@ class PendingStore:
             raise PermissionError(f"{directory} must be a directory of this user's own")
         directory.chmod(0o700)
         self._directory = directory
-        self._seed_path = seed_path
+        self.seed_path = seed_path
 
     def put(self, run: str, query: dict[str, Any]) -> bool:
         """Keep the run's query; False, and nothing changes, when there is one. Raises OSError when there is no room."""
@@ -166,17 +175,33 @@ class PendingStore:
         """Forget the run's query."""
         self._path(run).unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Forget every query."""
+        for path in self._directory.iterdir():
+            if path.suffix in {".json", ".new"} and not path.is_dir():
+                path.unlink()
+
     def take_seed(self) -> bytes | None:
-        """What was left at the seed's path, its file deleted; None while there is nothing, or half of it."""
+        """What was left at the seed's path, a JSON object, its file deleted; None while there is no file.
+
+        Raises BadRequest, and leaves the file alone, when it is no JSON object (yet) or not this user's alone;
+        PayloadTooLarge.
+        """
         try:
-            descriptor = os.open(self._seed_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+            descriptor = os.open(self.seed_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise BadRequest(f"{self.seed_path} cannot be read: {error.strerror}.") from None
         with os.fdopen(descriptor, "rb") as file:
-            data = file.read(MAX_QUERY_BYTES + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-        if not data.rstrip().endswith(b"}"):
-            return None  # its writer is not done
-        self._seed_path.unlink(missing_ok=True)
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+                raise BadRequest(f"{self.seed_path} must be a file of this user's own with mode 0600.")
+            data = file.read(MAX_QUERY_BYTES + 1)
+        if len(data) > MAX_QUERY_BYTES:
+            raise PayloadTooLarge(f"{self.seed_path} may have {MAX_QUERY_BYTES:,} bytes.")
+        _json_object(data, f"{self.seed_path}")
+        self.seed_path.unlink(missing_ok=True)
         return data
 
     def _path(self, run: str) -> Path:

@@ -22,6 +22,9 @@ STALL_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 5.0
 """How often a reader's ping and stall are looked at."""
 
+RECORDED_SECONDS: Final = 10.0
+"""How long a recorder has, behind the last frame, to say that it has everything."""
+
 _PING: Final = encode({"type": FrameType.PING})
 
 
@@ -29,11 +32,18 @@ class Reader:
     """Reads a run's log at its own pace: there is no queue, so a slow one costs nothing but its place in the log.
 
     One task sends, one receives. `abort` cuts the connection. `batch`: several frames in a message whenever more than
-    one waits.
+    one waits. `recorder`: one that says up to where it has recorded; it is not closed before it has said so of the end.
     """
 
     def __init__(
-        self, ws: web.WebSocketResponse, run: Run, after: int, *, batch: bool, abort: Callable[[], None]
+        self,
+        ws: web.WebSocketResponse,
+        run: Run,
+        after: int,
+        *,
+        batch: bool,
+        recorder: bool,
+        abort: Callable[[], None],
     ) -> None:
         self._ws = ws
         self._abort = abort
@@ -41,6 +51,7 @@ class Reader:
         self._after = after
         self._replay_to = run.frames.last
         self._batch = batch
+        self._recorder = recorder
         self._loop = asyncio.get_running_loop()
         self._sent_at = self._loop.time()
         self._is_sending = False
@@ -84,12 +95,19 @@ class Reader:
             seq = said.get("seq")
             if type(seq) is int and seq >= 0:
                 on_recorded(seq)
+                if self._run.is_final:
+                    self._run.wake()
 
     async def _send_all(self) -> None:
         try:
             await self._send_frames()
         except ConnectionError:
             return  # it went away
+        if self._recorder:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RECORDED_SECONDS):
+                    while self._run.recorded < self._run.frames.last:
+                        await self._run.changed()
         await self._ws.close(code=Close.OK)
 
     async def _send_frames(self) -> None:

@@ -87,7 +87,10 @@ class Run:
         """Write `last_words` and `process-exit`, and go to the final state that `reason` names."""
         self.frames.append([*last_words, exit_frame(exit_code, reason)], last_words=True)
         self.move(RunState(reason.value))
-        self.frames.close()
+        if (
+            not self.readers
+        ):  # they read the end from memory, whatever becomes of the file; the last one closes it
+            self.frames.close()
         self.wake()
 
     def tell(self, phase: str, *, lasts: bool = True, **fields: object) -> None:

@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 from collections import deque
 from typing import Final
 
 from container.agent import Agent, AgentState, Outcome
-from container.errors import Conflict, CursorAhead, NoPendingQuery, Retiring, RunNotFound
-from container.framelog import FrameLog, end_reason, seal
+from container.errors import Conflict, CursorAhead, Retiring, RunNotFound
+from container.framelog import FrameLog
+from container.pending import Pending
 from container.protocol import MAX_RUN_BYTES, ExitReason, FrameType, encode
-from container.query import PendingStore, read_query
+from container.query import read_query
+from container.recovery import RECORDED, recover
 from container.run import Run, RunState
 from container.settings import Settings
 
@@ -23,61 +24,45 @@ log = logging.getLogger(__name__)
 KEEP_FINISHED: Final = 8
 """This many of the newest ended runs keep their logs, recorded or not."""
 
-PENDING_SECONDS: Final = 10.0
-"""How long a connection waits for its run's query."""
-
-_RECORDED: Final = ".recorded.jsonl"
-"""The name of a log whose every frame the recorder has: it survives a restart of this server."""
-
 
 class Runs:
     """Every run of this sandbox. A run exists once something connects to it, or stops it, and its query is there."""
 
-    def __init__(self, settings: Settings, agent: Agent, pending: PendingStore) -> None:
+    def __init__(self, settings: Settings, agent: Agent, pending: Pending) -> None:
         self._settings = settings
         self._agent = agent
         self._pending = pending
         self._runs: dict[str, Run] = {}
         self._queue: deque[Run] = deque()
         self._queued = asyncio.Event()
-        self._arrivals = asyncio.Condition()
         self._worker: asyncio.Task[None] | None = None
-        self._flusher: asyncio.Task[None] | None = None
+        self._housekeeper: asyncio.Task[None] | None = None
         self._stopper: asyncio.Task[None] | None = None
-        self._put_at: dict[str, float] = {}
         self.active: Run | None = None
         self.retired = False
+        self.restored = False
+        """Whether a snapshot was restored and no run has told it yet."""
 
     async def start(self) -> None:
         """Find the logs on the volume, end those that a dead agent server left open, and take queries from now on."""
-        directory = self._settings.runs_dir
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        paths = await asyncio.to_thread(
-            lambda: sorted(directory.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
-        )
-        for path in paths:
-            run_id = path.name.split(".")[0]
-            frames = await asyncio.to_thread(FrameLog, path, run_id)
-            if seal(frames, self._settings.lost_reason or "exited"):
-                log.warning("run %s was left open by an agent server that died: ended as lost", run_id)
-            run = self._runs[run_id] = Run(run_id, frames, RunState(end_reason(frames) or RunState.LOST))
-            run.recorded = frames.last if path.name.endswith(_RECORDED) else 0
-            frames.close()
-            self._pending.drop(run_id)
+        lost_reason = self._settings.lost_reason or "exited"
+        for run in await asyncio.to_thread(recover, self._settings.runs_dir, lost_reason):
+            self._runs[run.id] = run
         self._prune()
         self._worker = asyncio.create_task(self._work(), name="run-worker")
-        self._flusher = asyncio.create_task(self._flush(), name="log-flusher")
+        self._housekeeper = asyncio.create_task(self._keep_house(), name="run-housekeeper")
 
     async def close(self) -> None:
         """End the active run as lost, and forget the queue. May be called twice."""
         self.retired = True
-        for task in (self._worker, self._flusher):
+        for task in (self._worker, self._housekeeper):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         for run in self._runs.values():
-            run.frames.close()
+            if not run.readers:
+                run.frames.close()
 
     def is_known(self, run_id: str | None) -> bool:
         """Whether the run has started, or ended."""
@@ -95,22 +80,20 @@ class Runs:
         return run
 
     async def put(self, run_id: str, data: bytes) -> None:
-        """Keep a query for a run; a run that is known already changes nothing. Raises BadRequest, Retiring."""
+        """Keep a query for a run; a run that is known already changes nothing. Raises BadRequest, Retiring,
+        InsufficientStorage."""
         query = read_query(data, self._settings.workspace, self._settings.session)
         if run_id in self._runs:
             return
-        if self.retired:
-            raise Retiring("This sandbox is going away; ask for another.")
-        if self._pending.put(run_id, {"run": run_id, **query}):
-            self._put_at[run_id] = time.monotonic()
-            async with self._arrivals:
-                self._arrivals.notify_all()
+        self._refuse_when_retired()
+        await self._pending.put(run_id, query)
 
     async def attach(self, run_id: str | None, after: int, *, may_wait: bool) -> Run:
         """The run to read. One that has not started is started with its pending query; `may_wait`: for which is waited
-        up to PENDING_SECONDS; without an id, with the one at the seed's path.
+        a while; without an id, with the one at the seed's path.
 
-        Raises RunNotFound (when there is no query and no waiting), CursorAhead, NoPendingQuery, BadRequest, Retiring.
+        Raises RunNotFound (when there is no query and no waiting), CursorAhead, NoPendingQuery, BadRequest (one at the
+        seed's path that is none), PayloadTooLarge, InsufficientStorage, Retiring.
         """
         run = self._runs.get(run_id) if run_id else None
         if run is None:
@@ -130,6 +113,7 @@ class Runs:
         run = self.get(run_id)
         if run.state is RunState.QUEUED:
             self._queue.remove(run)
+            self._tell_positions()
             self._pending.drop(run_id)
             run.move(RunState.STOPPING)
             run.append([encode({"type": FrameType.RUN})])
@@ -140,11 +124,14 @@ class Runs:
         return run
 
     def pause(self, run_id: str) -> Run:
-        """Stop the agent's process group with SIGSTOP. Raises RunNotFound, Conflict when the run is not on."""
+        """Halt the agent with SIGSTOP. Raises RunNotFound, Conflict when no agent is on the run."""
         run = self.get(run_id)
         if run.state is RunState.RUNNING:
+            if not self._agent.pause():
+                raise Conflict(
+                    "No agent has the run's prompt yet; it can be paused in a moment.", field="run"
+                )
             run.move(RunState.PAUSED)
-            self._agent.pause()
             run.tell("paused")
         if run.state is not RunState.PAUSED:
             raise Conflict(f"The run is {run.state}; only one that runs can be paused.", field="run")
@@ -167,33 +154,26 @@ class Runs:
         self._prune()
 
     def has_work(self) -> bool:
-        """Whether a run is on or waits, or a query waits for its run."""
+        """Whether a run is on or waits, or a query waits for its run (which it does for a while only)."""
         return self.active is not None or bool(self._queue) or not self._pending.is_empty()
 
     async def _start(self, run_id: str) -> Run:
-        async with self._arrivals:
-            try:
-                async with asyncio.timeout(PENDING_SECONDS):
-                    await self._arrivals.wait_for(lambda: run_id in self._runs or self._pending.has(run_id))
-            except TimeoutError:
-                raise NoPendingQuery(f"No query was left for run {run_id}.", field="run") from None
+        await self._pending.arrival(run_id, lambda: run_id in self._runs)
         return self._runs.get(run_id) or self._enqueue(run_id)
 
     async def _start_seed(self) -> Run:
-        deadline, pause = time.monotonic() + PENDING_SECONDS, 0.005
-        while (data := self._pending.take_seed()) is None:
-            if time.monotonic() > deadline:
-                raise NoPendingQuery(f"No query was left at {self._settings.seed_pending}.")
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.1)
-        query = read_query(data, self._settings.workspace, self._settings.session)
+        self._refuse_when_retired()
+        query = read_query(await self._pending.seed(), self._settings.workspace, self._settings.session)
         run_id = secrets.token_hex(13)
-        self._pending.put(run_id, {"run": run_id, **query})
+        await self._pending.put(run_id, query)
         return self._enqueue(run_id)
 
-    def _enqueue(self, run_id: str) -> Run:
+    def _refuse_when_retired(self) -> None:
         if self.retired:
             raise Retiring("This sandbox is going away; ask for another.")
+
+    def _enqueue(self, run_id: str) -> Run:
+        self._refuse_when_retired()
         path = self._settings.runs_dir / f"{run_id}.jsonl"
         run = Run(run_id, FrameLog(path, run_id, max_bytes=MAX_RUN_BYTES))
         self._runs[run_id] = run
@@ -209,8 +189,7 @@ class Runs:
                 self._queued.clear()
                 await self._queued.wait()
             self.active = self._queue.popleft()
-            for position, run in enumerate(self._queue, 1):
-                run.tell("queued", position=position)
+            self._tell_positions()
             try:
                 await self._execute(self.active)
             except Exception:
@@ -220,15 +199,21 @@ class Runs:
             finally:
                 self.active = None
 
+    def _tell_positions(self) -> None:
+        for position, run in enumerate(self._queue, 1):
+            run.tell("queued", position=position)
+
     async def _execute(self, run: Run) -> None:
         run.move(RunState.RUNNING)
         run.append([encode({"type": FrameType.RUN})])
-        query = self._pending.take(run.id)
+        if self.restored:
+            self.restored = False
+            run.append([encode({"type": FrameType.CONFIG_RESTORED})])
+        query, waited = self._pending.take(run.id)
         if query is None:
             run.end(None, ExitReason.LOST)
             return
-        now = time.monotonic()
-        run.timing["queued"] = round((now - self._put_at.pop(run.id, now)) * 1000, 3)
+        run.timing["queued"] = round(waited * 1000, 3)
         if self._agent.state in {AgentState.STARTING, AgentState.DOWN}:
             run.tell("agent-starting")
         answer = asyncio.create_task(self._agent.answer(query, run.append), name=f"answer-{run.id}")
@@ -258,19 +243,21 @@ class Runs:
             run.end(outcome.exit_code, outcome.reason)
         self._prune()
 
-    async def _flush(self) -> None:
+    async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(1)
             for run in list(self._runs.values()):
                 if run.frames.unwritten and run.frames.flush():
                     log.info("run %s: the disk takes frames again", run.id)
+            self._pending.drop_old(self._runs)
 
     def _prune(self) -> None:
         ended = [run for run in self._runs.values() if run.is_final]
         for run in ended:
             is_recorded = run.recorded == run.frames.last and not run.frames.unwritten
-            if is_recorded and not run.frames.path.name.endswith(_RECORDED):
-                run.frames.rename(run.frames.path.with_name(run.id + _RECORDED))
+            if is_recorded and not run.frames.path.name.endswith(RECORDED):
+                with contextlib.suppress(OSError):  # it is gone, or is tried again at the next one's end
+                    run.frames.rename(run.frames.path.with_name(run.id + RECORDED))
         for run in ended[:-KEEP_FINISHED]:
             if run.recorded == run.frames.last and not run.readers:
                 run.frames.delete()

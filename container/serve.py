@@ -31,11 +31,11 @@ async def serve(settings: Settings) -> None:
     site = web.TCPSite(runner, settings.host, settings.port)
     await site.start()
     port = runner.addresses[0][1]
-    log.info("agent server of session %s listens on %s:%d", settings.session, settings.host, port)
+    log.info("the agent server listens on %s:%d", settings.host, port)
     if settings.port_file is not None:
         _write_whole(settings.port_file, f"{port}\n")
     await stop.wait()
-    log.info("agent server of session %s is going away", settings.session)
+    log.info("the agent server is going away")
     try:
         async with asyncio.timeout(SHUTDOWN_SECONDS):
             await runner.cleanup()

@@ -15,7 +15,8 @@ from aiohttp import WSCloseCode, web
 from container import files
 from container.agent import Agent
 from container.errors import AgentServerError, BadRequest, Busy, PayloadTooLarge, Unauthorized
-from container.protocol import RUN_ID, VERSION, FrameType, encode
+from container.pending import Pending
+from container.protocol import RUN_ID, VERSION, Close, FrameType, encode
 from container.query import MAX_QUERY_BYTES, PendingStore
 from container.readers import Reader
 from container.relay import MAX_MESSAGE_BYTES, Relay
@@ -66,7 +67,8 @@ def build_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[errors_as_json, bearer_only], client_max_size=MAX_QUERY_BYTES)
     app[SETTINGS] = settings
     app[AGENT] = agent = Agent(settings)
-    app[RUNS] = Runs(settings, agent, PendingStore(settings.pending_dir, settings.seed_pending))
+    pending = Pending(PendingStore(settings.pending_dir, settings.seed_pending))
+    app[RUNS] = Runs(settings, agent, pending)
     app[RELAY] = Relay()
     app[CONNECTIONS] = Connections()
     app[SNAPSHOTS] = snapshots = Snapshots(settings, agent, app[RUNS], lambda: idle_seconds(app))
@@ -103,6 +105,7 @@ async def agent_and_runs(app: web.Application) -> AsyncIterator[None]:
 
 async def close_connections(app: web.Application) -> None:
     """End the active run, let its readers see that, then close what is open with 1001."""
+    await app[AGENT].keep_none()
     await app[RUNS].close()
     connections = app[CONNECTIONS]
     async with asyncio.TaskGroup() as closing:
@@ -187,22 +190,40 @@ async def read_run(request: web.Request) -> web.StreamResponse:
     may_wait = query.get("attach") != "1"
     if run is None and not may_wait:
         raise BadRequest("run must be given with attach=1.", field="run")
+    ws = web.WebSocketResponse(compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=65536, timeout=2.0)
+    if not ws.can_prepare(request):  # else a run would be started for nobody
+        raise BadRequest("This route is a WebSocket: the request must ask for an upgrade.")
     waits = may_wait and not runs.is_known(run)
     attached = None if waits else await runs.attach(run, int(after), may_wait=may_wait)
-    ws = web.WebSocketResponse(compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=65536, timeout=2.0)
     await ws.prepare(request)
     with connections.hold(ws):
-        try:
-            attached = attached or await runs.attach(run, int(after), may_wait=may_wait)
-        except AgentServerError as error:
-            await ws.send_frame(encode({"type": FrameType.ERROR, **error.body()}), web.WSMsgType.TEXT)
-            await ws.close(code=error.close)
-            return ws
-        found = attached
-        assert request.transport is not None  # noqa: S101 - it is there while a request is handled
-        reader = Reader(ws, found, int(after), batch=query.get("batch") == "1", abort=request.transport.abort)
-        await reader.serve(lambda seq: runs.record(found, seq))
+        async with closed_when_it_fails(ws):
+            found = attached or await runs.attach(run, int(after), may_wait=may_wait)
+            assert request.transport is not None  # noqa: S101 - it is there while a request is handled
+            reader = Reader(
+                ws,
+                found,
+                int(after),
+                batch=query.get("batch") == "1",
+                recorder=query.get("recorder") == "1",
+                abort=request.transport.abort,
+            )
+            await reader.serve(lambda seq: runs.record(found, seq))
     return ws
+
+
+@contextlib.asynccontextmanager
+async def closed_when_it_fails(ws: web.WebSocketResponse) -> AsyncIterator[None]:
+    """Behind the upgrade an error is an `error` frame and a close code: a response would be bytes amid the messages."""
+    try:
+        yield
+    except AgentServerError as error:
+        with contextlib.suppress(ConnectionError):  # it went away meanwhile
+            await ws.send_frame(encode({"type": FrameType.ERROR, **error.body()}), web.WSMsgType.TEXT)
+        await ws.close(code=error.close)
+    except Exception:
+        log.exception("a WebSocket is closed, as serving it failed")
+        await ws.close(code=Close.INTERNAL)
 
 
 async def stop(request: web.Request) -> web.Response:
@@ -253,7 +274,8 @@ async def relay(request: web.Request) -> web.StreamResponse:
     )
     await ws.prepare(request)
     with request.app[CONNECTIONS].hold(ws, inner=request.query.get("inner") == "1"):
-        await request.app[RELAY].serve(ws)
+        async with closed_when_it_fails(ws):
+            await request.app[RELAY].serve(ws)
     return ws
 
 

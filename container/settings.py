@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -62,6 +63,7 @@ class Settings:
         if not token:
             raise SettingsError("VF_SANDBOX_TOKEN must be the sandbox's token; it is missing")
         workspace = _directory(env, "VF_WORKSPACE", WORKSPACE)
+        _check_delay(env.get("VF_DEMO_DELAY_MS") or "0")
         return cls(
             token=token,
             session=session,
@@ -116,6 +118,16 @@ def _size(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**63:
         raise SettingsError(f"{name} must be a number of bytes, not {text!r}")
     return int(text)
+
+
+def _check_delay(text: str) -> None:
+    """The demo agent reads this one itself, and would fail at each start."""
+    try:
+        delay = float(text)
+    except ValueError:
+        delay = math.nan
+    if not 0 <= delay < math.inf:
+        raise SettingsError(f"VF_DEMO_DELAY_MS must be a number of milliseconds, not {text!r}")
 
 
 def _directory(env: Mapping[str, str], name: str, default: str) -> Path:

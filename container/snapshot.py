@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 TAKE_SECONDS: Final = 1800.0
 """A snapshot whose reader is slower than this is given up, so that another may be taken."""
 
+SILENCE_SECONDS: Final = 60.0
+"""A restore whose body says nothing for this long is given up: everything else waits for it."""
+
 SKIP: Final = frozenset(
     {
         "home/.cache",
@@ -116,6 +119,7 @@ class Snapshots:
             if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.transport:
                 request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             size = await self._unpack(request.content)
+            self._runs.restored = True
         log.info("a snapshot of %d bytes was restored", size)
         return web.json_response({"bytes": size})
 
@@ -182,15 +186,20 @@ class _Source:
         self._closed = False
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, and b"" at the end only. Raises ConnectionError when there will be no more."""
+        """Up to `size` bytes, and b"" at the end only. Raises ConnectionError when there will be no more, TimeoutError
+        when nothing came for SILENCE_SECONDS."""
         data = self._held.read(size)
         if not data and not self._closed:
-            more = asyncio.run_coroutine_threadsafe(self._body.read(archive.CHUNK_BYTES), self._loop).result()
+            more = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
             self._held = io.BytesIO(more)
             data = self._held.read(size)
         if self._closed:
             raise ConnectionResetError("nobody waits for this restore any more")
         return data
+
+    async def _next(self) -> bytes:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            return await self._body.read(archive.CHUNK_BYTES)
 
     def close(self) -> None:
         """Let the thread's next read fail, and the one that is on."""

@@ -163,8 +163,7 @@ class AnswerFrames:
 def _output(content: str | list[dict[str, Any]] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
-    parts = [part.get("text") or f"[{part.get('type', 'content')}]" for part in content]
-    return "\n".join(parts)
+    return "\n".join(str(part.get("text") or f"[{part.get('type', 'content')}]") for part in content)
 
 
 def _error(status: int | None, said: str) -> Frame:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +22,9 @@ DELAY_MS: Final = 15.0
 
 OUTPUT_CHARS: Final = 500
 """A tool's output in a frame is cut at this many characters."""
+
+MAX_READ_BYTES: Final = 1024 * 1024
+"""This much of a file is read."""
 
 _CREATE: Final = re.compile(
     r"create (?:a |the )?file (?:called |named )?[`\"']?(?P<name>[^\s`\"']+)[`\"']?"
@@ -134,7 +139,7 @@ class DemoAgent:
         path = self._path(cwd, "", name)
         self._say(f"Let me read `{name}`. ")
         with self._tool("Read", {"file_path": name}) as tool:
-            tool.output = path.read_text(encoding="utf-8", errors="replace")
+            tool.output = _start_of(path)
         if not tool.failed:
             self._say(f"It has {len(tool.output)} characters:\n\n```\n{tool.output[:2000]}\n```\n")
 
@@ -180,10 +185,13 @@ class DemoAgent:
         path = self._sessions / re.sub(r"[^\w-]", "_", session)
         try:
             answers = int(path.read_text(encoding="ascii")) + 1
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             answers = 1
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(str(answers), encoding="ascii")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(answers), encoding="ascii")
+        except OSError as error:
+            sys.stderr.write(f"demo agent: the count of answers is not kept: {error.strerror}\n")
         return answers
 
     @staticmethod
@@ -193,8 +201,17 @@ class DemoAgent:
             line = line[os.write(1, line) :]
 
 
+def _start_of(path: Path) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        return file.read(MAX_READ_BYTES).decode("utf-8", "replace")
+
+
 class _Tool:
-    """A tool call: `tool-start` on entry, `tool-result` on exit, an OSError as a failed result."""
+    """A tool call: `tool-start` on entry, `tool-result` on exit, an OSError or a ValueError (a path or a text that the
+    system does not take) as a failed result."""
 
     def __init__(self, send: Any, name: str, tool_input: dict[str, Any], delay: float) -> None:
         self._send, self._name, self._input, self._delay = send, name, tool_input, delay
@@ -209,12 +226,14 @@ class _Tool:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         frame: dict[str, Any] = {"type": "tool-result", "id": self._id, "name": self._name}
-        if error is not None and not isinstance(error, OSError):
+        if error is not None and not isinstance(error, OSError | ValueError):
             return False
-        if isinstance(error, OSError):
+        if error is not None:
             self.failed = True
             frame["isError"] = True
-            self.output = f"{error.strerror}: {error.filename}"
+            self.output = str(error)
+            if isinstance(error, OSError) and error.filename:
+                self.output = f"{error.strerror}: {error.filename}"
         cut = self.output[:OUTPUT_CHARS]
         self._send({**frame, "output": cut if cut == self.output else f"{cut}…"})
         return True

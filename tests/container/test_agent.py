@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from container.agent import Agent, AgentState, Outcome
+from container.agent import MAX_IDLE_DEATHS, Agent, AgentState, Outcome
 from container.protocol import ExitReason
 from tests.container.conftest import KEPT, ONE_SHOT, eventually, settings_in, text
 from tests.container.test_agent_process import exists
@@ -221,3 +221,37 @@ async def test_one_that_dies_at_once_each_time_is_not_started_for_ever(tmp_path:
     await asked.ask("x")
     assert len(count.read_text()) <= 6
     await agent.close()
+
+
+async def test_one_that_says_ready_and_dies_is_not_started_for_ever(keep: Keep, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    script = tmp_path / "brief.sh"
+    script.write_text(f"""#!/bin/sh\necho '{{"type":"ready"}}'\nprintf x >> {count}\n""")
+    script.chmod(0o755)
+    agent = Agent(settings_in(tmp_path, str(script)))
+    agent.start()
+    await eventually(lambda: count.exists() and len(count.read_text()) >= 5)
+    await asyncio.sleep(0.3)
+    assert len(count.read_text()) == 5
+    await agent.close()
+
+
+async def test_a_one_shot_agent_is_kept_warm_after_any_number_of_queries_of_their_own(keep: Keep) -> None:
+    asked = await keep(ONE_SHOT)
+    for number in range(MAX_IDLE_DEATHS + 1):
+        await asked.ask("say(os.environ['N'])", env={"N": str(number)})
+        assert asked.text == str(number)
+    await eventually(lambda: asked.agent.state is AgentState.READY)
+
+
+async def test_none_is_paused_before_it_has_the_query(keep: Keep) -> None:
+    asked = await keep(KEPT)
+    assert not asked.agent.pause()
+    async with asked.agent.away():
+        answer = asyncio.create_task(asked.ask("say('up'); time.sleep(600)"))
+        await eventually(lambda: asked.agent.state is AgentState.BUSY)
+        assert not asked.agent.pause()
+    await eventually(lambda: bool(asked.text))
+    assert asked.agent.pause()
+    await asked.agent.stop()
+    await answer

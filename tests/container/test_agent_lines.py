@@ -118,6 +118,12 @@ def test_what_is_no_frame_of_an_agent_becomes_stderr(line: bytes) -> None:
     assert json.loads(frame.body)["text"] == line.decode("utf-8", "replace")
 
 
+def test_an_agents_timing_is_none_of_the_stream() -> None:
+    frame = agent_frame(whole(b'{"type":"timing","queued":1}'))
+    assert frame is not None
+    assert frame.type == "stderr"
+
+
 def test_a_line_that_was_not_whole_says_how_long_it_was() -> None:
     frame = agent_frame(Line(b'{"type":"x"}', 99_000_000))
     assert frame is not None

@@ -104,11 +104,73 @@ async def test_close_lets_an_agent_go_by_itself_when_its_stdin_ends() -> None:
     assert output.lines[0].data == b"bye"
 
 
+ELSEWHERE = (
+    "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', {source!r}], start_new_session=True); "
+    "print(p.pid, flush=True); "
+)
+"""A child in a session of its own, as Claude Code's Bash tool has them."""
+
+
+async def test_what_has_left_the_group_is_paused_and_ended_too() -> None:
+    output = Output()
+    child = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print('up', flush=True); time.sleep(600)"
+    )
+    process = await output.spawn(ELSEWHERE.format(source=child) + "time.sleep(600)")
+    await eventually(lambda: len(output.lines) == 2)
+    pid = int(min(line.data for line in output.lines))
+    process.signal_family(signal.SIGSTOP)
+    stat = Path(f"/proc/{pid}/stat")
+    await eventually(lambda: stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T")
+    async with asyncio.timeout(5):
+        await process.close()
+    await eventually(lambda: not exists(pid))
+
+
+async def test_what_has_left_the_group_goes_with_an_agent_that_ends() -> None:
+    output = Output()
+    process = await output.spawn(ELSEWHERE.format(source="import time; time.sleep(600)"))
+    await process.ended
+    pid = int(output.lines[0].data)
+    await eventually(lambda: not exists(pid))
+
+
+async def test_the_rest_has_time_to_end_by_itself_when_the_agent_goes_at_once(tmp_path: Path) -> None:
+    output = Output()
+    said = tmp_path / "said"
+    tidy = (
+        "import signal, sys, time, pathlib\n"
+        f"def end(*_): time.sleep(0.3); pathlib.Path({str(said)!r}).write_text('tidy'); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\nprint('up', flush=True)\ntime.sleep(600)"
+    )
+    process = await output.spawn(
+        f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {tidy!r}]); time.sleep(600)"
+    )
+    await eventually(lambda: bool(output.lines))
+    async with asyncio.timeout(5):
+        assert await process.close() == 128 + signal.SIGTERM
+    assert said.read_text() == "tidy"
+
+
+async def test_an_interrupt_of_one_that_has_just_ended_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Output()
+    process = await output.spawn("import time; time.sleep(600)")
+
+    def gone(_pid: int, _number: int) -> None:
+        raise ProcessLookupError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", gone)
+        process.interrupt()
+    await process.close()
+
+
 async def test_a_stopped_group_is_closed_too() -> None:
     output = Output()
     process = await output.spawn("import time; print('up', flush=True); time.sleep(600)")
     await eventually(lambda: bool(output.lines))
-    process.signal_group(signal.SIGSTOP)
+    process.signal_family(signal.SIGSTOP)
     assert await process.close() == 128 + signal.SIGTERM
 
 

@@ -250,3 +250,12 @@ def test_a_cut_or_changed_archive_is_damaged(tmp_path: Path) -> None:
         after = folders(tmp_path / f"after-{number}")
         with pytest.raises(BadRequest, match="damaged"):
             unpack(io.BytesIO(damaged), after, (), limit=LIMIT)
+
+
+def test_a_file_with_holes_is_refused_whatever_it_packs_to(tmp_path: Path) -> None:
+    roots = folders(tmp_path)
+    holes = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 40)}
+    buffer = hostile(member("workspace/sparse", content=b"x", pax_headers=holes))
+    with pytest.raises(BadRequest, match="has holes"):
+        unpack(buffer, roots, (), limit=LIMIT)
+    assert list(roots["workspace"].iterdir()) == []

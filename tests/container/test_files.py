@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.container.conftest import Sandbox
+from tests.container.test_framelog import no_file_grows_past
 
 
 async def test_a_file_is_written_whole_and_read_back(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -72,3 +73,20 @@ async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(
         file.truncate(40 * 1024 * 1024)
     async with sandbox.http.get("/files/sparse") as response:
         assert response.status == 413
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize("path", ["x" * 256, "x" * 256 + "/y", "é" * 128])
+async def test_a_name_that_is_too_long_is_refused(sandbox: Sandbox, method: str, path: str) -> None:
+    async with sandbox.http.request(
+        method, f"/files/{path}", data=b"x" if method == "PUT" else None
+    ) as response:
+        assert response.status == 400
+        assert (await response.json())["field"] == "path"
+
+
+async def test_a_disk_that_is_full_is_told_as_one(sandbox: Sandbox, tmp_path: Path) -> None:
+    with no_file_grows_past(1000):
+        async with sandbox.http.put("/files/a", data=bytes(100_000)) as response:
+            assert (response.status, (await response.json())["code"]) == (507, "disk-full")
+    assert list((tmp_path / "workspace").iterdir()) == []

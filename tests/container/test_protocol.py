@@ -16,6 +16,7 @@ from container.protocol import (
     cut_object,
     decode,
     encode,
+    read_frame,
     sandbox_token,
     seq_of,
     session_of_token,
@@ -67,8 +68,31 @@ def test_short_fields_survive_beside_a_long_one_and_the_long_one_keeps_what_fits
 def test_nesting_past_the_parser_is_refused_and_within_it_is_cut() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         cut_frame(b'{"type":"x","deep":%s%s}' % (b"[" * 200_000, b"]" * 200_000))
-    deep = b'{"type":"x","deep":%s%s,"text":"%s"}' % (b"[" * 900, b"]" * 900, b"t" * 300_000)
+    deep = b'{"type":"x","deep":%s%s,"text":"%s"}' % (b"[" * 199, b"]" * 199, b"t" * 300_000)
     assert len(cut_frame(deep)) <= MAX_BODY_BYTES
+
+
+def test_two_hundred_levels_are_a_frame_and_one_more_is_not() -> None:
+    def nested(levels: int) -> bytes:
+        return (
+            b'{"a":' * (levels // 2)
+            + b"[" * (levels - levels // 2)
+            + b"]" * (levels - levels // 2)
+            + (b"}" * (levels // 2))
+        )
+
+    assert read_frame(nested(200))[1] == nested(200)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_frame(nested(201))
+    wide = encode({"type": "x", "values": [[1]] * 10_000})
+    assert read_frame(wide)[1] == wide
+
+
+def test_a_carriage_return_between_tokens_is_taken_out() -> None:
+    assert read_frame(b'{"type":\r"x",\r\n"text":"a\\rb"}') == (
+        {"type": "x", "text": "a\rb"},
+        b'{"type":"x","text":"a\\rb"}',
+    )
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=8), st.integers(min_value=256, max_value=2000))

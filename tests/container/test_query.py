@@ -52,6 +52,7 @@ def test_a_prompt_of_100000_characters_is_taken(tmp_path: Path) -> None:
         ({"cwd": "/no/such/directory"}, "cwd"),
         ({"cwd": 1}, "cwd"),
         ({"cwd": "a\0b"}, "cwd"),
+        ({"cwd": "x" * 300}, "cwd"),
         ({"env": []}, "env"),
         ({"env": {"PATH": "/evil"}}, "env.PATH"),
         ({"env": {"LD_PRELOAD": "evil.so"}}, "env.LD_PRELOAD"),
@@ -104,14 +105,19 @@ def test_the_seeds_file_is_taken_when_its_writer_is_done(tmp_path: Path) -> None
     seed = tmp_path / "seed.json"
     store = PendingStore(tmp_path / "pending", seed)
     assert store.take_seed() is None
+    seed.touch(mode=0o600)
     seed.write_text('{"prompt": "h')
-    assert store.take_seed() is None
+    with pytest.raises(BadRequest, match="JSON object"):
+        store.take_seed()
     seed.write_text('{"prompt": "hi"}\n')
     assert store.take_seed() == b'{"prompt": "hi"}\n'
     assert not seed.exists()
 
 
 def test_a_link_at_the_seeds_path_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "other.json").touch(mode=0o600)
     (tmp_path / "other.json").write_text("{}")
     (tmp_path / "seed.json").symlink_to(tmp_path / "other.json")
-    assert PendingStore(tmp_path / "pending", tmp_path / "seed.json").take_seed() is None
+    with pytest.raises(BadRequest, match="cannot be read"):
+        PendingStore(tmp_path / "pending", tmp_path / "seed.json").take_seed()
+    assert (tmp_path / "other.json").exists()

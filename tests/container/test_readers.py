@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -205,3 +207,60 @@ async def test_a_closed_reader_is_not_a_stop(sandbox: Sandbox) -> None:
     await ws.close()
     frames, _ = await sandbox.read("r")
     assert seqs(frames) == list(range(1, 53))
+
+
+def log_names(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "home" / ".vaporforge" / "runs").iterdir()]
+
+
+async def test_a_recorder_may_say_after_the_end_that_it_has_everything(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    await sandbox.put("r", "say('a')")
+    async with sandbox.connect("r", recorder="1") as ws:
+        last = 0
+        while last < 3:
+            last = json.loads((await ws.receive(10)).data).get("seq", last)
+        with pytest.raises(TimeoutError):
+            await ws.receive(0.3)  # the store takes its time
+        assert log_names(tmp_path) == ["r.jsonl"]
+        await ws.send_json({"type": "recorded", "seq": 2})
+        await ws.send_json({"type": "recorded", "seq": 3})
+        assert (await ws.receive(10)).type is WSMsgType.CLOSE
+        assert ws.close_code == 1000
+    assert log_names(tmp_path) == ["r.recorded.jsonl"]
+
+
+@pytest.mark.parametrize("goes", [True, False])
+async def test_a_recorder_that_does_not_say_so_is_not_waited_for_for_ever(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, goes: bool
+) -> None:
+    monkeypatch.setattr(readers, "RECORDED_SECONDS", 600 if goes else 0.1)
+    await sandbox.put("r", "say('a')")
+    async with sandbox.connect("r", recorder="1") as ws:
+        while json.loads((await ws.receive(10)).data)["type"] != "process-exit":
+            pass
+        if goes:
+            await ws.close()
+        else:
+            while (await ws.receive(10)).type is not WSMsgType.CLOSE:
+                pass
+            assert ws.close_code == 1000
+    await eventually(lambda: sandbox.runs.get("r").readers == 0 and sandbox.ping_connections() == 0)
+    assert log_names(tmp_path) == ["r.jsonl"]
+
+
+async def test_a_reader_gets_the_end_though_the_log_is_gone(sandbox: Sandbox, tmp_path: Path) -> None:
+    await sandbox.put("r", "say('a'); sys.stdin.readline(); say('b')")
+    async with sandbox.connect("r") as ws:
+        await eventually(lambda: sandbox.runs.get("r").frames.last == 2)
+        shutil.rmtree(tmp_path / "home" / ".vaporforge" / "runs")
+        process = sandbox.agent._process
+        assert process is not None
+        process.send(b"go on")
+        frames = [json.loads(message.data) async for message in ws]
+    assert seqs(frames) == [1, 2, 3, 4]
+    assert ws.close_code == 1000
+    async with sandbox.connect("r") as late:  # nothing is left of it
+        assert (await late.receive(10)).type is WSMsgType.CLOSE
+        assert late.close_code == 1011

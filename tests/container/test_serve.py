@@ -119,3 +119,33 @@ async def test_a_wrong_setting_is_a_sentence_and_exit_code_1() -> None:
     _, errors = await process.communicate()
     assert process.returncode == 1
     assert errors == b"vaporforge agent server: VF_SANDBOX_TOKEN must be the sandbox's token; it is missing\n"
+
+
+async def test_each_line_of_the_log_names_the_session(tmp_path: Path) -> None:
+    env = {
+        "VF_SANDBOX_TOKEN": TOKEN,
+        "VF_SESSION": "s-17",
+        "VF_AGENT": KEPT,
+        "VF_HOST": "127.0.0.1",
+        "VF_PORT": "0",
+        "VF_WORKSPACE": str(tmp_path),
+        "VF_HOME": str(tmp_path),
+        "VF_PENDING_DIR": str(tmp_path / "pending"),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "container",
+        cwd=CODE_ROOT,
+        env={**os.environ, **env},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    lines = []
+    while b"listens on" not in (line := await process.stderr.readline()):
+        lines.append(line)
+    process.send_signal(signal.SIGTERM)
+    lines += (await process.stderr.read()).splitlines()
+    assert await process.wait() == 0
+    assert lines
+    assert all(b" session s-17: " in line for line in lines)

@@ -12,8 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from container import runs
+from container import pending, runs
+from container.agent_process import AgentProcess
 from container.protocol import VERSION
+from container.server import RELAY
 from tests.container.conftest import ONE_SHOT, Sandbox, Start, eventually, recorded, text
 from tests.container.test_framelog import no_file_grows_past
 
@@ -68,8 +70,18 @@ async def test_ping_with_the_token_tells_what_the_gateway_wants_to_know(sandbox:
     }
 
 
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
 async def refused(sandbox: Sandbox, method: str, path: str, **request: Any) -> tuple[int, str, str | None]:
     """The status, code and field of an error."""
+    if path.startswith("/ws"):
+        request = {"headers": UPGRADE, **request}
     async with sandbox.http.request(method, path, **request) as response:
         error = await response.json()
         assert re.fullmatch(r"\w.*\.", error["error"], re.DOTALL)
@@ -127,7 +139,7 @@ async def test_two_racing_connections_and_a_late_query_make_one_run(sandbox: San
 async def test_a_connection_without_a_query_is_told_and_closed(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "PENDING_SECONDS", 0.1)
+    monkeypatch.setattr(pending, "PENDING_SECONDS", 0.1)
     frames, close_code = await sandbox.read("r")
     assert [(frame["type"], frame["code"]) for frame in frames] == [("error", "no-pending-query")]
     assert close_code == 4404
@@ -136,6 +148,7 @@ async def test_a_connection_without_a_query_is_told_and_closed(
 
 
 async def test_the_seeds_file_starts_a_run_of_its_own(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "seed-query.json").touch(mode=0o600)
     (tmp_path / "seed-query.json").write_text(
         json.dumps({"prompt": "say('seed')", "sessionId": "s", "cwd": "/workspace"})
     )
@@ -170,6 +183,47 @@ async def test_runs_go_one_after_another_and_the_queue_is_told(sandbox: Sandbox)
     assert text(rest) == "b"
 
 
+async def test_a_request_without_an_upgrade_starts_nothing(sandbox: Sandbox) -> None:
+    await sandbox.put("r", "say('once')")
+    for path in ("/ws?run=r&attach=1", "/ws?run=r", "/ws"):
+        assert await refused(sandbox, "GET", path, headers={}) == (400, "bad-request", None)
+    assert not sandbox.runs.is_known("r")
+    frames, _ = await sandbox.read("r", attach="1")
+    assert text(frames) == "once"
+
+
+async def test_an_error_behind_the_upgrade_is_a_close_code_and_no_response(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_args: object, **_more: object) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(sandbox.runs, "attach", broken)
+    monkeypatch.setattr(sandbox.app[RELAY], "serve", broken)
+    for path in ("/ws?run=r", "/relay"):
+        async with sandbox.http.ws_connect(path) as ws:
+            assert (await ws.receive(10)).type is aiohttp.WSMsgType.CLOSE
+            assert ws.close_code == 1011
+
+
+async def test_a_query_that_does_not_fit_is_507(sandbox: Sandbox) -> None:
+    with no_file_grows_past(0):
+        answer = await refused(sandbox, "PUT", "/pending/r", json={"prompt": "x"})
+    assert answer == (507, "disk-full", None)
+    assert not sandbox.runs.has_work()
+
+
+async def test_the_seeds_file_stays_when_the_sandbox_takes_no_query(sandbox: Sandbox, tmp_path: Path) -> None:
+    async with sandbox.http.post("/retire?idle=0") as response:
+        assert response.status == 200
+    seed = tmp_path / "seed-query.json"
+    seed.touch(mode=0o600)
+    seed.write_text('{"prompt":"say(1)"}')
+    async with sandbox.http.ws_connect("/ws") as ws:
+        assert json.loads((await ws.receive(10)).data)["code"] == "retiring"
+    assert seed.exists()
+
+
 async def stop(sandbox: Sandbox, run: str) -> str:
     async with sandbox.http.post(f"/runs/{run}/stop") as response:
         assert response.status == 202
@@ -201,6 +255,43 @@ async def test_a_queued_and_a_pending_run_can_be_stopped(sandbox: Sandbox) -> No
     for run in ("queued", "pending"):
         frames, _ = await sandbox.read(run)
         assert [frame["type"] for frame in recorded(frames)] == ["run", "process-exit"]
+
+
+async def test_when_a_queued_run_is_stopped_those_behind_it_move_up_at_once(sandbox: Sandbox) -> None:
+    for run in ("active", "second", "third"):
+        await sandbox.put(run, "sys.stdin.readline()")
+    async with sandbox.connect("active"), sandbox.connect("second"):
+        await eventually(lambda: sandbox.runs.is_known("second"))
+        async with sandbox.connect("third") as third:
+            await eventually(lambda: sandbox.runs.is_known("third"))
+            assert json.loads((await third.receive(10)).data)["position"] == 2
+            await stop(sandbox, "second")
+            while (said := json.loads((await third.receive(10)).data))["type"] != "status":
+                pass
+            assert (said["phase"], said["position"]) == ("queued", 1)
+
+
+async def test_a_run_whose_agent_has_no_query_yet_is_not_paused(sandbox: Sandbox) -> None:
+    async with sandbox.agent.away():
+        await sandbox.put("r", "say('on')")
+        reading = asyncio.create_task(sandbox.read("r"))
+        await eventually(lambda: sandbox.agent.state == "busy")
+        assert await refused(sandbox, "POST", "/runs/r/pause") == (409, "conflict", "run")
+        assert sandbox.runs.get("r").state == "running"
+    frames, _ = await reading
+    assert text(frames) == "on"
+
+
+async def test_going_away_starts_no_further_agent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sandbox.put("r", "say('on'); time.sleep(600)")
+    reading = asyncio.create_task(sandbox.read("r"))
+    await eventually(lambda: sandbox.runs.is_known("r") and sandbox.runs.get("r").frames.last == 2)
+    spawned: list[object] = []
+    monkeypatch.setattr(AgentProcess, "spawn", lambda *args, **more: spawned.append(args))
+    await sandbox.app.shutdown()
+    await reading
+    await asyncio.sleep(0.1)
+    assert spawned == []
 
 
 async def test_pause_holds_the_agent_and_resume_lets_it_go_on(sandbox: Sandbox) -> None:

@@ -36,6 +36,10 @@ def test_the_defaults(tmp_path: Path) -> None:
         ("VF_HOME", "/no/such/place"),
         ("VF_AGENT", "'unclosed"),
         ("VF_AGENT", " "),
+        ("VF_DEMO_DELAY_MS", "abc"),
+        ("VF_DEMO_DELAY_MS", "-1"),
+        ("VF_DEMO_DELAY_MS", "inf"),
+        ("VF_DEMO_DELAY_MS", "nan"),
     ],
 )
 def test_a_bad_one_is_named(tmp_path: Path, name: str, value: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from container import snapshot
 from container.server import SNAPSHOTS
 from container.snapshot import SKIP
 from tests.container.conftest import DEADLINE, Sandbox, Start, eventually, settings_in, text
@@ -235,6 +236,34 @@ async def test_a_body_that_breaks_off_leaves_it_fresh(start: Start, tmp_path: Pa
         await sandbox.app[SNAPSHOTS].settled()
     assert list((tmp_path / "workspace").iterdir()) == []
     assert (await restore(sandbox, content))[0] == 200
+
+
+async def test_a_body_that_falls_silent_is_given_up(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox, content = await used_and_lost(start, tmp_path)
+    monkeypatch.setattr(snapshot, "SILENCE_SECONDS", 0.2)
+    over = asyncio.Event()
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield content[:-50]
+        await over.wait()
+
+    async with asyncio.timeout(DEADLINE):
+        async with sandbox.http.put("/snapshot", data=silent(), expect100=True) as response:
+            assert (response.status, (await response.json())["field"]) == (400, "body")
+        over.set()
+        await sandbox.app[SNAPSHOTS].settled()
+    assert list((tmp_path / "workspace").iterdir()) == []
+    assert (await restore(sandbox, content))[0] == 200
+
+
+async def test_the_first_run_behind_a_restore_tells_of_it(start: Start, tmp_path: Path) -> None:
+    sandbox, content = await used_and_lost(start, tmp_path)
+    assert (await restore(sandbox, content))[0] == 200
+    frames = await sandbox.ask("r2", "echo x")
+    assert [(frame["type"], frame["seq"]) for frame in frames[:2]] == [("run", 1), ("config-restored", 2)]
+    assert "config-restored" not in {frame["type"] for frame in await sandbox.ask("r3", "echo x")}
 
 
 async def test_a_server_that_dies_in_a_restore_is_fresh_when_it_is_back(start: Start, tmp_path: Path) -> None:

@@ -104,6 +104,15 @@ async def test_a_transcript_that_is_gone_is_reset_and_a_restart_resumes(
     assert "first words" in json.dumps(asked["messages"])
 
 
+async def test_a_conversation_goes_on_in_another_folder(claude: Sandbox, tmp_path: Path) -> None:
+    session = done(await claude.ask("r", "first words"))["sessionId"]
+    (tmp_path / "workspace" / "sub").mkdir()
+    for run, cwd in (("s", "sub"), ("t", "/workspace")):
+        frames = await claude.ask(run, "further words", sdkSessionId=session, cwd=cwd)
+        assert "session-reset" not in types(frames)
+        assert done(frames)["sessionId"] == session
+
+
 async def test_mode_model_and_a_refused_key(claude: Sandbox, model: TestServer, tmp_path: Path) -> None:
     frames = await claude.ask(
         "r",

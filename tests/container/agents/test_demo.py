@@ -91,3 +91,30 @@ async def test_stop_ends_it_at_once_and_it_remembers_the_session_over_a_restart(
     assert process is not None
     await process.close()
     assert "talked 1 times before" in text(await demo.ask("s", "hello"))
+
+
+async def test_a_home_that_takes_nothing_fails_no_answer(demo: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "home" / ".vaporforge" / "demo-sessions").write_text("a file where the folder should be")
+    assert text(await demo.ask("r", "echo x")) == "x"
+
+
+async def test_a_name_that_no_system_takes_is_a_failed_tool(demo: Sandbox) -> None:
+    for run, prompt in (
+        ("r", "Create a file called a\0b in /workspace with 'x'"),
+        ("s", "read the file a\0b"),
+        ("t", "Create a file called a.txt in /workspace with '\ud800'"),
+    ):
+        frames = await demo.ask(run, prompt)
+        result = next(frame for frame in frames if frame["type"] == "tool-result")
+        assert result["isError"] is True
+        assert frames[-1]["reason"] == "completed"
+    assert text(await demo.ask("u", "echo still there")) == "still there"
+
+
+async def test_it_reads_regular_files_up_to_a_mebibyte(demo: Sandbox, tmp_path: Path) -> None:
+    frames = await demo.ask("r", "read the file /dev/zero")
+    result = next(frame for frame in frames if frame["type"] == "tool-result")
+    assert (result["isError"], result["output"]) == (True, "Not a regular file: /dev/zero")
+    with (tmp_path / "workspace" / "large.txt").open("wb") as file:
+        file.truncate(3 << 20)
+    assert "It has 1048576 characters" in text(await demo.ask("s", "read the file large.txt"))
