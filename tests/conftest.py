@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -28,6 +30,12 @@ START_SECONDS = 300  # the first start on a machine fetches DynamoDB Local with 
 
 LIVE = frozenset({"dynamodb_endpoint", "s3_endpoint", "start", "claude", "demo", "plugin", "engine"})
 """Fixtures that start something real. A test that asks for one, itself or through another, is marked `live`."""
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends a run as Ctrl-C does: what the fixtures started is ended."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

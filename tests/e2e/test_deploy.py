@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +156,11 @@ def sandbox(engine: docker.DockerClient, tree: Tree, session: str) -> Container:
     return container
 
 
-def test_the_life_of_a_stack(tree: Tree, engine: docker.DockerClient) -> None:
+def test_the_life_of_a_stack(
+    tree: Tree, engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """One test, for each step needs the one before it."""
+    other = tmp_path_factory.mktemp("other")
     # A first deployment.
     first = tree.up()
     assert set(first.values()) == {"made"}
@@ -191,6 +194,18 @@ def test_the_life_of_a_stack(tree: Tree, engine: docker.DockerClient) -> None:
     # The session goes on: its sandbox was left alone, and its file is there.
     assert sandbox(engine, tree, session).id == before.id
     assert "Hello from before" in tree.chat(session, "Read the file test.txt")
+
+    # An image that somebody pruned is built again, and nothing else happens.
+    [agent] = engine.images.list(filters={"reference": f"{tree.id}/agent"})
+    engine.images.remove(agent.tags[0], force=True)
+    assert tree.up() == {"Image agent": "made anew"}
+
+    # Another state knows nothing of this one: it may not touch what is here.
+    stranger = replace(tree, environ={**tree.environ, **scripts_environment(other / "state", tree.folder)})
+    refused = stranger.run("up", "--port", str(free_port()), check=False)
+    assert refused.returncode == 1
+    assert "--stack" in refused.stderr
+    assert sandbox(engine, tree, session).id == before.id
 
     # Down: containers, networks and images go, with the sandbox; the data stays.
     tree.run("down")
