@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, TypeAlias
 
 import aiohttp
@@ -18,6 +18,9 @@ Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
 
 LONG_CALL = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=None)
 """A snapshot takes as long as its caller allows."""
+
+HEAD_SECONDS = 10.0
+"""The head of a snapshot's answer comes before anything is packed: a sandbox that is slower with it does not answer."""
 
 SNAPSHOT_CHUNK = 256 * 1024
 
@@ -84,11 +87,16 @@ class AgentClient:
             return False
         return True
 
-    async def attach(self, sandbox: Sandbox, run: str, *, after: int, batch: bool) -> Socket:
-        """A reader of a run that the agent server knows of or has the query of; messages come as bytes."""
+    async def attach(
+        self, sandbox: Sandbox, run: str, *, after: int, batch: bool, recorder: bool = False
+    ) -> Socket:
+        """A reader of a run that the agent server knows of or has the query of; messages come as bytes. `recorder`: one
+        that tells its watermark, for whose last one the server waits before it closes."""
         params = {"run": run, "after": str(after), "attach": "1"}
         if batch:
             params["batch"] = "1"
+        if recorder:
+            params["recorder"] = "1"
         return await self._socket(sandbox, "/ws", params)
 
     @asynccontextmanager
@@ -98,7 +106,7 @@ class AgentClient:
         Raises `Conflict` when it is not idle. What it sends breaks off (`SandboxUnavailable`) when a run begins.
         """
         async with self._response(
-            "GET", sandbox, "/snapshot", params={"idle": str(idle)}, timeout=LONG_CALL
+            "GET", sandbox, "/snapshot", params={"idle": str(idle)}, timeout=LONG_CALL, head=HEAD_SECONDS
         ) as response:
             yield None if response.status == 204 else _chunks(response)
 
@@ -155,17 +163,22 @@ class AgentClient:
         path: str,
         *,
         timeout: aiohttp.ClientTimeout = CALL,
+        head: float | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """`head`: seconds within which the answer must begin."""
         try:
-            async with self._client.request(
-                method,
-                sandbox.url + path,
-                headers=self._headers(sandbox),
-                timeout=timeout,
-                allow_redirects=False,
-                **kwargs,
-            ) as response:
+            async with AsyncExitStack() as stack:
+                asked = self._client.request(
+                    method,
+                    sandbox.url + path,
+                    headers=self._headers(sandbox),
+                    timeout=timeout,
+                    allow_redirects=False,
+                    **kwargs,
+                )
+                async with asyncio.timeout(head):
+                    response = await stack.enter_async_context(asked)
                 if response.status >= 300:
                     raise _error_of(response.status, await _error_body(response))
                 yield response

@@ -6,11 +6,25 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from types import MappingProxyType
 from typing import Any
 
 _BLOBS = re.compile(r"folder:/.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!'()*./-]*)?", re.ASCII)
 
 DRIVERS = ("docker", "process")
+
+LEAST: Mapping[str, float] = MappingProxyType(
+    {
+        "snapshot_mb": 1,
+        "snapshot_seconds": 1,
+        "message_ttl_days": 0.01,
+        "idle_minutes": 0.01,
+        "start_seconds": 1,
+        "lease_seconds": 1,
+        "ticket_seconds": 1,
+    }
+)
+"""The least value of each number that may not be 0: below it loops spin, or what is made is over at once."""
 
 SECRET_BYTES = 32
 """Least length of a signing secret: RFC 7518 section 3.2 wants a key as long as the hash's output."""
@@ -73,7 +87,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         variable = f"VF_{item.name.upper()}"
         text = environ.get(variable, "").strip()
         if text:
-            values[item.name] = _parse(variable, text, str(item.type))
+            values[item.name] = _parse(variable, text, str(item.type), LEAST.get(item.name, 0))
         elif item.default is MISSING:
             raise ConfigError(f"{variable} is not set; it is required")
     settings = Settings(**values)
@@ -101,7 +115,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _parse(variable: str, text: str, kind: str) -> Any:
+def _parse(variable: str, text: str, kind: str, least: float) -> Any:
     if kind == "str":
         return text
     if kind == "bool":
@@ -114,6 +128,6 @@ def _parse(variable: str, text: str, kind: str) -> Any:
         number: int | float = int(text) if kind == "int" else float(text)
     except ValueError:
         number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise ConfigError(f"{variable} is {text!r}; it must be a number, 0 or more")
+    if not (math.isfinite(number) and number >= least):
+        raise ConfigError(f"{variable} is {text!r}; it must be a number, {least:g} or more")
     return number

@@ -7,6 +7,7 @@ VaporForgeError
 ├── NotFound 404 ─ SessionNotFound, RunNotFound, BlobNotFound (gateway/blobs)
 ├── Conflict 409 ─ SessionBusy, QueueFull (429), SessionGone (410)
 ├── CursorAhead 416
+├── RunTooLarge 413
 └── Unavailable 503 ─ StoreUnavailable, SandboxUnavailable (SandboxRetiring), Draining, BlobsUnavailable (gateway/blobs)
 """
 
@@ -126,6 +127,12 @@ class CursorAhead(VaporForgeError):
     """The cursor is past the run's last frame: continuity cannot be kept, read the run again from its start."""
 
     status, close, code = 416, Close.CURSOR_AHEAD, "cursor-ahead"
+
+
+class RunTooLarge(VaporForgeError):
+    """A run has a frame, or frames together, beyond the protocol's limits: told in the run's own `error` frame."""
+
+    status, close, code = 413, Close.TOO_BIG, "run-too-large"
 
 
 class Unavailable(VaporForgeError):

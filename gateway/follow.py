@@ -30,12 +30,15 @@ PATIENCE_SECONDS = 0.1
 SETTLE_SECONDS = 5.0
 """How long a finished reader's connection is kept open for the recorder to finish too."""
 
+PROCESS_EXIT = b'"type":"%s"' % FrameType.PROCESS_EXIT.encode()
+"""In a message that has the frame. Within a string of JSON the quotes would be escaped."""
+
 LOOK_SECONDS = 0.5
 """How often the store is asked about a run that another gateway drives."""
 
 
 class Follower:
-    """One reader of one run. `follow` returns after `process-exit` was delivered.
+    """One reader of one run. `follow` returns after `process-exit` was delivered. `cursor`: the last frame that was.
 
     Raises `RunNotFound` or `SessionNotFound` when it was deleted meanwhile, `CursorAhead` when the run has less than
     the reader has seen, `StoreUnavailable`, and ConnectionError when the reader itself is gone.
@@ -46,7 +49,7 @@ class Follower:
         self._sink = sink
         self._session = session
         self._run = run
-        self._cursor = after
+        self.cursor = after
         self._told: tuple[str, int | None] | None = None
 
     async def follow(self, known: Run | None = None) -> None:
@@ -55,13 +58,13 @@ class Follower:
         while True:
             sandbox = await self._sandbox_of(known)
             known = None
-            if sandbox is None:
-                await self._replay()
+            if isinstance(sandbox, Run):
+                await self._replay(sandbox)
                 return
-            before = self._cursor
+            before = self.cursor
             try:
                 upstream = await self._runs.agent.attach(
-                    sandbox, self._run, after=self._cursor, batch=self._sink.batch
+                    sandbox, self._run, after=self.cursor, batch=self._sink.batch
                 )
                 if await self._pump(upstream):
                     await self._settle()
@@ -69,15 +72,15 @@ class Follower:
             except (errors.SandboxUnavailable, errors.RunNotFound) as error:
                 # The sandbox died, or is new and has not got the run yet: its recorder sorts that out.
                 log.info(
-                    "session %s run %s: reader at %d waits: %s", self._session, self._run, self._cursor, error
+                    "session %s run %s: reader at %d waits: %s", self._session, self._run, self.cursor, error
                 )
-            if self._cursor > before:
+            if self.cursor > before:
                 backoff.reset()
             await self._status("sandbox-recovering")
             await asyncio.sleep(backoff.next())
 
-    async def _sandbox_of(self, known: Run | None) -> Sandbox | None:
-        """Wait until the run can be read: the sandbox that serves it, or None when it has ended."""
+    async def _sandbox_of(self, known: Run | None) -> Sandbox | Run:
+        """Wait until the run can be read: the sandbox that serves it, or the run itself when it has ended."""
         async with self._waiting():
             while True:
                 recorder = self._runs.recorders.get(self._run)
@@ -90,12 +93,12 @@ class Follower:
                 run = known or await self._runs.run.ask((self._session, self._run))
                 known = None
                 if run.state.final:
-                    if self._cursor > run.recorded:
+                    if self.cursor > run.shared:
                         raise errors.CursorAhead(
-                            f"Frame {self._cursor} was sent and is not among the {run.recorded} that were recorded; "
+                            f"Frame {self.cursor} was sent and is not among the {run.shared} that were recorded; "
                             "read the run again from its start."
                         )
-                    return None
+                    return run
                 if run.state is RunState.RUNNING:
                     return await self._runs.sandbox.ask(self._session)
                 if run.state is RunState.QUEUED:
@@ -138,17 +141,18 @@ class Follower:
     async def _pump(self, upstream: Socket) -> bool:
         """Copy messages until the upstream ends; whether that was the run's end."""
         send = self._sink.send
-        data = b""
+        ended = False
         async with upstream:
             async for message in upstream:
                 if message.type is not aiohttp.WSMsgType.TEXT or not is_text(message.data):
                     break
-                data = message.data
-                await send(data)
+                data: bytes = message.data
                 seq = seq_of(data)
                 if seq is not None:
-                    self._cursor = seq
-        return upstream.close_code == Close.OK and FrameType.PROCESS_EXIT.encode() in data
+                    self.cursor = seq  # before the sending: who is cancelled in it has sent
+                ended = ended or PROCESS_EXIT in data
+                await send(data)
+        return upstream.close_code == Close.OK and ended
 
     async def _settle(self) -> None:
         """Wait a moment for the run's end to be in the store, so that who reads the history next finds it whole."""
@@ -165,13 +169,17 @@ class Follower:
                         return
                     await self._runs.changed.wait(LOOK_SECONDS if recorder else PATIENCE_SECONDS)
 
-    async def _replay(self) -> None:
-        """Everything behind the cursor from the store."""
-        async for chunk in self._runs.store.read_frames(self._session, self._run, after=self._cursor):
+    async def _replay(self, run: Run) -> None:
+        """Everything behind the cursor from the store. A reader that has it all is told the run's end once more: only
+        a `process-exit` says that there is nothing to wait for."""
+        before = self.cursor
+        async for chunk in self._runs.store.read_frames(self._session, self._run, after=before):
             for message in _messages(chunk, batch=self._sink.batch):
+                self.cursor = seq_of(message) or self.cursor
                 await self._sink.send(message)
-                self._cursor = seq_of(message) or self._cursor
-        await tell(self._sink, FrameType.REPLAY_COMPLETE, run=self._run, after=self._cursor)
+        await tell(self._sink, FrameType.REPLAY_COMPLETE, run=self._run, after=self.cursor)
+        if self.cursor == before:
+            await tell(self._sink, FrameType.PROCESS_EXIT, exitCode=None, reason=run.reason, run=self._run)
 
 
 def _messages(chunk: bytes, *, batch: bool) -> Iterator[bytes]:

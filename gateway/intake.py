@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 
-from container.protocol import seq_of
+from container.protocol import MAX_FRAME_BYTES, MAX_RUN_BYTES, seq_of
+from gateway.errors import RunTooLarge
 from gateway.transcript import Transcript
 
 FLUSH_SECONDS = 0.25
 FLUSH_BYTES = 64 * 1024
+
+RUN_BYTES = MAX_RUN_BYTES + 4 * MAX_FRAME_BYTES
+"""An agent server ends a run that would pass `MAX_RUN_BYTES`; its last words come on top."""
 
 
 class Gap(Exception):
@@ -21,6 +25,7 @@ class Intake:
     def __init__(self, transcript: Transcript) -> None:
         self.frames: list[bytes] = []
         self._transcript = transcript
+        self._run_bytes = 0
         self._size = 0
         self._since = 0.0
 
@@ -37,8 +42,17 @@ class Intake:
         """All of it was written."""
         self.frames, self._size = [], 0
 
-    def take(self, message: bytes) -> bool:
-        """Buffer the frames of a message that are new; whether there were any. Raises `Gap` when one is missing."""
+    def know(self, chunk: bytes) -> None:
+        """Feed frames that an earlier recorder wrote, as whole lines: they count, and are not written again."""
+        self._transcript.feed(chunk)
+        self._run_bytes += len(chunk)
+
+    def take(self, message: bytes, *, own: bool = False) -> bool:
+        """Buffer the frames of a message that are new; whether there were any. `own`: written here, not by a sandbox.
+
+        Raises `Gap` when one is missing, and `RunTooLarge` at the first that is past the protocol's limits: a sandbox
+        keeps to them, unless somebody else answers in its place.
+        """
         lines: list[bytes] = []
         try:
             for line in message.split(b"\n"):
@@ -47,13 +61,22 @@ class Intake:
                     continue
                 if seq > self._transcript.last + 1:
                     raise Gap(f"frame {seq} came after {self._transcript.last}; reads again")
+                if not own:
+                    self._judge_size(line, seq)
                 self._transcript.feed(line)
+                self._run_bytes += len(line) + 1
                 lines.append(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Gap(f"what came after frame {self._transcript.last} is none; reads again") from error
         finally:
             self._hold(lines)
         return bool(lines)
+
+    def _judge_size(self, line: bytes, seq: int) -> None:
+        if len(line) > MAX_FRAME_BYTES:
+            raise RunTooLarge(f"Frame {seq} has {len(line)} bytes; a frame may have {MAX_FRAME_BYTES}.")
+        if self._run_bytes + len(line) + 1 > RUN_BYTES:
+            raise RunTooLarge(f"The run's frames have reached their limit of {MAX_RUN_BYTES} bytes.")
 
     def _hold(self, lines: list[bytes]) -> None:
         if not lines:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from container.protocol import seq_of
 from gateway import errors
@@ -39,23 +39,36 @@ class LeasedRun:
         self._store = store
         self._gateway = gateway
 
-    async def renew_forever(self, on_stop: Callable[[], Awaitable[None]]) -> None:
-        """Renew three times in a lease's time; `on_stop` is called whenever the run was asked to stop."""
-        seconds = self._settings.lease_seconds
-        while True:
-            await asyncio.sleep(seconds / 3)
-            try:
-                run = await self._store.renew_lease(self.run, lease_seconds=seconds, now=time.time())
-            except errors.StoreUnavailable as error:
-                log.warning("session %s run %s: lease not renewed: %s", self.run.session, self.run.id, error)
-                continue
-            except (errors.SessionNotFound, errors.RunNotFound):
-                run = None
-            if run is None:
-                raise LeaseLost
-            if run.stop_requested:
-                self.note_stop()
-                await on_stop()
+    async def renew_forever(self, on_stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Renew three times in a lease's time; `on_stop` is called, beside the renewals, whenever the run was asked to
+        stop and no earlier call is still on."""
+        stopping: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await asyncio.sleep(self._settings.lease_seconds / 3)
+                await self._renew()
+                if self.run.stop_requested and (stopping is None or stopping.done()):
+                    stopping = asyncio.create_task(on_stop(), name=f"stop {self.run.id}")
+        finally:
+            if stopping is not None:
+                stopping.cancel()
+                await asyncio.gather(stopping, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        """Renew once, or leave it to the next time while the store is away."""
+        try:
+            run = await self._store.renew_lease(
+                self.run, lease_seconds=self._settings.lease_seconds, now=time.time()
+            )
+        except errors.StoreUnavailable as error:
+            log.warning("session %s run %s: lease not renewed: %s", self.run.session, self.run.id, error)
+            return
+        except (errors.SessionNotFound, errors.RunNotFound):
+            run = None
+        if run is None:
+            raise LeaseLost
+        if run.stop_requested:
+            self.note_stop()
 
     def note_stop(self) -> None:
         """Remember that the run was asked to stop; nothing else of what the store told is newer than `run`."""
@@ -64,9 +77,8 @@ class LeasedRun:
     async def confirm(self) -> None:
         """Make sure that the lease is still ours, before something is done that no condition in the store guards."""
         seconds = self._settings.lease_seconds
-        now = time.time()
         run = await self.persistently(
-            lambda: self._store.renew_lease(self.run, lease_seconds=seconds, now=now)
+            lambda: self._store.renew_lease(self.run, lease_seconds=seconds, now=time.time())
         )
         if run is None:
             raise LeaseLost
@@ -75,12 +87,12 @@ class LeasedRun:
         """`pending → running`."""
         self._keep(await self.persistently(lambda: self._store.mark_running(self.run)))
 
-    async def append(self, last: int, frames: bytes) -> None:
-        """Write frames up to `last` behind what is recorded."""
+    async def append(self, last: int, frames: bytes, *, own: bool = False) -> None:
+        """Write frames up to `last` behind what is recorded. `own`: a gateway's, in place of the sandbox's."""
         first = self.run.recorded + 1
         self._keep(
             await self.persistently(
-                lambda: self._store.append_frames(self.run, first=first, last=last, frames=frames)
+                lambda: self._store.append_frames(self.run, first=first, last=last, frames=frames, own=own)
             )
         )
 
@@ -118,6 +130,8 @@ class LeasedRun:
                     "session %s run %s: waits for the store: %s", self.run.session, self.run.id, error
                 )
                 await asyncio.sleep(backoff.next())
+            except (errors.SessionNotFound, errors.RunNotFound) as error:
+                raise LeaseLost from error
             else:
                 return
 
@@ -138,4 +152,5 @@ class LeasedRun:
     def _keep(self, run: Run | None) -> None:
         if run is None:
             raise LeaseLost
-        self.run = run
+        # A stop that was asked for here may not have reached the store yet.
+        self.run = replace(run, stop_requested=run.stop_requested or self.run.stop_requested)

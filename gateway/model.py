@@ -63,7 +63,8 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One chat: its owner, its title, and which run is active. `version` counts changes (optimistic locking)."""
+    """One chat: its owner, its title, and which run is active. `version` counts changes (optimistic locking).
+    `deleting`: it takes nothing new, and is there only until all of it is deleted."""
 
     id: str
     owner: str
@@ -74,6 +75,7 @@ class Session:
     active_run: str | None = None
     queue: tuple[str, ...] = ()
     version: int = 0
+    deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +101,10 @@ class Message:
 class Run:
     """One prompt and everything that follows from it.
 
-    `recorded`: the last seq in the store, 0 when none. `generation`: the lease's fence; only the gateway that holds the
-    newest generation may write frames or end the run. `lease_until`: when the lease runs out (0: nobody's).
+    `recorded`: the last seq in the store, 0 when none. `own`: how many of the last frames a gateway wrote in place of a
+    sandbox that could not say its end; that sandbox may have shown others of the same numbers. `generation`: the
+    lease's fence; only the gateway that holds the newest generation may write frames or end the run. `lease_until`:
+    when the lease runs out (0: nobody's).
     """
 
     id: str
@@ -112,11 +116,17 @@ class Run:
     cwd: str
     created_at: float
     recorded: int = 0
+    own: int = 0
     generation: int = 0
     lease_owner: str = ""
     lease_until: float = 0.0
     stop_requested: bool = False
     reason: str = ""
+
+    @property
+    def shared(self) -> int:
+        """The last seq up to which whoever has read this run has read what is recorded."""
+        return self.recorded - self.own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

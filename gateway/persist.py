@@ -38,11 +38,10 @@ async def persist(request: web.Request) -> web.Response:
     sdk_session = identifier(body, "sdkSessionId")
     name = identifier(body, "messageId") or _derived(session.id, content, sdk_session)
     store = request.app[STORE]
-    if not await _recorded(store, session, content):
-        await store.put_message(
-            Message(id=name, session=session.id, role="assistant", content=content, created_at=time.time())
-        )
-    if sdk_session and sdk_session != session.sdk_session_id:
+    message = Message(id=name, session=session.id, role="assistant", content=content, created_at=time.time())
+    is_new = not await _recorded(store, session, content) and await store.put_message(message)
+    # What is known already may be old, and the session's SDK session a later one.
+    if is_new and sdk_session and sdk_session != session.sdk_session_id:
         await store.set_sdk_session(session.id, sdk_session)
     return json_response({"success": True})
 
@@ -55,11 +54,13 @@ async def _recorded(store: Store, session: Session, content: str) -> bool:
         page = await store.list_messages(session.id, limit=RECENT, newest=True)
         if any(item.role == "assistant" and item.content == content for item in page.items):
             return True
-        if session.active_run is None or time.monotonic() >= deadline:
-            return False
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 0.5)
-        session = await store.get_session(session.id)
+        active = session.active_run
+        while session.active_run == active:  # a run's answer and its end are written as one
+            if active is None or time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)
+            session = await store.get_session(session.id)
 
 
 def _derived(session: str, content: str, sdk_session: str) -> str:

@@ -62,12 +62,20 @@ class Reaper:
     async def _reap_in_turn(self, sandbox: Sandbox, turn: asyncio.Semaphore) -> None:
         async with turn:
             try:
-                await self._reap_one(sandbox)
-                self._silent[sandbox.session] = 0
-            except errors.SandboxUnavailable as error:
-                await self._bear(sandbox, error)
+                if sandbox.state is SandboxState.RUNNING:
+                    # Its `started_at` tells it from a successor; a listing may tell another one.
+                    sandbox = await self._runs.driver.status(sandbox.session)
+                await self._reap_or_bear(sandbox)
             except errors.VaporForgeError as error:
                 log.info("session %s: not reaped: %s", sandbox.session, error)
+
+    async def _reap_or_bear(self, sandbox: Sandbox) -> None:
+        try:
+            await self._reap_one(sandbox)
+        except errors.SandboxUnavailable as error:
+            await self._bear(sandbox, error)
+        else:
+            self._silent[sandbox.session] = 0
 
     async def _reap_one(self, sandbox: Sandbox) -> None:
         runs = self._runs
@@ -90,7 +98,13 @@ class Reaper:
         if time.monotonic() - asked > FRESH_SECONDS:
             return  # this gateway was paused: another may have replaced the sandbox; the next round asks again
         log.info("session %s: idle, its sandbox is stopped", sandbox.session)
-        await runs.driver.stop(sandbox.session)
+        await self._stop(sandbox)
+
+    async def _stop(self, sandbox: Sandbox) -> None:
+        """Stop this sandbox, and not one that has taken its place since it was looked at."""
+        now = await self._runs.driver.status(sandbox.session)
+        if now.started_at == sandbox.started_at:
+            await self._runs.driver.stop(sandbox.session)
 
     async def _bear(self, sandbox: Sandbox, error: errors.SandboxUnavailable) -> None:
         """A sandbox that answers nobody for long is of no use to its session either: the next prompt wakes another."""
@@ -98,4 +112,4 @@ class Reaper:
         log.info("session %s: not reaped: %s", sandbox.session, error)
         if self._silent[sandbox.session] > SILENT_ROUNDS:
             log.warning("session %s: its sandbox does not answer and is stopped", sandbox.session)
-            await self._runs.driver.stop(sandbox.session)
+            await self._stop(sandbox)

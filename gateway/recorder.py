@@ -15,7 +15,6 @@ from typing import Any
 
 import aiohttp
 
-from container.protocol import ExitReason, FrameType, encode, stamp
 from gateway import errors
 from gateway.agent_client import AgentClient, Socket
 from gateway.backoff import Backoff
@@ -23,6 +22,7 @@ from gateway.bell import Bell
 from gateway.config import Settings
 from gateway.drivers import Driver, Sandbox
 from gateway.intake import Gap, Intake
+from gateway.last_frames import last_frames
 from gateway.leased import LeasedRun, LeaseLost
 from gateway.model import Run, RunState
 from gateway.patience import Patience
@@ -117,7 +117,7 @@ class Recorder:
     # -- the run --
     async def _drive(self, prompt: str | None) -> None:
         async for chunk in self._lease.recorded():
-            self._transcript.feed(chunk)
+            self._intake.know(chunk)
         if self._transcript.state is not None:  # its last frame is recorded, only the end is not
             await self._finish()
         backoff = Backoff()
@@ -133,18 +133,30 @@ class Recorder:
                     backoff.reset()
                 elif not self.ended:
                     await self._bear(errors.SandboxUnavailable("The sandbox breaks off every connection."))
-            except (errors.RunNotFound, errors.CursorAhead):
-                await self._end(RunState.LOST)
-            except errors.BadRequest as error:
-                await self._end(RunState.FAILED, error)
-            except errors.SandboxRetiring:
-                await self._stop_sandbox()  # whoever retired it may have died before stopping it
-            except errors.SandboxUnavailable as error:
-                log.warning("%s: %s", self._name(), error)
-                await self._bear(error)
+            except errors.VaporForgeError as error:
+                await self._judge(error)
             self.sandbox = None
             if not self.ended:
                 await asyncio.sleep(backoff.next())
+
+    async def _judge(self, error: errors.VaporForgeError) -> None:
+        """What an attempt's error means for the run. Raises it when it means nothing."""
+        match error:
+            case errors.RunNotFound() | errors.CursorAhead():
+                await self._end(RunState.LOST)
+            case errors.BadRequest():
+                await self._end(RunState.FAILED, error)
+            case errors.RunTooLarge():
+                log.warning("%s: %s", self._name(), error)
+                if await self._stop_sandbox():
+                    await self._end(RunState.FAILED, error)
+            case errors.SandboxRetiring():
+                await self._stop_sandbox()  # whoever retired it may have died before stopping it
+            case errors.SandboxUnavailable():
+                log.warning("%s: %s", self._name(), error)
+                await self._bear(error)
+            case _:
+                raise error
 
     async def _unless_stopped(self, attaching: Coroutine[Any, Any, Socket]) -> Socket | None:
         """What `attaching` gives; None, and it is given up, when the run is to stop before a sandbox has its query."""
@@ -174,7 +186,7 @@ class Recorder:
             sandbox = await self._driver.ensure(run.session)
         self.sandbox = sandbox
         self._bell.ring()
-        upstream = await self._agent.attach(sandbox, run.id, after=run.recorded, batch=True)
+        upstream = await self._agent.attach(sandbox, run.id, after=run.recorded, batch=True, recorder=True)
         try:
             await self._lease.mark_running()
         except BaseException:
@@ -210,6 +222,7 @@ class Recorder:
                     await self._finish()
             if self.ended:
                 await self._tell_recorded(upstream)
+        self.sandbox = None  # readers go on from the next one, however long the store takes with what is left
         await self._flush()
         return came
 
@@ -217,18 +230,23 @@ class Recorder:
         """Wait for a sandbox that cannot be reached; after long restart it once, after long again end the run."""
         if not self._patience.is_over():
             return
-        # It may be frozen and wake later: only once it is surely stopped may anybody else say how its run ended.
-        await self._stop_sandbox()
-        if self._patience.is_spent():
+        # It may be frozen and wake later: only once it is surely stopped may anybody else say how its run ended,
+        # unless it never had the query.
+        if not await self._stop_sandbox() and self._handed_over:
+            self._patience.renew()
+        elif self._patience.is_spent():
             lost = self.run.state is RunState.RUNNING
             await self._end(RunState.LOST if lost else RunState.FAILED, error)
 
-    async def _stop_sandbox(self) -> None:
+    async def _stop_sandbox(self) -> bool:
+        """Whether it is surely stopped."""
         await self._lease.confirm()  # a gateway that was paused must not stop its successor's sandbox
         try:
             await self._driver.stop(self.run.session)
         except errors.VaporForgeError as error:
             log.warning("%s: its sandbox could not be stopped: %s", self._name(), error)
+            return False
+        return True
 
     # -- frames on their way to the store --
     async def _receive(self, upstream: Socket) -> bytes | None:
@@ -239,10 +257,10 @@ class Recorder:
             return None
         return message.data if message.type is aiohttp.WSMsgType.TEXT else b""
 
-    async def _flush(self, upstream: Socket | None = None) -> None:
+    async def _flush(self, upstream: Socket | None = None, *, own: bool = False) -> None:
         if not self._intake.frames:
             return
-        await self._lease.append(self._transcript.last, b"".join(self._intake.frames))
+        await self._lease.append(self._transcript.last, b"".join(self._intake.frames), own=own)
         self._intake.clear()
         if upstream is not None:
             await self._tell_recorded(upstream)
@@ -263,21 +281,10 @@ class Recorder:
 
     async def _end(self, state: RunState, error: errors.VaporForgeError | None = None) -> None:
         """End a run whose sandbox cannot say its end: the last frames are written here, behind what is recorded."""
-        frames: list[dict[str, object]] = [] if self.run.recorded else [{"type": FrameType.RUN}]
-        if state is RunState.LOST:
-            frames.append({"type": FrameType.SANDBOX_LOST, "reason": "gone"})
-        elif error is not None:
-            frames.append({"type": FrameType.ERROR, **error.body()})
-        reason = {RunState.LOST: ExitReason.LOST, RunState.STOPPED: ExitReason.STOPPED}.get(
-            state, ExitReason.FAILED
-        )
-        frames.append({"type": FrameType.PROCESS_EXIT, "exitCode": None, "reason": reason})
-        await self._lease.mark_running()
-        first = self.run.recorded + 1
-        self._intake.take(
-            b"\n".join(stamp(encode(frame), self.run.id, first + at) for at, frame in enumerate(frames))
-        )
         await self._flush()
+        await self._lease.mark_running()
+        self._intake.take(last_frames(self.run, state, error), own=True)
+        await self._flush(own=True)
         await self._finish()
 
     def _name(self) -> str:

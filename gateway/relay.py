@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -14,7 +13,7 @@ import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from container.protocol import Close, FrameType
-from gateway import errors
+from gateway import errors, signals
 from gateway.agent_client import is_text
 from gateway.bodies import parse_object
 from gateway.follow import Follower
@@ -46,16 +45,30 @@ class RunLeg:
         self._sink = WebSocketSink(socket, batch=batch)
         self.run: str | None = None
 
-    async def first_frame(self) -> dict[str, Any]:
-        """The browser's `start` frame. Raises `BadRequest` when something else comes, or nothing in time."""
-        deadline = time.monotonic() + START_SECONDS
+    async def first_frame(self) -> dict[str, Any] | None:
+        """The browser's `start` frame; None once the browser was sent elsewhere, for this gateway drains, or has left.
+        Raises `BadRequest` when something else comes, or nothing in time."""
+        frames: list[dict[str, Any]] = []
+
+        async def take() -> None:
+            frames.append(await self._start_frame())
+
+        if await _first(take(), self._runs.drained.wait()) == 1:
+            await self._send_elsewhere()
+        return frames[0] if frames else None
+
+    async def _start_frame(self) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                return await self._next_start()
+        except TimeoutError:
+            raise errors.BadRequest(
+                "No start frame came in time; send start{prompt} or give prompt in the URL."
+            ) from None
+
+    async def _next_start(self) -> dict[str, Any]:
         while True:
-            try:
-                message = await self._socket.receive(max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
-                raise errors.BadRequest(
-                    "No start frame came in time; send start{prompt} or give prompt in the URL."
-                ) from None
+            message = await self._socket.receive()
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 raise ConnectionResetError("the browser left before it asked anything")
             frame = parse_object(message.data, "frame") if message.type is WSMsgType.TEXT else {}
@@ -75,9 +88,12 @@ class RunLeg:
         if ended == 0:
             await self._socket.close(code=Close.OK)
         elif ended == 2:
-            delay = random.randint(*RECONNECT_SPREAD_MS)
-            await tell(self._sink, FrameType.RECONNECT, delayMs=delay)
-            await self._socket.close(code=Close.GOING_AWAY)
+            await self._send_elsewhere(run=run.id, after=follower.cursor)
+
+    async def _send_elsewhere(self, **cursor: Any) -> None:
+        """Have the browser reconnect, with its cursor where it has one."""
+        await tell(self._sink, FrameType.RECONNECT, **cursor, delayMs=random.randint(*RECONNECT_SPREAD_MS))
+        await self._socket.close(code=Close.GOING_AWAY)
 
     async def fail(self, error: errors.VaporForgeError) -> None:
         """End with an `error` frame and the error's close code."""
@@ -97,11 +113,11 @@ class RunLeg:
     async def _act(self, frame: dict[str, Any]) -> None:
         match frame.get("type"):
             case "stop":
-                await self._runs.stop(self._session, self.run)
+                await signals.stop(self._runs, self._session, self.run)
             case "pause":
-                await self._runs.pause(self._session, self.run)
+                await signals.pause(self._runs, self._session, self.run)
             case "resume":
-                await self._runs.pause(self._session, self.run, resume=True)
+                await signals.pause(self._runs, self._session, self.run, resume=True)
             case "ping":
                 await self._sink.send(b'{"type":"pong"}')
             case "pong":
@@ -113,17 +129,22 @@ class RunLeg:
 async def serve_events(
     runs: Runs, response: web.StreamResponse, run: Run, after: int, timing: dict[str, int]
 ) -> None:
-    """A run as server-sent events on a prepared response, `[DONE]` last; errors become `error` events."""
+    """A run as server-sent events on a prepared response; errors become `error` events. `[DONE]` is last where asking
+    again would bring nothing more."""
     sink = EventSink(response, run.id)
     follower = Follower(runs, sink, run.session, run.id, after)
     try:
         await tell(sink, FrameType.TIMING, run=run.id, **timing)
         ended = await _first(follower.follow(run), sink.heartbeat(), runs.drained.wait())
         if ended == 2:
-            await tell(sink, FrameType.RECONNECT, delayMs=random.randint(*RECONNECT_SPREAD_MS))
+            delay = random.randint(*RECONNECT_SPREAD_MS)
+            await tell(sink, FrameType.RECONNECT, run=run.id, after=follower.cursor, delayMs=delay)
+        if ended != 0:
             return
     except errors.VaporForgeError as error:
         await tell(sink, FrameType.ERROR, **error.body())
+        if isinstance(error, errors.Unavailable):
+            return
     await sink.write(b"data: [DONE]\n\n")
 
 

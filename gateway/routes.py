@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import hdrs, web
 
 from gateway import health, pages, persist, sdk, sessions, tickets, user_settings
-from gateway.errors import BadRequest
-from gateway.keys import AUTH
+from gateway.errors import BadRequest, Draining
+from gateway.keys import AUTH, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -90,14 +90,19 @@ def add_routes(app: web.Application) -> None:
 
 
 def guarded(route: Route) -> Handle:
-    """The route's handler, which is called for nobody whom the auth rule does not let in."""
+    """The route's handler, which is called for nobody whom the auth rule does not let in. What needs no caller to be
+    refused is refused first: a ticket is used once."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if route.auth is Auth.WEBSOCKET:
             if not is_upgrade(request):
                 raise BadRequest(f"{request.path} is a WebSocket: connect with one")
+            if not web.WebSocketResponse().can_prepare(request):
+                raise BadRequest("This is no WebSocket handshake as RFC 6455 section 4.1 has it")
             if not request.query.get("sessionId"):
                 raise BadRequest("Missing sessionId", field="sessionId")
+            if request.app[RUNS].draining:
+                raise Draining("This gateway is shutting down; connect again.")
             await request.app[AUTH].websocket_user(request)
         elif route.auth is Auth.BEARER:
             await request.app[AUTH].user(request)

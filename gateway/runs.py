@@ -1,27 +1,29 @@
-"""Runs of every session: admission, stop, pause, and the recorders of the runs whose lease this gateway holds."""
+"""Runs of every session: admission, and the recorders of the runs whose lease this gateway holds."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 
 from gateway import errors
 from gateway.agent_client import AgentClient
 from gateway.bell import Bell
-from gateway.bodies import PromptRequest
+from gateway.bodies import PromptRequest, parse_prompt
 from gateway.config import Settings
 from gateway.credentials import require_credential
-from gateway.drivers import Driver, Sandbox, SandboxState
+from gateway.drivers import Driver, Sandbox
 from gateway.ids import new_id
 from gateway.leased import LeaseLost
-from gateway.model import Admission, NewRun, OnBusy, Run, RunState, Session
+from gateway.model import Admission, NewRun, OnBusy, Run, Session
 from gateway.reaper import Reaper
 from gateway.recorder import Recorder
+from gateway.signals import stop
 from gateway.snapshots import Snapshots
 from gateway.stats import Stats
 from gateway.store import Store
@@ -66,6 +68,7 @@ class Runs:
         self._submits: set[asyncio.Task[Admission]] = set()
         self._forgotten: set[str] = set()
         self._warming: dict[str, asyncio.Task[None]] = {}
+        self._drained_by = 0.0
 
     @property
     def draining(self) -> bool:
@@ -87,12 +90,14 @@ class Runs:
         await self.drain()
 
     # -- prompts --
-    async def submit(self, session: Session, user: str, request: PromptRequest) -> Admission:
-        """Admit a prompt: in the store when this returns, and driven by nobody's connection from then on.
+    async def submit(self, session: Session, user: str, fields: Mapping[str, Any]) -> Admission:
+        """Admit the prompt in `fields`, whose sender may use the session: in the store when this returns, and driven by
+        nobody's connection from then on.
 
-        Raises `CredentialMissing`, `SessionBusy`, `QueueFull`, `SessionGone`, `Draining` or `StoreUnavailable`.
+        Raises `BadRequest`, `CredentialMissing`, `SessionBusy`, `QueueFull`, `SessionGone`, `Draining` or
+        `StoreUnavailable`.
         """
-        task = asyncio.create_task(self._submit(session, user, request), name=f"submit {session.id}")
+        task = asyncio.create_task(self._submit(session, user, fields), name=f"submit {session.id}")
         self._submits.add(task)
         task.add_done_callback(self._submitted)
         return await asyncio.shield(task)  # a client that leaves meanwhile leaves no half-started run
@@ -102,18 +107,16 @@ class Runs:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.info("a prompt was not admitted: %s", error)  # said here too: its client may have left
 
-    async def _submit(self, session: Session, user: str, request: PromptRequest) -> Admission:
+    async def _submit(self, session: Session, user: str, fields: Mapping[str, Any]) -> Admission:
+        self.stats.received += 1
         try:
+            request = parse_prompt(fields)
             admission = await self._admit(session, user, request)
-        except errors.VaporForgeError:
+        except BaseException:
             self.stats.refused += 1
             raise
-        if admission.duplicate:
-            self.stats.duplicates += 1
-        elif admission.position:
-            self.stats.queued += 1
-        else:
-            self.stats.run += 1
+        self.stats.admitted(admission)
+        if not admission.duplicate and not admission.position:
             await self._drive(admission.run, request.prompt)
         if admission.position and request.on_busy is OnBusy.INTERRUPT:
             await self._interrupt(admission)
@@ -126,7 +129,7 @@ class Runs:
         try:
             active = admission.active or (await self.store.get_session(waiting.session)).active_run
             if active is not None and active != waiting.id:
-                await self.stop(waiting.session, active)
+                await stop(self, waiting.session, active)
         except errors.VaporForgeError as error:
             log.warning("session %s run %s: not interrupted: %s", waiting.session, waiting.id, error)
 
@@ -212,43 +215,12 @@ class Runs:
         else:
             self.start_recorder(run, prompt)
 
-    # -- stop, pause, resume --
-    async def stop(self, session: str, run: str | None) -> Run | None:
-        """Ask a run (None: the active one) to stop; from any gateway. Stopping what has ended is success; None when
-        there was nothing to stop. The text so far is kept, `process-exit{reason:"stopped"}` ends the run."""
-        run = run or (await self.store.get_session(session)).active_run
-        if run is None:
-            return None
-        asked = await self.store.request_stop(session, run)
-        recorder = self.recorders.get(run)
-        if recorder is not None:
-            await recorder.ask_stop()
-        elif asked.state is RunState.RUNNING:
-            try:
-                await self._signal(asked, "stop")
-            except (
-                errors.VaporForgeError
-            ) as error:  # the recorder, wherever it is, sees the request and repeats it
-                log.info("session %s run %s: stop left to its recorder: %s", session, run, error)
-        self.changed.ring()
-        return asked
-
-    async def pause(self, session: str, run: str | None, *, resume: bool = False) -> Run:
-        """Freeze (or let go on) the agent's processes. Raises `Conflict` when the run is not running."""
-        run = run or (await self.store.get_session(session)).active_run
-        if run is None:
-            raise errors.Conflict("There is no run in this session to pause or resume.")
-        known = await self.store.get_run(session, run)
-        if known.state is not RunState.RUNNING:
-            raise errors.Conflict(f"The run is {known.state}; only a running one can be paused or resumed.")
-        await self._signal(known, "resume" if resume else "pause")
-        return known
-
-    async def _signal(self, run: Run, action: str) -> None:
-        sandbox = await self.driver.status(run.session)
-        if sandbox.state is not SandboxState.RUNNING:
-            raise errors.SandboxUnavailable("The sandbox of this session is not running.")
-        await self.agent.signal(sandbox, run.id, action)
+    def recorder_of(self, session: str, run: str | None) -> Recorder | None:
+        """The recorder of the session's run (None: the active one), when it is driven here and has not ended."""
+        for recorder in self.recorders.values():
+            if recorder.run.session == session and run in (None, recorder.run.id) and not recorder.ended:
+                return recorder
+        return None
 
     async def forget(self, session: str) -> None:
         """Let go of a session that is being deleted: its recorders here end and write nothing more, nor is their
@@ -266,14 +238,18 @@ class Runs:
 
     # -- shutdown --
     async def drain(self) -> None:
-        """Stop admitting, send readers elsewhere, write what is buffered, give every lease back. Twice is fine."""
+        """Stop admitting, send readers elsewhere, write what is buffered, give every lease back: within `drain_seconds`
+        from the first call on, at most half of them for prompts that are being admitted. Twice is fine."""
+        clock = asyncio.get_running_loop().time
+        if not self.draining:
+            self._drained_by = clock() + self.settings.drain_seconds
         self.drained.set()
         self.changed.ring()
         if self._submits:
-            await asyncio.wait(self._submits, timeout=self.settings.drain_seconds)
+            await asyncio.wait(self._submits, timeout=max(0.0, self._drained_by - clock()) / 2)
         tasks = [*self._background, *self._warming.values(), *self._tasks.values()]
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=self.settings.drain_seconds)
+            await asyncio.wait(tasks, timeout=max(0.0, self._drained_by - clock()))
         self._background.clear()

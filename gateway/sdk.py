@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from container.protocol import Close
-from gateway import errors
-from gateway.bodies import identifier, json_response, parse_prompt, read_json
+from gateway import errors, signals
+from gateway.bodies import identifier, json_response, read_json
 from gateway.keys import AUTH, RUNS, STORE
 from gateway.masks import MaskedWebSocketResponse
 from gateway.model import Run, RunState, Session
@@ -24,6 +25,8 @@ from gateway.relay import (
 )
 from gateway.sessions import owned_session
 
+log = logging.getLogger(__name__)
+
 MAX_SEQ = 2**53
 
 
@@ -33,30 +36,33 @@ async def ws(request: web.Request) -> web.StreamResponse:
     user, protocol = await request.app[AUTH].websocket_user(request)
     session = await owned_session(request.app, user, request.query.get("sessionId"))
     runs = request.app[RUNS]
-    if runs.draining:
-        raise errors.Draining("This gateway is shutting down; connect again.")
     authorized = time.monotonic()
     run: Run | None = None
     after = 0
     if request.query.get("run"):
         run, after = await _attachable(request, session, request.query)
     elif "prompt" in request.query:
-        run = (await runs.submit(session, user, parse_prompt(request.query))).run
+        run = (await runs.submit(session, user, request.query)).run
     else:
         runs.warm(session.id)
-    socket = _socket(request, protocol, CLIENT_MESSAGE_LIMIT)
+    socket = _socket(protocol, CLIENT_MESSAGE_LIMIT)
     await socket.prepare(request)
     leg = RunLeg(runs, socket, session.id, batch=request.query.get("batch") == "1")
     try:
         if run is None:
             frame = await leg.first_frame()
+            if frame is None:
+                return socket
             began = authorized = time.monotonic()
-            run = (await runs.submit(session, user, parse_prompt(frame))).run
+            run = (await runs.submit(session, user, frame)).run
         await leg.serve(run, after, _timing(began, authorized))
     except errors.VaporForgeError as error:
         await leg.fail(error)
     except ConnectionError:
         pass
+    except Exception:
+        log.exception("session %s: a reader's connection failed", session.id)
+        await leg.fail(errors.VaporForgeError("Something failed here; the gateway's log has the details."))
     return socket
 
 
@@ -72,7 +78,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     if body.get("run") or cursor:
         run, after = await _attachable(request, session, _event_cursor(body, cursor))
     else:
-        run, after = (await runs.submit(session, user, parse_prompt(body))).run, 0
+        run, after = (await runs.submit(session, user, body)).run, 0
     timing = _timing(began, authorized)
     response = web.StreamResponse(
         headers={
@@ -92,8 +98,14 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 async def stop(request: web.Request) -> web.Response:
     """POST /api/sdk/stop: from any tab and any replica; the text so far is kept."""
-    session, run_id = await _addressed(request)
-    run = await request.app[RUNS].stop(session.id, run_id)
+    user = await request.app[AUTH].user(request)
+    body = await read_json(request)
+    session, run_id = identifier(body, "sessionId", required=True), identifier(body, "run") or None
+    recorder = request.app[RUNS].recorder_of(session, run_id)
+    # Who asked for a run that is recorded here owns its session: that is known without the store.
+    if recorder is None or recorder.run.owner != user:
+        await owned_session(request.app, user, session)
+    run = await signals.stop(request.app[RUNS], session, run_id)
     return json_response(
         {"success": True, "run": run.id if run else None, "state": run.state if run else None}
     )
@@ -102,14 +114,14 @@ async def stop(request: web.Request) -> web.Response:
 async def pause(request: web.Request) -> web.Response:
     """POST /api/sdk/pause: freeze the agent of a running run."""
     session, run_id = await _addressed(request)
-    run = await request.app[RUNS].pause(session.id, run_id)
+    run = await signals.pause(request.app[RUNS], session.id, run_id)
     return json_response({"success": True, "run": run.id})
 
 
 async def resume(request: web.Request) -> web.Response:
     """POST /api/sdk/resume: let it go on."""
     session, run_id = await _addressed(request)
-    run = await request.app[RUNS].pause(session.id, run_id, resume=True)
+    run = await signals.pause(request.app[RUNS], session.id, run_id, resume=True)
     return json_response({"success": True, "run": run.id})
 
 
@@ -118,7 +130,7 @@ async def replay(request: web.Request) -> web.StreamResponse:
     user = await request.app[AUTH].user(request)
     session = await owned_session(request.app, user, request.match_info["session"])
     run, after = await _attachable(request, session, request.query)
-    if after > run.recorded:
+    if after > run.shared:
         raise _ahead(run, after)
     response = web.StreamResponse(
         headers={hdrs.CONTENT_TYPE: "application/x-ndjson", hdrs.CACHE_CONTROL: "no-store"}
@@ -136,7 +148,7 @@ async def relay(request: web.Request) -> web.StreamResponse:
         raise errors.BadRequest("Missing sessionId", field="sessionId")
     user, protocol = await request.app[AUTH].websocket_user(request)
     session = await owned_session(request.app, user, request.query.get("sessionId"))
-    socket = _socket(request, protocol, RELAY_MESSAGE_LIMIT)
+    socket = _socket(protocol, RELAY_MESSAGE_LIMIT)
     await socket.prepare(request)
     try:
         await serve_relay(request.app[RUNS], socket, session.id)
@@ -144,19 +156,19 @@ async def relay(request: web.Request) -> web.StreamResponse:
         await socket.close(code=error.close, message=error.code.encode())
     except ConnectionError:
         await socket.close(code=Close.TRY_AGAIN)
+    except Exception:
+        log.exception("session %s: a relay's connection failed", session.id)
+        await socket.close(code=Close.INTERNAL, message=b"internal")
     return socket
 
 
-def _socket(request: web.Request, protocol: str | None, limit: int) -> web.WebSocketResponse:
-    socket = MaskedWebSocketResponse(
+def _socket(protocol: str | None, limit: int) -> web.WebSocketResponse:
+    return MaskedWebSocketResponse(
         compress=False,
         heartbeat=HEARTBEAT_SECONDS,
         max_msg_size=limit,
         protocols=(protocol,) if protocol else (),
     )
-    if not socket.can_prepare(request):
-        raise errors.BadRequest("This is a WebSocket: connect with an Upgrade request.")
-    return socket
 
 
 async def _addressed(request: web.Request) -> tuple[Session, str | None]:
@@ -176,24 +188,25 @@ async def _attachable(request: web.Request, session: Session, fields: Mapping[st
         raise errors.BadRequest("after must be the seq of a frame, a whole number from 0", field="after")
     run = await request.app[RUNS].run.ask((session.id, run_id))
     # A pending run may have been read already: the store hears that it runs only after its sandbox does.
-    if after > run.recorded and (run.state.final or run.state is RunState.QUEUED):
+    if after > run.shared and (run.state.final or run.state is RunState.QUEUED):
         raise _ahead(run, after)
     return run, after
 
 
 def _ahead(run: Run, after: int) -> errors.CursorAhead:
     return errors.CursorAhead(
-        f"after is {after}, and run {run.id} has {run.recorded} frames; read it again from its start",
+        f"after is {after}, past the {run.shared} frames of run {run.id} that a reader can go on from; "
+        "read it again from its start",
         field="after",
     )
 
 
 def _event_cursor(body: Mapping[str, Any], cursor: str | None) -> dict[str, Any]:
     """`Last-Event-ID: <run>:<seq>`, which wins over the body's own `run` and `after`."""
-    if cursor is None:
+    if not cursor:
         return {"run": body.get("run"), "after": body.get("after")}
     run, colon, seq = cursor.rpartition(":")
-    if not colon:
+    if not (colon and seq):
         raise errors.BadRequest("Last-Event-ID must be <run>:<seq>", field="Last-Event-ID")
     return {"run": run, "after": seq}
 

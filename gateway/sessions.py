@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from gateway.bodies import identifier, iso, json_response, read_json, text, whole
-from gateway.errors import BadRequest, NotOwner
+from gateway.errors import BadRequest, NotOwner, SessionGone
 from gateway.ids import new_id
 from gateway.keys import AUTH, BACKGROUND, DRIVER, RUNS, STORE
 from gateway.model import Message, Session
@@ -19,15 +19,20 @@ DEFAULT_TITLE: Final = "New session"
 MAX_CURSOR_CHARS: Final = 4096
 
 
-async def owned_session(app: web.Application, user: str, session_id: str | None) -> Session:
-    """The session, when it is `user`'s; nothing else is touched before that is known.
+async def owned_session(
+    app: web.Application, user: str, session_id: str | None, *, deleting: bool = False
+) -> Session:
+    """The session, when it is `user`'s; nothing else is touched before that is known. One that is being deleted only
+    with `deleting`: nobody may wake it any more.
 
-    Raises `BadRequest`, `SessionNotFound`, `NotOwner`.
+    Raises `BadRequest`, `SessionNotFound`, `NotOwner`, `SessionGone`.
     """
     wanted = identifier({"sessionId": session_id}, "sessionId", required=True)
     session = await app[RUNS].session.ask(wanted)
     if session.owner != user:
         raise NotOwner("This session belongs to another user")
+    if session.deleting and not deleting:
+        raise SessionGone("This session is being deleted", field="sessionId")
     return session
 
 
@@ -61,12 +66,13 @@ async def rename(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """`DELETE /api/sessions/{session}`: the run is stopped, the sandbox and its volumes go, then every item.
+    """`DELETE /api/sessions/{session}`: nothing new is taken, the run is stopped, the sandbox, its volumes and its
+    snapshot go, then every item.
 
     The session's own item is the last to go, so a deletion that was cut short is finished by asking again. The
     work goes on when the client does not wait for it.
     """
-    session = await _asked(request)
+    session = await _asked(request, deleting=True)
     work = request.app[BACKGROUND]
     task = asyncio.create_task(_delete(request.app, session.id), name=f"delete {session.id}")
     work.add(task)
@@ -115,15 +121,16 @@ def message_json(message: Message) -> dict[str, Any]:
 
 
 async def _delete(app: web.Application, session: str) -> None:
+    await app[STORE].begin_delete(session)
     await app[RUNS].forget(session)
     await app[DRIVER].delete(session)
     await app[STORE].delete_session(session)
     await app[DRIVER].delete(session)  # a reader or recorder elsewhere may have woken it once more meanwhile
 
 
-async def _asked(request: web.Request) -> Session:
+async def _asked(request: web.Request, *, deleting: bool = False) -> Session:
     user = await request.app[AUTH].user(request)
-    return await owned_session(request.app, user, request.match_info["session"])
+    return await owned_session(request.app, user, request.match_info["session"], deleting=deleting)
 
 
 def _title(body: dict[str, Any], *, required: bool) -> str:

@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 from container.protocol import FrameType, encode, seq_of
 
 EVENT_HEARTBEAT_SECONDS = 30.0
-"""A comment goes out this often on a silent event stream, so that proxies keep it."""
+"""A comment goes out this often, whatever else does, so that who waits for it knows a live stream from a dead one."""
 
 
 class Sink(Protocol):
@@ -44,7 +44,6 @@ class EventSink:
     def __init__(self, response: web.StreamResponse, run: str) -> None:
         self._response = response
         self._run = run
-        self._last = asyncio.get_running_loop().time()
 
     async def send(self, message: bytes) -> None:
         """Write every frame of the message as an event."""
@@ -52,22 +51,19 @@ class EventSink:
         for line in message.split(b"\n"):
             seq = seq_of(line)
             cursor = b"" if seq is None else b"id: %s:%d\n" % (self._run.encode(), seq)
-            events.append(b"%sdata: %s\n\n" % (cursor, line))
+            # JSON may have a raw CR between its tokens, never within one; in an event it would end the line.
+            events.append(b"%sdata: %s\n\n" % (cursor, line.replace(b"\r", b" ")))
         await self.write(b"".join(events))
 
     async def write(self, data: bytes) -> None:
         """Write raw event-stream bytes."""
-        self._last = asyncio.get_running_loop().time()
         await self._response.write(data)
 
     async def heartbeat(self) -> None:
-        """Write a comment whenever nothing else was written for long; ends when the peer is gone."""
+        """Write a comment at a steady pace; ends when the peer is gone."""
         while True:
-            silent = asyncio.get_running_loop().time() - self._last
-            if silent >= EVENT_HEARTBEAT_SECONDS:
-                await self.write(b": heartbeat\n\n")
-                silent = 0.0
-            await asyncio.sleep(EVENT_HEARTBEAT_SECONDS - silent)
+            await asyncio.sleep(EVENT_HEARTBEAT_SECONDS)
+            await self.write(b": heartbeat\n\n")
 
 
 async def tell(sink: Sink, kind: FrameType, **fields: Any) -> None:

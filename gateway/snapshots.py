@@ -43,22 +43,29 @@ class Snapshots:
 
     async def take(self, sandbox: Sandbox, *, idle: float) -> bool:
         """Keep what an idle sandbox holds. Whether it may be stopped now: not when it has been idle for less than
-        `idle` seconds, nor after a failure that is worth another try."""
+        `idle` seconds, nor after a failure that is worth another try. Raises `SandboxUnavailable` when it does not
+        answer at all."""
         session = sandbox.session
         try:
             async with asyncio.timeout(self._settings.snapshot_seconds):
                 async with self._agent.snapshot(sandbox, idle=idle) as chunks:
-                    if chunks is not None:
-                        size = await self._blobs.put(session, self._limited(chunks))
-                        log.info("session %s: snapshot of %s bytes kept", session, size)
+                    if chunks is not None and not await self._keep(session, chunks):
+                        return False
         except errors.Conflict:
-            return False
-        except errors.SandboxUnavailable as error:
-            log.info("session %s: no snapshot: %s", session, error)
             return False
         except (BlobsUnavailable, TimeoutError, _TooLarge) as error:
             return self._give_up(session, error)
         self._failures.pop(session, None)
+        return True
+
+    async def _keep(self, session: str, chunks: AsyncIterator[bytes]) -> bool:
+        """Whether the snapshot came whole."""
+        try:
+            size = await self._blobs.put(session, self._limited(chunks))
+        except errors.SandboxUnavailable as error:
+            log.info("session %s: no snapshot: %s", session, error)
+            return False
+        log.info("session %s: snapshot of %s bytes kept", session, size)
         return True
 
     async def restore(self, sandbox: Sandbox) -> bool:

@@ -22,6 +22,9 @@ FINAL_STATE = {
 MAX_BYTES = 4 * 1024 * 1024
 """Content that a message keeps, in bytes of its frames; the frames themselves are all recorded."""
 
+MAX_DEPTH = 64
+"""Levels of a value that a message keeps, as many as the agents' own cutting does: JSON's writers have limits too."""
+
 _CONTENT = frozenset({FrameType.TEXT_DELTA, FrameType.TOOL_START, FrameType.TOOL_RESULT})
 
 
@@ -57,9 +60,9 @@ class Transcript:
             self._end_text()
             tool = {
                 "type": "tool",
-                "id": frame.get("id"),
-                "name": frame.get("name"),
-                "input": frame.get("input"),
+                "id": _shallow(frame.get("id")),
+                "name": _shallow(frame.get("name")),
+                "input": _shallow(frame.get("input")),
             }
             tool["output"] = None
             self._parts.append(tool)
@@ -67,7 +70,7 @@ class Transcript:
         elif kind == FrameType.TOOL_RESULT:
             started = self._tools.get(str(frame.get("id")))
             if started is not None:
-                started["output"] = frame.get("output")
+                started["output"] = _shallow(frame.get("output"))
                 if frame.get("isError"):
                     started["isError"] = True
         elif kind == FrameType.SESSION_INIT:
@@ -75,7 +78,10 @@ class Transcript:
         elif kind == FrameType.DONE:
             self._done(frame)
         elif kind == FrameType.ERROR:
-            self._meta["error"] = {"error": frame.get("error"), "code": frame.get("code")}
+            self._meta["error"] = {
+                "error": _shallow(frame.get("error")),
+                "code": _shallow(frame.get("code")),
+            }
         elif kind == FrameType.PROCESS_EXIT:
             self.reason = str(frame.get("reason"))
             known = self.reason in set(ExitReason)
@@ -84,7 +90,7 @@ class Transcript:
     def _done(self, frame: dict[str, Any]) -> None:
         for key in ("usage", "costUsd"):
             if frame.get(key) is not None:
-                self._meta[key] = frame[key]
+                self._meta[key] = _shallow(frame[key])
         self._keep_session(frame)
         streamed = any(part["type"] == "text" for part in self._parts) or self._text
         if not streamed and frame.get("fullText"):
@@ -115,6 +121,17 @@ class Transcript:
             parts=tuple(self._parts),
             meta={**self._meta, "reason": self.reason},
         )
+
+
+def _shallow(value: Any, levels: int = MAX_DEPTH) -> Any:
+    """`value` with None for each object and list below `levels` of them."""
+    if not isinstance(value, dict | list):
+        return value
+    if levels == 0:
+        return None
+    if isinstance(value, list):
+        return [_shallow(item, levels - 1) for item in value]
+    return {name: _shallow(item, levels - 1) for name, item in value.items()}
 
 
 def _parse(line: bytes) -> Any:

@@ -32,7 +32,9 @@ def test_what_shows_a_feature_exists(name: str, shown: str) -> None:
     named = PYTEST.findall(shown)
     for file, test in named:
         source = (ROOT / "tests" / file).read_text(encoding="utf-8")
-        assert re.search(rf"^\s*(?:async )?(?:def |class )?{test}\b", source, re.MULTILINE), f"{name}: {file}::{test}"
+        assert re.search(rf"^\s*(?:async )?(?:def |class )?{test}\b", source, re.MULTILINE), (
+            f"{name}: {file}::{test}"
+        )
     titles: list[tuple[str, str]] = []
     file = ""
     for found, title in NODE.findall(shown):

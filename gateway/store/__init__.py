@@ -46,9 +46,13 @@ class Store(Protocol):
 
     async def set_sdk_session(self, session: str, sdk_session_id: str) -> None: ...
 
+    async def begin_delete(self, session: str) -> None:
+        """Mark the session as `deleting`: from then on it takes nothing new (`errors.SessionGone`). Again, or for what
+        is gone, is success."""
+
     async def delete_session(self, session: str) -> None:
-        """Delete every item of the session, itself last; calling it again finishes what was cut short. After it
-        started, no run is admitted. Deleting what is gone is success."""
+        """`begin_delete`, then delete every item of the session, itself last; calling it again finishes what was cut
+        short. Deleting what is gone is success."""
 
     # -- messages --
     async def put_message(self, message: Message) -> bool:
@@ -57,7 +61,8 @@ class Store(Protocol):
     async def list_messages(
         self, session: str, *, limit: int = 100, cursor: str | None = None, newest: bool = False
     ) -> Page[Message]:
-        """The transcript in order of creation (newest first with `newest`), large items joined again."""
+        """The transcript in order of creation (newest first with `newest`), large items joined again. A page ends early
+        where its messages are large together (about 8 MB)."""
 
     async def get_message(self, session: str, message: str) -> Message | None: ...
 
@@ -94,11 +99,14 @@ class Store(Protocol):
     async def mark_running(self, run: Run) -> Run | None:
         """`pending → running`, fenced by the generation; already running is success. None: the lease is not ours."""
 
-    async def append_frames(self, run: Run, *, first: int, last: int, frames: bytes) -> Run | None:
+    async def append_frames(
+        self, run: Run, *, first: int, last: int, frames: bytes, own: bool = False
+    ) -> Run | None:
         """Store frames `first..last` (whole frames, one a line, each ended by a newline) behind `run.recorded`
         (`first == recorded + 1`), fenced by generation and `recorded`, split over items where they are large; frames
-        that this lease has stored already are left out. Raises `ValueError` for other frames than it was told.
-        Returns the run with the new `recorded`; None when the lease is not ours any more."""
+        that this lease has stored already are left out. `own`: they are the gateway's own, the run's last ones
+        (`Run.own`). Raises `ValueError` for other frames than it was told. Returns the run with the new `recorded`;
+        None when the lease is not ours any more."""
 
     async def finish_run(
         self,
@@ -125,7 +133,8 @@ class Store(Protocol):
         `take_lease` decides)."""
 
     def read_frames(self, session: str, run: str, *, after: int = 0) -> AsyncIterator[bytes]:
-        """The recorded frames with seq > `after`, in order, as chunks of whole lines (strongly consistent)."""
+        """The recorded frames with seq > `after`, in order, as chunks of whole lines (strongly consistent). Raises
+        `errors.RunNotFound` where some of them have expired: a run may last longer than its first frames are kept."""
 
     # -- tickets and settings --
     async def put_ticket(self, ticket: str, claims: dict[str, Any], *, expires_at: float) -> None: ...

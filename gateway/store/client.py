@@ -28,6 +28,9 @@ THREADS: Final = 32
 PATIENCE: Final = 8.0
 """Seconds for which an operation is tried: two time-outs and some pauses, and still an answer to whoever asked."""
 
+LEAST_SECONDS: Final = 2.0
+"""An attempt gets this long at least, also where less is left of an operation's patience."""
+
 BATCH_WRITE: Final = 25
 BATCH_READ: Final = 100
 """Items of one BatchWriteItem and BatchGetItem (documented limits)."""
@@ -61,6 +64,10 @@ class Patience:
         self._clock = asyncio.get_running_loop().time
         self._deadline = self._clock() + seconds
         self._pause, self._cap = base, cap
+
+    def left(self) -> float:
+        """Seconds until the deadline; below 0 when it is over."""
+        return self._deadline - self._clock()
 
     async def wait(self, why: object) -> None:
         """Pause before the next attempt. `why` the last one failed goes into the error."""
@@ -123,7 +130,12 @@ class Table:
         patience = Patience(self.seconds)
         while True:
             try:
-                return await self.offload(lambda: method(**request))
+                # In time also where every thread is taken by requests that wait for their time-outs.
+                async with asyncio.timeout(max(LEAST_SECONDS, patience.left())):
+                    return await self.offload(lambda: method(**request))
+            except TimeoutError as error:
+                log.warning("%s on %s gave up: no answer in time", operation, self.name)
+                raise StoreUnavailable("the store does not answer in time; try again") from error
             except ClientError as error:
                 if _name(error) in _UNUSABLE:
                     log.warning("%s on %s: %s", operation, self.name, error)

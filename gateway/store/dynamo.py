@@ -92,6 +92,9 @@ class DynamoStore:
     async def set_sdk_session(self, session: str, sdk_session_id: str) -> None:
         await self._sessions.set_sdk_session(session, sdk_session_id)
 
+    async def begin_delete(self, session: str) -> None:
+        await self._sessions.begin_delete(session)
+
     async def delete_session(self, session: str) -> None:
         await self._sessions.delete(session)
 
@@ -140,8 +143,10 @@ class DynamoStore:
     async def mark_running(self, run: Run) -> Run | None:
         return await self._leases.mark_running(run)
 
-    async def append_frames(self, run: Run, *, first: int, last: int, frames: bytes) -> Run | None:
-        return await self._frames.append(run, first=first, last=last, frames=frames)
+    async def append_frames(
+        self, run: Run, *, first: int, last: int, frames: bytes, own: bool = False
+    ) -> Run | None:
+        return await self._frames.append(run, first=first, last=last, frames=frames, own=own)
 
     async def finish_run(
         self,

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Final
 
+from gateway.errors import RunNotFound
 from gateway.model import Run
 from gateway.store import keys
 from gateway.store.bodies import PIECE_BYTES, drop_pieces, get_pieces, put_pieces
@@ -39,12 +40,15 @@ class Frames:
         self._lifetime = lifetime
         self._leases = leases
 
-    async def append(self, run: Run, *, first: int, last: int, frames: bytes) -> Run | None:
+    async def append(
+        self, run: Run, *, first: int, last: int, frames: bytes, own: bool = False
+    ) -> Run | None:
         """See `Store.append_frames`. Frames that the same lease has stored already are left out.
         Raises `ValueError` for frames that are not `first..last` or do not follow `recorded`."""
         lines = [line + b"\n" for line in frames.split(b"\n")[:-1]]
         if len(lines) != last - first + 1 or not frames.endswith(b"\n"):
             raise ValueError(f"{len(lines)} lines are not the frames {first} to {last}")
+        written = len(lines) if own else 0
         while True:
             body = await self._body(run.session, lines)
             try:
@@ -52,9 +56,10 @@ class Frames:
                     [
                         update(
                             keys.run(run.session, run.id),
-                            "SET #recorded = :last",
+                            "SET #recorded = :last, #own = :own",
                             f"{FENCE} AND #recorded = :behind",
                             last=last,
+                            own=written,
                             behind=first - 1,
                             **fence(run),
                         ),
@@ -68,14 +73,14 @@ class Frames:
                     return None
                 recorded: int = there["recorded"]
                 if recorded >= last:
-                    return replace(run, recorded=recorded)
+                    return replace(run, recorded=recorded, own=there.get("own", 0))
                 if "open" not in there:
                     return None
                 if recorded < first:
                     raise ValueError(f"frame {first} does not follow {recorded}") from None
                 lines, first = lines[recorded + 1 - first :], recorded + 1
             else:
-                return replace(run, recorded=last)
+                return replace(run, recorded=last, own=written)
 
     def log_item(self, run: Run, first: int, last: int, body: Item) -> Item:
         """LOG of the frames `first..last`."""
@@ -98,16 +103,22 @@ class Frames:
         recorded = (await self._leases.get(session, run)).recorded
         if recorded <= after:
             return
+        behind = after
         async for page in self._table.pages(
             between(keys.log(session, run, after + 1), keys.log(session, run, recorded))
         ):
             for item in page:
+                if item["first"] > behind + 1:
+                    raise _expired(run, behind + 1, item["first"] - 1)
                 skip = max(0, after + 1 - item["first"])
                 async for chunk in self._chunks(session, item):
                     lines = chunk.split(b"\n", skip) if skip else [chunk]
                     skip -= len(lines) - 1
                     if lines[-1]:
                         yield lines[-1]
+                behind = keys.last_of(item["sk"])
+        if behind < recorded:
+            raise _expired(run, behind + 1, recorded)
 
     async def _chunks(self, session: str, item: Item) -> AsyncIterator[bytes]:
         if "part" not in item:
@@ -115,6 +126,10 @@ class Frames:
             return
         async for piece in get_pieces(self._table, session, item):
             yield unpack(piece)
+
+
+def _expired(run: str, first: int, last: int) -> RunNotFound:
+    return RunNotFound(f"the frames {first} to {last} of run {run} have expired", field="run")
 
 
 def _pieces(lines: list[bytes]) -> Iterator[bytes]:

@@ -31,6 +31,9 @@ RUN: Final = "RUN#"
 
 BIRTH: Final = ("TABLE", "BIRTH")
 
+SORT_KEY_BYTES: Final = 1024
+"""Longest sort key that DynamoDB takes (its documented limit)."""
+
 OPEN_SHARDS: Final = 4
 """Partitions of the index of open runs: a renewal writes it twice (the range key moves), a partition takes
 1,000 writes a second, so four hold some 2,000 renewals a second."""
@@ -74,6 +77,11 @@ def log(session_id: str, run_id: str, last: int) -> Key:
     return session(session_id), f"LOG#{run_id}#{last:012d}"
 
 
+def last_of(sort_key: str) -> int:
+    """The last frame of a LOG item."""
+    return int(sort_key.rpartition("#")[2])
+
+
 def part(session_id: str, name: str, number: int) -> Key:
     return session(session_id), f"PART#{name}#{number:06d}"
 
@@ -107,6 +115,6 @@ def from_cursor(cursor: str, prefix: str) -> str:
         sort_key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
         sort_key = ""
-    if not sort_key.startswith(prefix):
+    if not sort_key.startswith(prefix) or len(sort_key.encode()) > SORT_KEY_BYTES:
         raise BadRequest("cursor is not one that this listing gave", field="cursor")
     return sort_key

@@ -13,12 +13,15 @@ from gateway.store.bodies import PIECE_BYTES, drop_pieces, get_pieces, put_piece
 from gateway.store.client import Table
 from gateway.store.codec import Item, pack, unpack
 from gateway.store.lifetime import Lifetime
-from gateway.store.queries import expired, listing
+from gateway.store.queries import expired, steps
 from gateway.store.requests import ConditionFailed, Write, put, update
 from gateway.store.sessions import OPEN_SESSION, gone, not_found
 
 SHORT_CHARS: Final = 32 * 1024
 """What is longer is packed in a thread."""
+
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""A page of messages ends with the one that brings it to this many bytes, unpacked."""
 
 
 class Messages:
@@ -100,20 +103,38 @@ class Messages:
         item = await self._table.get((idem["pk"], idem["msg"]))
         if item is None or expired(item, now):
             return None
-        return (await self._join(session, [item]))[0]
+        return (await self._join(session, [item], PAGE_BYTES))[0][0]
 
     async def page(self, session: str, *, limit: int, cursor: str | None, newest: bool) -> Page[Message]:
         """See `Store.list_messages`."""
         pk, now = keys.session(session), self._lifetime.now()
-        items, following = await listing(
+        found: list[Message] = []
+        following: str | None = None
+        room = PAGE_BYTES
+        async for items, behind in steps(
             self._table, pk, keys.MESSAGE, limit=limit, cursor=cursor, forward=not newest, now=now
-        )
-        return Page(tuple(await self._join(session, items)), following)
+        ):
+            joined, size = await self._join(session, items, room)
+            found += joined
+            following = behind
+            room -= size
+            if len(joined) < len(items):
+                return Page(tuple(found), keys.to_cursor(items[len(joined) - 1]["sk"]))
+            if room <= 0:
+                break
+        return Page(tuple(found), following)
 
-    async def _join(self, session: str, items: Sequence[Item]) -> list[Message]:
-        """The messages of MSG items, unpacked in one go in a thread: a page may have megabytes."""
-        whole = [await self._whole(session, item) for item in items]
-        return await self._table.offload(lambda: [_unpack(session, item) for item in whole])
+    async def _join(self, session: str, items: Sequence[Item], room: int) -> tuple[list[Message], int]:
+        """The messages of MSG items up to the one that takes the last of `room` bytes, and how many bytes they take;
+        unpacked in one go in a thread."""
+        whole: list[Item] = []
+        packed = 0
+        for item in items:
+            whole.append(await self._whole(session, item))
+            packed += len(whole[-1]["body"])
+            if packed >= room:
+                break
+        return await self._table.offload(_unpack_some, session, whole, room)
 
     async def _whole(self, session: str, item: Item) -> Item:
         if "part" not in item:
@@ -126,8 +147,20 @@ def _pack(message: Message) -> Item:
     return pack(encode({"content": message.content, "parts": message.parts, "meta": message.meta}))
 
 
-def _unpack(session: str, item: Item) -> Message:
-    body: dict[str, Any] = json.loads(unpack(item))
+def _unpack_some(session: str, items: Sequence[Item], room: int) -> tuple[list[Message], int]:
+    messages: list[Message] = []
+    size = 0
+    for item in items:
+        body = unpack(item)
+        messages.append(_message(session, item, body))
+        size += len(body)
+        if size >= room:
+            break
+    return messages, size
+
+
+def _message(session: str, item: Item, packed: bytes) -> Message:
+    body: dict[str, Any] = json.loads(packed)
     parts: Sequence[dict[str, Any]] = body["parts"]
     return Message(
         id=item["id"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from gateway.store.client import Table
@@ -60,14 +61,25 @@ async def listing(
     table: Table, pk: str, prefix: str, *, limit: int, cursor: str | None, forward: bool, now: float
 ) -> tuple[list[Item], str | None]:
     """Up to `limit` live items and the cursor of the next page, None when there is none."""
-    after = from_cursor(cursor, prefix) if cursor else ""
     items: list[Item] = []
+    following: str | None = None
+    async for page, behind in steps(table, pk, prefix, limit=limit, cursor=cursor, forward=forward, now=now):
+        items += page
+        following = behind
+    return items, following
+
+
+async def steps(
+    table: Table, pk: str, prefix: str, *, limit: int, cursor: str | None, forward: bool, now: float
+) -> AsyncIterator[tuple[list[Item], str | None]]:
+    """Up to `limit` live items in steps of at most 1 MB, each with the cursor behind it, None at the end."""
+    after = from_cursor(cursor, prefix) if cursor else ""
+    left = limit
     while True:
-        request = by_prefix(pk, prefix, forward=forward, limit=limit - len(items), after=after)
-        page, start = await table.page(request)
-        items += [item for item in page if not expired(item, now)]
-        if start is None:
-            return items, None
-        after = str(start["sk"]["S"])
-        if len(items) >= limit:
-            return items, to_cursor(after)
+        page, start = await table.page(by_prefix(pk, prefix, forward=forward, limit=left, after=after))
+        items = [item for item in page if not expired(item, now)]
+        left -= len(items)
+        after = str(start["sk"]["S"]) if start else ""
+        yield items, to_cursor(after) if start else None
+        if not start or left <= 0:
+            return

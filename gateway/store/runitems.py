@@ -68,6 +68,7 @@ def from_item(item: Item) -> Run:
         cwd=item["cwd"],
         created_at=float(item["created_at"]),
         recorded=item.get("recorded", 0),
+        own=item.get("own", 0),
         generation=item["generation"],
         lease_owner=item["lease_owner"],
         lease_until=float(item["lease_until"]),

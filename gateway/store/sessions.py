@@ -54,6 +54,7 @@ def from_item(item: Item) -> Session:
         active_run=item["active_run"] or None,
         queue=tuple(item["queue"]),
         version=item["version"],
+        deleting=item["deleting"],
     )
 
 
@@ -173,25 +174,27 @@ class Sessions:
             raise gone(session) if failed.found[0] else not_found(session) from None
         return from_item(item)
 
+    async def begin_delete(self, session: str) -> Item | None:
+        """See `Store.begin_delete`. META as it is then, None when it is gone."""
+        change = "SET #deleting = :true ADD #version :one"
+        try:
+            return await self._table.write(
+                update(keys.meta(session), change, "attribute_exists(#pk)", true=True, one=1)
+            )
+        except ConditionFailed:
+            return None
+
     async def delete(self, session: str) -> None:
         """See `Store.delete_session`.
 
         META is marked first, so nothing new is admitted. The first pass takes the runs, and with them the fence that a
         write of frames or of a run's end needs; so a later pass finds what came meanwhile, and the last one nothing.
         """
-        pk = keys.session(session)
-        entry = None
-        try:
-            change = "SET #deleting = :true ADD #version :one"
-            meta = await self._table.write(
-                update(keys.meta(session), change, "attribute_exists(#pk)", true=True, one=1)
-            )
-            entry = keys.entry(meta["owner"], session, float(meta["created_at"]))
-        except ConditionFailed:
-            pass  # META goes last: whatever is left has expired or belongs to a deletion that was cut short
-        while await self._delete_all(pk):
+        meta = await self.begin_delete(session)
+        while await self._delete_all(keys.session(session)):
             pass
-        if entry is not None:
+        if meta is not None:  # else what was left had expired, or belonged to a deletion that was cut short
+            entry = keys.entry(meta["owner"], session, float(meta["created_at"]))
             await self._table.write_many(deletes=[entry])
             await self._table.write_many(deletes=[keys.meta(session)])
 

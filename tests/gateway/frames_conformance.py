@@ -113,6 +113,16 @@ class FramesConformance:
         assert more is not None
         assert numbered(await read(store, run, after=len(lines))) == [len(lines) + 1]
 
+    async def test_a_gateways_own_last_frames_are_told_from_the_others(self, store: Store) -> None:
+        run = await running(store)
+        run = await store.append_frames(run, first=1, last=3, frames=frames(run.id, 1, 3)) or run
+        assert (run.own, run.shared) == (0, 3)
+        for _ in range(2):
+            ended = await store.append_frames(run, first=4, last=5, frames=frames(run.id, 4, 5), own=True)
+            assert ended is not None
+            assert (ended.recorded, ended.own, ended.shared) == (5, 2, 3)
+        assert (await store.get_run("s1", run.id)).own == 2
+
     async def test_a_successor_goes_on_where_its_predecessor_was_fenced(self, store: Store) -> None:
         old = await running(store)
         old = await store.append_frames(old, first=1, last=5, frames=frames(old.id, 1, 5)) or old

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,11 @@ async def pages(listing: Callable[..., Awaitable[Page[Any]]], **arguments: Any) 
         if page.cursor is None:
             return found
         cursor = page.cursor
+
+
+def forged(prefix: str) -> str:
+    """A cursor with a sort key that is longer than any."""
+    return base64.urlsafe_b64encode((prefix + "x" * 2000).encode()).decode()
 
 
 class SessionsConformance:
@@ -88,7 +94,7 @@ class SessionsConformance:
 
     async def test_a_cursor_that_no_listing_gave_is_refused(self, store: Store) -> None:
         await store.create_session(session("s1"))
-        for cursor in ("x", "%%%", "TUVUQQ", "ü"):
+        for cursor in ("x", "%%%", "TUVUQQ", "ü", *map(forged, ("MSG#", "SESSION#"))):
             with pytest.raises(BadRequest):
                 await store.list_sessions("alice", cursor=cursor)
             with pytest.raises(BadRequest):
@@ -115,6 +121,26 @@ class SessionsConformance:
         assert await store.renew_lease(run, lease_seconds=1, now=0) is None
         assert queued.state is RunState.QUEUED
         await store.delete_session("s1")
+
+    async def test_a_session_that_is_being_deleted_says_so_and_takes_nothing(self, store: Store) -> None:
+        await store.create_session(session("s1"))
+        run = (await admit(store, "s1", "m1")).run
+        assert not (await store.get_session("s1")).deleting
+        for _ in range(2):
+            await store.begin_delete("s1")
+            assert (await store.get_session("s1")).deleting
+        for attempt in (
+            admit(store, "s1", "m2"),
+            store.put_message(message("s1", "m3")),
+            store.rename_session("s1", "x"),
+        ):
+            with pytest.raises(SessionGone):
+                await attempt
+        assert (await store.get_run("s1", run.id)) == run
+        await store.delete_session("s1")
+        await store.begin_delete("s1")
+        with pytest.raises(SessionNotFound):
+            await store.get_session("s1")
 
     async def test_nothing_is_admitted_while_a_session_is_deleted(self, store: Store) -> None:
         await store.create_session(session("s1"))
@@ -198,6 +224,20 @@ class MessagesConformance:
         assert (await store.list_messages("s1")).items == tuple(made)
         assert await store.get_message("s1", "m9") == made[-1]
         assert not await store.put_message(made[-1])
+
+    async def test_a_page_ends_where_its_messages_are_large_together(self, store: Store) -> None:
+        await store.create_session(session("s1"))
+        # One after another so well compressed that DynamoDB's own pages of 1 MB would hold them all.
+        made = [
+            message("s1", f"m{number}", content=str(number) * 3_000_000, created_at=1_800_000_000.0 + number)
+            for number in range(7)
+        ]
+        for item in made:
+            await store.put_message(item)
+        for newest in (False, True):
+            found = await pages(store.list_messages, session="s1", limit=50, newest=newest)
+            assert [len(page) for page in found] == [3, 3, 1]
+            assert [item for page in found for item in page] == (made[::-1] if newest else made)
 
     async def test_the_longest_prompt_is_kept(self, store: Store) -> None:
         await store.create_session(session("s1"))

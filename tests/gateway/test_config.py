@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from gateway.config import ConfigError, Settings, read_settings
+from gateway.config import LEAST, ConfigError, Settings, read_settings
 
 SECRET = "s" * 32
 GOOD = {
@@ -88,6 +88,14 @@ def test_a_short_secret_is_refused_and_not_repeated(variable: str) -> None:
         ("VF_IDLE_MINUTES", "soon"),
         ("VF_IDLE_MINUTES", "nan"),
         ("VF_IDLE_MINUTES", "inf"),
+        ("VF_IDLE_MINUTES", "0"),
+        ("VF_LEASE_SECONDS", "0"),
+        ("VF_LEASE_SECONDS", "0.2"),
+        ("VF_START_SECONDS", "0"),
+        ("VF_SNAPSHOT_SECONDS", "0"),
+        ("VF_SNAPSHOT_MB", "0"),
+        ("VF_TICKET_SECONDS", "0"),
+        ("VF_MESSAGE_TTL_DAYS", "0"),
         ("VF_TABLE_CREATE", "perhaps"),
         ("VF_DRIVER", "kubernetes"),
     ],
@@ -95,6 +103,12 @@ def test_a_short_secret_is_refused_and_not_repeated(variable: str) -> None:
 def test_a_bad_value_is_named_with_its_remedy(variable: str, value: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{variable} is '{value}'; it must be "):
         read_settings({**GOOD, variable: value})
+
+
+def test_a_least_value_is_that_of_a_setting_and_below_its_default() -> None:
+    defaults = read_settings(GOOD)
+    assert all(0 < least <= getattr(defaults, name) for name, least in LEAST.items())
+    assert read_settings({**GOOD, "VF_QUEUE_LIMIT": "0"}).queue_limit == 0
 
 
 def test_each_driver_says_what_it_needs() -> None:

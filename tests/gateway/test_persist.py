@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.keys import STORE
-from gateway.model import Message, Mode, NewRun, OnBusy, Run, RunState
+from gateway.model import Message, Mode, NewRun, OnBusy, Page, Run, RunState, Session
+from gateway.persist import _recorded
+from tests.gateway.fakes import RUN, FakeStore, a_run, a_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,8 +105,36 @@ async def test_a_message_id_names_it(stack: Stack) -> None:
 async def test_the_sdk_s_session_is_kept_up_to_date_and_never_lost(stack: Stack) -> None:
     session = await stack.session()
     for given, kept in (("sdk-1", "sdk-1"), ("", "sdk-1"), (None, "sdk-1"), ("sdk-2", "sdk-2")):
-        await persist(stack, session, content="x", sdkSessionId=given)
+        await persist(stack, session, content=f"x {given}", sdkSessionId=given)
         assert (await stack.get(f"/api/sessions/{session}"))["sdkSessionId"] == kept
+
+
+async def test_an_answer_that_is_known_brings_no_sdk_session_of_then(stack: Stack) -> None:
+    session = await stack.session()
+    await persist(stack, session, content="one", messageId="a1", sdkSessionId="sdk-1")
+    await persist(stack, session, content="two", sdkSessionId="sdk-2")
+    await persist(stack, session, content="one", sdkSessionId="sdk-1")
+    await persist(stack, session, content="one, said otherwise", messageId="a1", sdkSessionId="sdk-1")
+    assert (await stack.get(f"/api/sessions/{session}"))["sdkSessionId"] == "sdk-2"
+
+
+async def test_the_transcript_is_read_again_only_when_a_run_has_ended() -> None:
+    listed: list[str] = []
+
+    class Watched(FakeStore):
+        looks = 0
+
+        async def list_messages(self, session: str, **_: Any) -> Page[Message]:
+            listed.append(session)
+            return Page(())
+
+        async def get_session(self, _session: str) -> Session:
+            self.looks += 1
+            return a_session(active_run=RUN if self.looks < 6 else None)
+
+    store = Watched(a_run())
+    assert not await _recorded(store, a_session(active_run=RUN), "the answer")  # type: ignore[arg-type]
+    assert (store.looks, len(listed)) == (6, 2)
 
 
 async def test_what_the_recorder_kept_is_not_kept_again(stack: Stack) -> None:

@@ -237,6 +237,46 @@ class TestUpgrades:
         assert (status, body["code"]) == (403, "origin-refused")
         await untouched(stack, scan, before)
 
+    @pytest.mark.parametrize("route", [route for route in ALL if route.auth is Auth.WEBSOCKET], ids=name_of)
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"Sec-WebSocket-Key": ""},
+            {"Sec-WebSocket-Key": "short"},
+            {"Sec-WebSocket-Version": "12"},
+            {"Connection": "close"},
+        ],
+        ids=str,
+    )
+    async def test_a_handshake_that_is_none_starts_nothing_and_uses_no_ticket(
+        self, stack: Stack, scan: Scan, route: Route, change: dict[str, str]
+    ) -> None:
+        session = await stack.session()
+        _, answer = await stack.post("/api/sdk/ticket", {"sessionId": session})
+        before = await asyncio.to_thread(scan)
+        path = route.path if route is not RELAY else "/mcp/relay"
+        query = {"sessionId": session, "prompt": "echo x", "ticket": answer["ticket"]}
+        async with stack.http.get(stack.url + path, params=query, headers={**UPGRADE, **change}) as response:
+            assert (response.status, (await response.json())["code"]) == (400, "bad-request")
+        await untouched(stack, scan, before)
+
+    @pytest.mark.parametrize("route", [route for route in ALL if route.auth is Auth.WEBSOCKET], ids=name_of)
+    async def test_a_gateway_that_drains_leaves_the_ticket_to_another(
+        self, stack: Stack, scan: Scan, route: Route
+    ) -> None:
+        other = await stack.add()
+        session = await stack.session()
+        _, answer = await stack.post("/api/sdk/ticket", {"sessionId": session})
+        before = await asyncio.to_thread(scan)
+        await stack.gateways[0].runs.drain()
+        path = route.path if route is not RELAY else "/mcp/relay"
+        query = {"sessionId": session, "ticket": answer["ticket"]}
+        async with stack.http.get(stack.url + path, params=query, headers=UPGRADE) as response:
+            assert (response.status, (await response.json())["code"]) == (503, "draining")
+        await untouched(stack, scan, before)
+        async with stack.http.ws_connect(other.url + path, params=query):
+            pass
+
     async def test_the_stream_s_address_is_for_websockets(self, stack: Stack) -> None:
         session = await stack.session()
         url = f"{stack.url}{WS_PATH}?sessionId={session}"

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
+from gateway import errors
 from gateway.keys import STATS
 from gateway.model import Run
+from gateway.runs import Runs
+from gateway.stats import Stats
+from tests.gateway.fakes import quick_settings
 from tests.gateway.stack import Stack, assert_whole, numbered, read_all, read_until, text_of
 
 LONG = "Write a detailed explanation of how WebSocket connections work, every 4 ms"
@@ -37,6 +45,15 @@ async def test_a_prompt_in_the_url_streams_to_its_end_and_is_kept(stack: Stack) 
     assert messages[0]["content"] == "echo hello there"
     assert messages[1]["content"] == text_of(frames)
     assert messages[1]["meta"]["reason"] == "completed"
+
+
+async def test_its_sandbox_learns_that_all_is_recorded(stack: Stack) -> None:
+    session = await stack.session()
+    frames = await stack.ask(session, "echo hello there")
+    log = f"{numbered(frames)[0]['run']}.recorded.jsonl"
+    async with asyncio.timeout(20):
+        while not list(stack.root.rglob(log)):
+            await asyncio.sleep(0.05)
 
 
 async def test_a_start_frame_does_the_same(stack: Stack) -> None:
@@ -194,6 +211,108 @@ async def test_stop_works_from_another_gateway(stack: Stack) -> None:
     assert (status, body["success"]) == (200, True)
 
 
+@pytest.mark.parametrize("by", ["the socket", "a request"])
+async def test_a_stop_needs_no_store_where_the_run_is_recorded(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    session = await stack.session()
+    store = stack.gateways[0].runs.store
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 5)
+        assert (await stack.post("/api/sdk/stop", {"sessionId": session}, user="eve"))[0] == 403
+
+        async def away(*_: Any) -> None:
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "request_stop", away)
+            patch.setattr(store, "get_session", away)
+            async with asyncio.timeout(5):
+                if by == "the socket":
+                    await socket.send_json({"type": "stop"})
+                else:
+                    status, body = await stack.post("/api/sdk/stop", {"sessionId": session})
+                    assert (status, body["success"], body["run"]) == (200, True, head[-1]["run"])
+            assert_whole(head + await read_all(socket), "stopped")
+
+
+async def test_a_stop_of_another_sessions_run_stops_nothing(stack: Stack) -> None:
+    session, others = await stack.session(), await stack.session("eve")
+    async with stack.connect(session, prompt=LONG) as socket:
+        head = await read_until(socket, "text-delta", 5)
+        asked = {"sessionId": others, "run": head[-1]["run"]}
+        status, body = await stack.post("/api/sdk/stop", asked, user="eve")
+        assert (status, body["code"]) == (404, "run-not-found")
+        assert_whole(head + await read_all(socket))
+
+
+async def test_every_prompt_is_counted_once_whatever_becomes_of_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await stack.session()
+    runs = stack.gateways[0].runs
+    run = {"sessionId": session, "prompt": "echo x"}
+
+    async def refused(change: dict[str, Any], code: str) -> None:
+        before = runs.stats.refused
+        _, body = await stack.post("/api/sdk/stream", run | change)
+        assert (body["code"], runs.stats.refused) == (code, before + 1)
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise errors.StoreUnavailable("away")
+
+    async def break_down(*_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+    async with stack.connect(session, prompt=LONG, messageId="m1") as socket:
+        head = await read_until(socket, "text-delta", 1)
+        await refused({"prompt": " "}, "bad-request")
+        await refused({"mode": "fly"}, "bad-request")
+        await refused({"onBusy": "reject"}, "session-busy")
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "settings", replace(runs.settings, queue_limit=0))
+            await refused({}, "queue-full")
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "settings", replace(runs.settings, agent="claude", model_api_key=""))
+            await refused({}, "credential-missing")
+        for failing, code in ((fail, "store-unavailable"), (break_down, "internal")):
+            with monkeypatch.context() as patch:
+                patch.setattr(runs.store, "create_run", failing)
+                await refused({}, code)
+        async with stack.connect(session, prompt=LONG, messageId="m1") as again:
+            await read_until(again, "run")
+        async with stack.connect(session, prompt="echo later") as waiting:
+            await read_until(waiting, "status")
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await stack.connect(session, prompt="")
+        assert head
+        with monkeypatch.context() as patch:
+            patch.setattr(type(runs), "draining", property(lambda _: True))
+            await refused({}, "draining")
+    prompts = runs.stats.prompts()
+    assert prompts == {"received": 12, "run": 2, "queued": 1, "refused": 9, "duplicates": 1}
+
+
+async def test_a_drain_has_one_deadline() -> None:
+    runs = Runs(quick_settings(drain_seconds=0.4), None, None, None, Stats())  # type: ignore[arg-type]
+    released = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not released.is_set():
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+
+    runs._submits.add(asyncio.create_task(stubborn()))  # type: ignore[arg-type]
+    runs._tasks["r1"] = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    await runs.drain()
+    await runs.drain()
+    assert 0.4 <= time.monotonic() - began < 0.55
+    released.set()
+    await asyncio.gather(*runs._submits, *runs._tasks.values())
+
+
 async def test_pause_and_resume(stack: Stack) -> None:
     session = await stack.session()
     async with stack.connect(session, prompt=LONG) as socket:
@@ -281,7 +400,9 @@ async def test_another_gateway_takes_over(stack: Stack, how: str) -> None:
             stack.gateways[0].crash()
         else:
             await stack.gateways[0].runs.drain()
-            assert (await read_until(socket, "reconnect"))[-1]["delayMs"] > 0
+            told = (await read_until(socket, "reconnect"))[-1]
+            assert told["delayMs"] > 0
+            assert (told["run"], told["after"] >= head[-1]["seq"]) == (run, True)
     async with stack.connect(session, gateway=1, run=run, after=head[-1]["seq"]) as socket:
         assert_whole(head + await read_all(socket))
     assert await stack.final(session, run) == "completed"

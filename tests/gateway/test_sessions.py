@@ -7,6 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from gateway.keys import DRIVER, STORE
@@ -206,7 +207,45 @@ class TestDelete:
             patch.setattr(store, "delete_session", crash)
             status, body = await call(stack, "DELETE", f"/api/sessions/{session}")
             assert (status, body["code"]) == (500, "internal")
-        assert (await call(stack, "GET", f"/api/sessions/{session}"))[0] == 200
+        assert (await call(stack, "GET", f"/api/sessions/{session}"))[0] == 410
+        assert await call(stack, "DELETE", f"/api/sessions/{session}") == (204, None)
+        assert await asyncio.to_thread(scan) == before
+
+    async def test_from_its_beginning_on_nothing_asks_or_wakes_the_session(
+        self, stack: Stack, scan: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = await asyncio.to_thread(scan)
+        session = await stack.session()
+        driver = stack.gateways[0].app[DRIVER]
+
+        async def crash(_session: str) -> None:
+            raise ConnectionResetError("the launcher's connection broke here")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(driver, "delete", crash)  # what goes first after the mark
+            assert (await call(stack, "DELETE", f"/api/sessions/{session}"))[0] == 500
+        marked = await asyncio.to_thread(scan)
+        named = {"sessionId": session}
+        for path, body in (
+            ("/api/sdk/stream", {**named, "prompt": "echo x"}),
+            ("/api/sdk/persist", {**named, "content": "x"}),
+            ("/api/sdk/stop", named),
+            ("/api/sdk/pause", named),
+            ("/api/sdk/resume", named),
+            ("/api/sdk/ticket", named),
+        ):
+            status, answer = await stack.post(path, body)
+            assert (status, answer["code"]) == (410, "session-gone"), path
+        for path, query in (("/api/sdk/ws", {"prompt": "echo x"}), ("/api/sdk/ws", {}), ("/mcp/relay", {})):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await stack.http.ws_connect(
+                    stack.url + path, params={**named, **query}, headers=stack.headers()
+                )
+            assert refused.value.status == 410, path
+        assert (await call(stack, "GET", f"/api/sessions/{session}/messages"))[0] == 410
+        assert (await call(stack, "DELETE", f"/api/sessions/{session}", user="eve"))[0] == 403
+        assert await asyncio.to_thread(scan) == marked
+        assert list(await driver.list()) == []
         assert await call(stack, "DELETE", f"/api/sessions/{session}") == (204, None)
         assert await asyncio.to_thread(scan) == before
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from container.protocol import FrameType
+from gateway import sinks
 from gateway.backoff import Backoff
 from gateway.bell import Bell
 from gateway.follow import _messages
+from gateway.model import Admission
 from gateway.sinks import EventSink, tell
 from gateway.stats import Stats
+from tests.gateway.fakes import a_run, working
 
 
 async def test_every_frame_is_an_event_with_its_cursor() -> None:
@@ -33,6 +37,33 @@ async def test_every_frame_is_an_event_with_its_cursor() -> None:
         'id: r1:8\ndata: {"type":"b","run":"r1","seq":8}\n\n'
         'data: {"type":"status","phase":"queued"}\n\n'
     )
+
+
+class Response:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    async def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+async def test_a_carriage_return_between_tokens_does_not_cut_an_event() -> None:
+    response = Response()
+    await EventSink(response, "r1").send(b'{"type":"a",\r"run":"r1","seq":7}')  # type: ignore[arg-type]
+    assert response.written == [b'id: r1:7\ndata: {"type":"a", "run":"r1","seq":7}\n\n']
+
+
+async def test_the_heartbeat_is_steady_whatever_else_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "EVENT_HEARTBEAT_SECONDS", 0.05)
+    response = Response()
+    sink = EventSink(response, "r1")  # type: ignore[arg-type]
+    async with working(sink.heartbeat()):
+        async with asyncio.timeout(5):
+            while response.written.count(b": heartbeat\n\n") < 3:
+                await tell(sink, FrameType.PING)
+                await asyncio.sleep(0.01)
 
 
 def test_a_chunk_becomes_single_frames_or_batches_within_the_limit() -> None:
@@ -67,7 +98,13 @@ def test_delays_grow_to_their_cap_and_start_again() -> None:
     assert backoff.next() <= 0.1
 
 
-def test_prompts_add_up() -> None:
-    stats = Stats(run=3, queued=2, refused=1, duplicates=9)
-    prompts = stats.prompts()
-    assert prompts["received"] == 6 == prompts["run"] + prompts["queued"] + prompts["refused"]
+def test_a_message_sent_again_counts_as_what_its_run_is() -> None:
+    stats = Stats(received=3)
+    run = a_run()
+    for admission in (
+        Admission(run, 0),
+        Admission(run, 0, duplicate=True),
+        Admission(run, 2, duplicate=True),
+    ):
+        stats.admitted(admission)
+    assert stats.prompts() == {"received": 3, "run": 2, "queued": 1, "refused": 0, "duplicates": 2}

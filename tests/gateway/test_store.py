@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.errors import SessionGone, SessionNotFound, StoreUnavailable
-from gateway.store import messages
+from gateway.errors import RunNotFound, SessionGone, SessionNotFound, StoreUnavailable
+from gateway.store import keys, messages
 from gateway.store.dynamo import DynamoStore
 from gateway.store.schema import definition
 from tests.gateway.fault_proxy import FaultProxy, Faults
 from tests.gateway.store_conformance import StoreConformance
-from tests.gateway.store_samples import admit, finish, frames, message, session
+from tests.gateway.store_samples import admit, finish, frames, message, numbered, read, session
 from tests.gateway.store_table import kinds, scan, through
 
 if TYPE_CHECKING:
@@ -85,6 +85,21 @@ class TestLifetime:
         await finish(store, run, answer=message("s1", "a1", content=NOISE))
         lasting = [item["sk"]["S"] for item in await scan(store) if "expires_at" not in item]
         assert [name.split("#")[0] for name in lasting] == ["SESSION"]
+
+    @pytest.mark.parametrize("last", [10, 20, 30])
+    async def test_frames_that_have_expired_are_missed_and_not_passed_over(
+        self, store: DynamoStore, last: int
+    ) -> None:
+        await store.create_session(session("s1"))
+        run = (await admit(store, "s1", "m1")).run
+        for first in (1, 11, 21):
+            group = frames(run.id, first, first + 9)
+            run = await store.append_frames(run, first=first, last=first + 9, frames=group) or run
+        await store._table.write_many(deletes=[keys.log("s1", run.id, last)])
+        with pytest.raises(RunNotFound, match=f"{last - 9} to {last} .* have expired"):
+            await read(store, run)
+        if last < 30:
+            assert numbered(await read(store, run, after=last)) == list(range(last + 1, 31))
 
     async def test_queued_runs_that_vanished_are_passed_over(self, store: DynamoStore) -> None:
         await store.create_session(session("s1"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from container.protocol import encode, stamp
 from gateway.model import Mode, Run, RunState
+from gateway.sessions import message_json
 from gateway.transcript import Transcript
 
 RUN = Run(
@@ -116,3 +118,25 @@ def test_an_sdk_session_that_no_query_could_carry_is_left_out() -> None:
     transcript = Transcript()
     transcript.feed(lines({"type": "session-init", "sessionId": "thread:1"}))
     assert "sdkSessionId" not in transcript.message(RUN, now=1).meta
+
+
+def nested(levels: int) -> Any:
+    value: Any = "deep"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_values_are_cut_to_levels_that_every_writer_of_json_takes() -> None:
+    transcript = Transcript()
+    transcript.feed(
+        lines(
+            {"type": "tool-start", "id": "t", "name": "X", "input": {"ok": nested(63), "deep": nested(600)}},
+            {"type": "tool-result", "id": "t", "name": "X", "output": nested(600)},
+            {"type": "error", "error": nested(600), "code": "x"},
+            {"type": "done", "usage": nested(600)},
+        )
+    )
+    message = transcript.message(RUN, now=1)
+    assert message.parts[0]["input"]["ok"] == nested(63)
+    assert orjson.loads(orjson.dumps(message_json(message)))["parts"] == list(message.parts)
