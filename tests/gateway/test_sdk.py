@@ -40,7 +40,13 @@ async def test_other_websockets_meet_in_the_sessions_relay(stack: Stack) -> None
     other = await stack.http.ws_connect(f"{stack.gateways[1].url}/any", params=query, headers=stack.headers())
     sandbox = await stack.gateways[0].runs.driver.ensure(session)
     token = sandbox_token(SECRET.encode(), session)
-    inside = await stack.http.ws_connect(f"{sandbox.url}/relay", headers={"Authorization": f"Bearer {token}"})
+    bearer = {"Authorization": f"Bearer {token}"}
+    inside = await stack.http.ws_connect(f"{sandbox.url}/relay", headers=bearer)
+    joined = 0
+    async with asyncio.timeout(20):
+        while joined < 3:  # who is not there yet gets nothing
+            async with stack.http.get(f"{sandbox.url}/ping", headers=bearer) as response:
+                joined = (await response.json())["connections"]
     await one.send_str("hello ☃")
     assert (await other.receive_str(timeout=10), await inside.receive_str(timeout=10)) == (
         "hello ☃",
