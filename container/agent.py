@@ -225,6 +225,7 @@ class Agent:
             await self._process.close()
 
     async def _keep(self) -> None:
+        counted: AgentProcess | None = None
         while True:
             self._answered.clear()
             if self._answer is None and self._idle_deaths < MAX_IDLE_DEATHS:
@@ -233,8 +234,9 @@ class Agent:
                 except OSError as error:
                     log.error("the agent cannot be started: %s", error)  # noqa: TRY400 - the sentence is the whole of it
                     self._idle_deaths = MAX_IDLE_DEATHS
-            if self._process is not None and self._process.is_alive:
-                await asyncio.wait([self._process.ended])
+            if self._process is not None and self._process is not counted:
+                counted = self._process  # which may have died already
+                await asyncio.wait([counted.ended])
                 age = asyncio.get_running_loop().time() - self._started_at
                 was_useful = self._was_asked or age > LASTING_SECONDS
                 self._idle_deaths = 0 if was_useful else self._idle_deaths + 1
