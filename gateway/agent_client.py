@@ -230,7 +230,7 @@ def _error_of(status: int, body: str) -> errors.VaporForgeError:
         )
     if status == 409:
         return errors.Conflict("The sandbox is busy, or the run is not in a state that allows this.")
-    if status == 400:
+    if status in {400, 413}:
         return errors.BadRequest(f"The agent server refused the query: {body[:300]}")
     if status == 503 and '"retiring"' in body:
         return errors.SandboxRetiring("The sandbox is being retired.")

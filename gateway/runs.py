@@ -108,14 +108,10 @@ class Runs:
             log.info("a prompt was not admitted: %s", error)  # said here too: its client may have left
 
     async def _submit(self, session: Session, user: str, fields: Mapping[str, Any]) -> Admission:
-        self.stats.received += 1
-        try:
+        with self.stats.admission():
             request = parse_prompt(fields)
             admission = await self._admit(session, user, request)
-        except BaseException:
-            self.stats.refused += 1
-            raise
-        self.stats.admitted(admission)
+            self.stats.admitted(admission)
         if not admission.duplicate and not admission.position:
             await self._drive(admission.run, request.prompt)
         if admission.position and request.on_busy is OnBusy.INTERRUPT:

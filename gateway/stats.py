@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,16 +13,29 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Stats:
-    """`received == run + queued + refused` once each prompt that came has its answer: one that is being admitted is
-    only `received` yet. `duplicates`: how many of `run` and `queued` were a `messageId` sent again, which counts as
-    what its run is."""
+    """Each prompt is counted when it comes (`came`), while it is being admitted, and by what became of it; these must
+    agree. `duplicates`: how many of `run` and `queued` were a `messageId` sent again, which counts as what its run is."""
 
-    received: int = 0
+    came: int = 0
+    admitting: int = 0
     run: int = 0
     queued: int = 0
     refused: int = 0
     duplicates: int = 0
     takeovers: int = 0
+
+    @contextmanager
+    def admission(self) -> Iterator[None]:
+        """Count a prompt; what the block raises counts as its refusal."""
+        self.came += 1
+        self.admitting += 1
+        try:
+            yield
+        except BaseException:
+            self.refused += 1
+            raise
+        finally:
+            self.admitting -= 1
 
     def admitted(self, admission: Admission) -> None:
         """Count what became of a prompt."""
@@ -31,11 +46,12 @@ class Stats:
             self.run += 1
 
     def prompts(self) -> dict[str, int]:
-        """Counts since this process started."""
+        """Counts since this process started: `received == run + queued + refused`, at every moment."""
         return {
-            "received": self.received,
+            "received": self.came - self.admitting,
             "run": self.run,
             "queued": self.queued,
             "refused": self.refused,
             "duplicates": self.duplicates,
+            "admitting": self.admitting,
         }

@@ -290,7 +290,7 @@ async def test_every_prompt_is_counted_once_whatever_becomes_of_it(
             patch.setattr(type(runs), "draining", property(lambda _: True))
             await refused({}, "draining")
     prompts = runs.stats.prompts()
-    assert prompts == {"received": 12, "run": 2, "queued": 1, "refused": 9, "duplicates": 1}
+    assert prompts == {"received": 12, "run": 2, "queued": 1, "refused": 9, "duplicates": 1, "admitting": 0}
 
 
 async def test_a_drain_has_one_deadline() -> None:

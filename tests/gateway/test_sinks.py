@@ -13,10 +13,8 @@ from gateway import sinks
 from gateway.backoff import Backoff
 from gateway.bell import Bell
 from gateway.follow import _messages
-from gateway.model import Admission
 from gateway.sinks import EventSink, tell
-from gateway.stats import Stats
-from tests.gateway.fakes import a_run, working
+from tests.gateway.fakes import working
 
 
 async def test_every_frame_is_an_event_with_its_cursor() -> None:
@@ -96,15 +94,3 @@ def test_delays_grow_to_their_cap_and_start_again() -> None:
     )
     backoff.reset()
     assert backoff.next() <= 0.1
-
-
-def test_a_message_sent_again_counts_as_what_its_run_is() -> None:
-    stats = Stats(received=3)
-    run = a_run()
-    for admission in (
-        Admission(run, 0),
-        Admission(run, 0, duplicate=True),
-        Admission(run, 2, duplicate=True),
-    ):
-        stats.admitted(admission)
-    assert stats.prompts() == {"received": 3, "run": 2, "queued": 1, "refused": 0, "duplicates": 2}
