@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Stats:
-    """Each prompt is counted when it comes (`came`), while it is being admitted, and by what became of it; these must
-    agree. `duplicates`: how many of `run` and `queued` were a `messageId` sent again, which counts as what its run is."""
+    """Each prompt is counted when it comes (`came`), while it is being admitted, and by what became of it; these
+    must agree. `duplicates`: how many of `run` and `queued` were a `messageId` sent again, which counts as what its run
+    is."""
 
     came: int = 0
     admitting: int = 0
