@@ -47,9 +47,10 @@ class Family:
                 status = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
                 if status[_STATE] in "ZX":
                     continue
-                if int(status[_GROUP]) == self.leader or mark in (entry / "environ").read_bytes().split(
-                    b"\0"
-                ):
+                in_group = (
+                    self.leader and int(status[_GROUP]) == self.leader
+                )  # the kernel's threads are in group 0
+                if in_group or mark in (entry / "environ").read_bytes().split(b"\0"):
                     found.add(int(entry.name))
             except OSError:  # it ended just now, or is another user's
                 continue
