@@ -142,7 +142,7 @@ async def test_a_newer_page_is_offered(people: People) -> None:
 
     await ada.page.route(f"{ada.url}/", rolled)
     await ada.return_after(61)
-    await expect(newer).to_contain_text("A new version is there")
+    await expect(newer).to_contain_text("A new version is available")
     await newer.get_by_role("button", name="Reload").click()
     await expect(newer).to_be_hidden()
     await expect(ada.see("prompt")).to_be_visible()
@@ -311,8 +311,7 @@ async def test_the_theme_is_there_before_the_pages_modules(people: People) -> No
 
     await ada.page.route("**/page.js", hold)
     await ada.page.goto(ada.url, wait_until="commit")
-    await ada.page.wait_for_function("document.styleSheets.length === 2 && document.body")
-    assert await ada.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 20, 18)"
+    await expect(ada.page.locator("body")).to_have_css("background-color", "rgb(22, 20, 18)")
 
 
 CONTRASTS = """(selector) => {
