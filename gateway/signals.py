@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 4.0
-"""How long somebody who stops a run waits for its sandbox and for the store, where the run is recorded here."""
+"""How long somebody who stops a run waits for its sandbox, and for the store where the run is recorded here."""
 
 
 async def stop(runs: Runs, session: str, run: str | None) -> Run | None:
@@ -66,10 +66,11 @@ async def _stop_here(runs: Runs, recorder: Recorder) -> Run:
 
 async def _stop_there(runs: Runs, session: str, run: str) -> None:
     try:
-        await _signal(runs, session, run, "stop")
-    except errors.VaporForgeError as error:
+        async with asyncio.timeout(STOP_SECONDS):
+            await _signal(runs, session, run, "stop")
+    except (TimeoutError, errors.VaporForgeError) as error:
         # The recorder, wherever it is, sees the request in the store and repeats it.
-        log.info("session %s run %s: stop left to its recorder: %s", session, run, error)
+        log.info("session %s run %s: stop left to its recorder: %r", session, run, error)
 
 
 async def _signal(runs: Runs, session: str, run: str, action: str) -> None:
