@@ -89,7 +89,9 @@ class DockerStack:
     async def leftovers(self, sessions: Sequence[str]) -> list[str]:
         """See `Target`: other people's sandboxes do not count."""
         label = {"label": [f"vaporforge.stack={self._id}", "vaporforge.role=sandbox"]}
-        containers = await self.in_thread(lambda: self._engine.containers.list(all=True, filters=label))
+        containers = await self.in_thread(
+            lambda: self._engine.containers.list(all=True, filters=label, ignore_removed=True)
+        )
         volumes = await self.in_thread(lambda: self._engine.volumes.list(filters=label))
         mine = set(sessions)
         return [
@@ -129,7 +131,7 @@ class DockerStack:
         """The stack's containers of a role, whatever state they are in."""
         wanted = [f"vaporforge.stack={self._id}", f"vaporforge.role={role}", *labels]
         found = await self.in_thread(
-            lambda: self._engine.containers.list(all=True, filters={"label": wanted})
+            lambda: self._engine.containers.list(all=True, filters={"label": wanted}, ignore_removed=True)
         )
         return sorted(found, key=lambda container: str(container.name))
 
