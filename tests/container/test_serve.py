@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from container.settings import CODE_ROOT
+from tests.chaos.sandboxes import Sandboxes
 from tests.container.conftest import KEPT, TOKEN, eventually, recorded
 
 Run = Callable[..., Awaitable[tuple[asyncio.subprocess.Process, aiohttp.ClientSession]]]
@@ -55,6 +56,7 @@ async def run(tmp_path: Path) -> AsyncIterator[Run]:
         if process.returncode is None:
             process.kill()
         await process.wait()
+    Sandboxes(tmp_path).kill_all()  # an agent outlives a server that was killed; in a container it does not
 
 
 async def read(http: aiohttp.ClientSession, run_id: str, after: int = 0) -> list[dict[str, Any]]:

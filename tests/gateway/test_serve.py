@@ -20,10 +20,11 @@ from container.protocol import VERSION
 from gateway.auth import mint
 from gateway.ids import new_id
 from gateway.serve import CLOSE_SECONDS
+from tests.chaos.sandboxes import Sandboxes
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAIN_SECONDS = 3.0
@@ -77,8 +78,9 @@ async def gateway(*arguments: str, **environment: str) -> AsyncIterator[Process]
 
 
 @pytest.fixture
-def environment(dynamodb_endpoint: str, tmp_path: Path) -> dict[str, str]:
-    return {
+def environment(dynamodb_endpoint: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What a gateway is started with; the sandboxes that it leaves behind are ended."""
+    yield {
         "VF_STACK": "test",
         "VF_JWT_SECRET": SECRET,
         "VF_SANDBOX_SECRET": SECRET,
@@ -93,6 +95,7 @@ def environment(dynamodb_endpoint: str, tmp_path: Path) -> dict[str, str]:
         "VF_PROCESS_ROOT": str(tmp_path),
         "VF_DRAIN_SECONDS": str(DRAIN_SECONDS),
     }
+    Sandboxes(tmp_path).kill_all()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
