@@ -1,6 +1,7 @@
 """The tools agree with each other: one version, locks by hash and without addresses, commands with help."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -270,3 +271,13 @@ def test_shell_is_free_of_what_hides_errors() -> None:
     assert shutil.which("bash")
     for path in [*COMMANDS, *sorted((SCRIPTS / "lib").glob("*.sh"))]:
         assert "|| true" not in path.read_text(), path.name
+
+
+def test_what_the_set_up_says_is_never_on_stdout(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (tmp_path / "scripts" / "lib" / "page.sh").write_text("setup_page() { echo noise; }\n")
+    environ = {**os.environ, "VF_CACHE": str(tmp_path / "cache"), "VF_STATE": str(tmp_path / "state")}
+    command = [str(tmp_path / "scripts" / "setup"), "page"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout == ""
+    assert "noise" in done.stderr
