@@ -292,13 +292,14 @@ async def test_a_place_that_is_away_delays_a_wake_and_no_more(
     await lose_host(snapped, session)
     place = snapped.root.parent / "blobs" / "test"
     place.rename(place.with_name("away"))
-    place.write_text("a file where the folder should be")
+    place.symlink_to(__file__)  # a file where the folder should be
+    back = place.with_name("back")
+    back.symlink_to("away")
     asking = asyncio.create_task(snapped.ask(session, "read the file a.txt (every 0 ms)"))
     driver = snapped.gateways[0].app[DRIVER]
     with pytest.raises(errors.SandboxUnavailable):
         await driver.ensure(session)
-    place.unlink()
-    place.with_name("away").rename(place)
+    back.replace(place)  # in one step: at a moment without either there would be no snapshot
     frames = await asking
     assert_whole(frames)
     assert "kept" in text_of(frames)
