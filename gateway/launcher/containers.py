@@ -21,7 +21,7 @@ from gateway.launcher import spec
 from gateway.launcher.settings import possible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from gateway.launcher.settings import LauncherSettings
 
@@ -180,7 +180,7 @@ class Containers:
         if found is None:
             self._create(session, lost_reason="")
         elif _STATES[found["State"]["Status"]] is SandboxState.STARTING:
-            self._start(session, found["Id"])
+            self._start(session, found["Id"], joined=found["NetworkSettings"]["Networks"])
         else:
             reason = _lost_reason(found["State"])
             self._remove(found["Id"])
@@ -193,17 +193,13 @@ class Containers:
             volume = api.create_volume(name, labels=spec.labels(self._settings, session))
             self._check_ours(session, volume["Labels"])
         arguments = spec.create_arguments(api, self._settings, session, lost_reason)
-        container = api.create_container(**arguments)["Id"]
-        if self._settings.egress_network:
-            try:
-                api.connect_container_to_network(container, self._settings.egress_network)
-            except docker_errors.APIError:
-                # Found later it would be started as it is, without its way out.
-                self._remove(container)
-                raise
-        self._start(session, container)
+        self._start(session, api.create_container(**arguments)["Id"], joined=())
 
-    def _start(self, session: str, container: str) -> None:
+    def _start(self, session: str, container: str, *, joined: Container[str]) -> None:
+        """Start a container that is made, and has `joined` these networks: a launcher may have died in between."""
+        egress = self._settings.egress_network
+        if egress and egress not in joined:
+            self._api().connect_container_to_network(container, egress)
         try:
             self._api().start(container)
         except docker_errors.APIError:

@@ -192,10 +192,12 @@ async def test_a_secret_that_is_no_utf_8_is_a_wrong_one(engineless: Client) -> N
 
 
 class FakeApi:
-    """The Docker SDK's client, with an engine of one CPU. `refuses`: the network that it lets nobody join."""
+    """The Docker SDK's client, with an engine of one CPU."""
 
-    def __init__(self, refuses: str = "") -> None:
-        self.refuses = refuses
+    def __init__(self) -> None:
+        self.refuses = ""
+        """The network that it lets nobody join."""
+        self.joined: list[tuple[str, str]] = []
         self.created: list[dict[str, Any]] = []
         self.removed: list[str] = []
         self.started: list[str] = []
@@ -206,16 +208,24 @@ class FakeApi:
         return {"NCPU": 1}
 
     def inspect_container(self, name: str) -> dict[str, Any]:
-        if not self.started:
+        numbers = [number for number, given in enumerate(self.created, 1) if given["name"] == name]
+        if not numbers:
             raise docker_errors.NotFound("none")
+        container = f"container-{numbers[-1]}"
         state = {
-            "Status": "running",
+            "Status": "running" if container in self.started else "created",
             "StartedAt": "2026-01-01T00:00:00+00:00",
             "OOMKilled": False,
             "ExitCode": 0,
         }
-        labels = self.created[-1]["labels"]
-        return {"Id": "1", "State": state, "Config": {"Labels": labels}, "NetworkSettings": {"Networks": {}}}
+        labels = self.created[numbers[-1] - 1]["labels"]
+        networks: dict[str, Any] = {network: {} for joined, network in self.joined if joined == container}
+        return {
+            "Id": container,
+            "State": state,
+            "Config": {"Labels": labels},
+            "NetworkSettings": {"Networks": networks},
+        }
 
     def create_volume(self, name: str, labels: dict[str, str]) -> dict[str, Any]:
         return {"Name": name, "Labels": labels}
@@ -230,6 +240,7 @@ class FakeApi:
     def connect_container_to_network(self, container: str, network: str) -> None:
         if network == self.refuses:
             raise docker_errors.APIError("no such network")
+        self.joined.append((container, network))
 
     def start(self, container: str) -> None:
         self.started.append(container)
@@ -260,7 +271,6 @@ def test_a_sandbox_gets_no_more_cpus_than_the_engine_has(
 ) -> None:
     made = containers(cpus=2.0)
     made.ensure("a")
-    fake_api.started.clear()
     made.ensure("b")
     assert [given["host_config"]["nano_cpus"] for given in fake_api.created] == [1_000_000_000] * 2
     assert caplog.text.count("VF_SANDBOX_CPUS is 2 and the engine has 1") == 1
@@ -271,15 +281,27 @@ def test_fewer_cpus_than_the_engine_has_stay_as_they_are(fake_api: FakeApi) -> N
     assert fake_api.created[0]["host_config"]["nano_cpus"] == 500_000_000
 
 
-def test_a_container_that_cannot_join_its_second_network_is_removed(
+def test_a_container_is_not_started_before_it_joined_its_second_network(
     fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also not by the next launcher, when one died in between."""
     monkeypatch.setattr("gateway.launcher.containers.PAUSES", (0, 0))
     fake_api.refuses = "dev-egress"
     with pytest.raises(docker_errors.APIError):
         containers(egress_network="dev-egress").ensure("a")
-    assert fake_api.removed == ["container-1", "container-2"]
-    assert fake_api.started == []
+    assert (len(fake_api.created), fake_api.started) == (1, [])
+    fake_api.refuses = ""
+    containers(egress_network="dev-egress").ensure("a")
+    assert (len(fake_api.created), fake_api.started) == (1, ["container-1"])
+    assert fake_api.joined == [("container-1", "dev-egress")]
+
+
+def test_a_container_that_joined_already_is_just_started(fake_api: FakeApi) -> None:
+    made = containers(egress_network="dev-egress")
+    made.ensure("a")
+    fake_api.started.clear()
+    made.ensure("a")
+    assert (len(fake_api.created), len(fake_api.started), len(fake_api.joined)) == (1, 1, 1)
 
 
 def test_what_has_the_labels_and_no_session_is_left_out_of_the_list(fake_api: FakeApi) -> None:
