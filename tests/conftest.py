@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from gateway.config import Settings
@@ -24,8 +27,20 @@ from tests.gateway.store_table import empty
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+# No timing is asserted: a busy machine is slow to draw values, and to run an example.
+hypothesis.settings.register_profile(
+    "vaporforge",
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("vaporforge")
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 300  # the first start on a machine fetches DynamoDB Local with Maven
+PATIENCE = 60.0  # a busy machine makes no test's store unavailable
+LIVE_SECONDS = 240
+"""A live test's time, unless it says otherwise: it starts processes, and on a busy machine each of them takes long."""
 
 
 LIVE = frozenset({"dynamodb_endpoint", "s3_endpoint", "start", "claude", "demo", "plugin", "engine"})
@@ -43,14 +58,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if LIVE.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.live)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(LIVE_SECONDS))
 
 
 def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port that was free a moment ago, and that nobody gets by chance: the kernel gives those from 32768 on to
+    clients, and to servers on port 0 (ip(7), ip_local_port_range)."""
+    while True:
+        port = 16384 + secrets.randbelow(16384)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_http(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -83,6 +102,7 @@ def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         endpoint = f"http://127.0.0.1:{port}"
         try:
             wait_for_http(endpoint, process)
+            asyncio.run(_make_a_table(endpoint))
         except RuntimeError as error:
             raise RuntimeError(f"{error}: {log.read_text()[-2000:]}") from None
         yield endpoint
@@ -93,6 +113,15 @@ def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
+
+
+async def _make_a_table(endpoint: str) -> None:
+    """Its first table takes DynamoDB Local as long as its start: on a busy machine longer than a store waits."""
+    first = DynamoStore(settings_for(endpoint, "first"), patience=START_SECONDS)
+    try:
+        await first.open()
+    finally:
+        await first.close()
 
 
 def settings_for(endpoint: str, table: str) -> Settings:
@@ -118,7 +147,7 @@ def store_settings(dynamodb_endpoint: str) -> Settings:
 @pytest.fixture
 async def store(store_settings: Settings) -> AsyncIterator[DynamoStore]:
     """An open store on a table of its own."""
-    opened = DynamoStore(store_settings)
+    opened = DynamoStore(store_settings, patience=PATIENCE)
     await opened.open()
     try:
         yield opened
@@ -135,7 +164,7 @@ def shared_settings(dynamodb_endpoint: str) -> Settings:
 @pytest.fixture(scope="module")
 def module_store(shared_settings: Settings) -> Iterator[DynamoStore]:
     """One client and one table for a module: making them is most of what a short test would cost."""
-    opened = DynamoStore(shared_settings)
+    opened = DynamoStore(shared_settings, patience=PATIENCE)
     asyncio.run(opened.open())
     yield opened
     asyncio.run(opened.close())

@@ -23,7 +23,7 @@ from tests.tunnel import answer, tunnel
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 30.0
+SECONDS = 60.0
 START_SECONDS = 1.0
 """How long a gateway of these tests tries to reach a sandbox."""
 

@@ -133,7 +133,7 @@ def test_what_is_kept_outside_the_clone_goes_where_the_environment_says(tmp_path
         env=environment,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=50,
         check=True,
     )
     assert result.stdout.split() == [
@@ -157,7 +157,7 @@ def in_shell(folder: Path, script: str, **environment: str) -> subprocess.Comple
         },
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=50,
         check=False,
     )
 
@@ -205,9 +205,13 @@ def test_an_engine_that_nothing_uses_any_more_is_ended(
     fake(tmp_path, "docker", f'[ -z "${{DOCKER_HOST:-}}" ] && {running or ":"}')
     # A process that is called as the engine is.
     shutil.copy("/bin/sleep", tmp_path / "fakes" / "dockerd")
-    hold = f"({held}; exec sleep 60) & held=$!; sleep 0.5" if held else "held="
+    hold = "held="
+    if held:
+        hold = f"({held}; : >held; exec sleep 60) & held=$!; until [ -e held ]; do sleep 0.02; done"
     script = f"""
+        cd "$VF_STATE"
         dockerd 60 & echo $! >"$VF_STATE/dockerd.pid"; daemon=$!
+        until [ "$(cat "/proc/$daemon/comm")" = dockerd ]; do sleep 0.02; done  # it is the shell at first
         {hold}
         docker_stop_unused
         if kill -0 "$daemon" 2>/dev/null; then echo goes on; kill "$daemon"; else echo ended; fi

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import hypothesis
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -19,14 +18,12 @@ from aiohttp.test_utils import TestServer
 from container.server import AGENT, CONNECTIONS, RUNS, build_app
 from container.settings import Settings
 
-hypothesis.settings.register_profile("vaporforge", deadline=None, max_examples=50)  # no timing is asserted
-hypothesis.settings.load_profile("vaporforge")
-
 AGENT_SCRIPT = Path(__file__).parent / "programmable_agent.py"
 KEPT = f"{sys.executable} {AGENT_SCRIPT} --kept"
 ONE_SHOT = f"{sys.executable} {AGENT_SCRIPT}"
 TOKEN = "the-token"
-DEADLINE = 30.0
+DEADLINE = 50.0
+"""Seconds for what must come, on a busy machine too."""
 
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = DEADLINE) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from container import agent as agents
 from container.agent import MAX_IDLE_DEATHS, Agent, AgentState, Outcome
 from container.protocol import ExitReason
 from tests.container.conftest import KEPT, ONE_SHOT, eventually, settings_in, text
@@ -116,7 +117,10 @@ async def test_an_error_frame_without_done_is_a_failed_run(keep: Keep) -> None:
     assert await asked.ask("send({'type': 'error', 'error': 'no', 'code': 'x'})") == (1, ExitReason.FAILED)
 
 
-async def test_stop_interrupts_and_keeps_an_agent_that_obeys(keep: Keep) -> None:
+async def test_stop_interrupts_and_keeps_an_agent_that_obeys(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "INTERRUPT_SECONDS", 30.0)
     asked = await keep(KEPT)
     answer = asyncio.create_task(asked.ask("say(str(os.getpid())); time.sleep(600)"))
     await eventually(lambda: bool(asked.text))
@@ -165,7 +169,7 @@ async def test_stop_ends_the_whole_group_of_one_that_does_not_obey(keep: Keep) -
     asked = await keep(KEPT)
     answer = asyncio.create_task(asked.ask(STUBBORN))
     await eventually(lambda: bool(asked.text))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asked.agent.stop()
         outcome = await answer
     assert outcome == (137, ExitReason.STOPPED)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from container import agent_process
 from container.agent_lines import Line
 from container.agent_process import AgentProcess
 from tests.container.conftest import eventually
@@ -90,7 +91,7 @@ async def test_close_ends_an_agent_that_ignores_term_and_its_grandchild() -> Non
     ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     process = await output.spawn(f"{ignore}{GRANDCHILD}time.sleep(600)")
     await eventually(lambda: bool(output.lines))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         codes = await asyncio.gather(process.close(), process.close())
     assert set(codes) == {128 + signal.SIGKILL}
     pid = int(output.lines[0].data)
@@ -123,7 +124,7 @@ async def test_what_has_left_the_group_is_paused_and_ended_too() -> None:
     process.signal_family(signal.SIGSTOP)
     stat = Path(f"/proc/{pid}/stat")
     await eventually(lambda: stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await process.close()
     await eventually(lambda: not exists(pid))
 
@@ -136,7 +137,10 @@ async def test_what_has_left_the_group_goes_with_an_agent_that_ends() -> None:
     await eventually(lambda: not exists(pid))
 
 
-async def test_the_rest_has_time_to_end_by_itself_when_the_agent_goes_at_once(tmp_path: Path) -> None:
+async def test_the_rest_has_time_to_end_by_itself_when_the_agent_goes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_process, "TERM_SECONDS", 20.0)
     output = Output()
     said = tmp_path / "said"
     tidy = (
@@ -148,7 +152,7 @@ async def test_the_rest_has_time_to_end_by_itself_when_the_agent_goes_at_once(tm
         f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {tidy!r}]); time.sleep(600)"
     )
     await eventually(lambda: bool(output.lines))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await process.close() == 128 + signal.SIGTERM
     assert said.read_text() == "tidy"
 

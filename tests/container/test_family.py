@@ -62,7 +62,7 @@ async def test_a_signal_reaches_all_and_an_end_is_seen(pair: Pair) -> None:
     family.signal(signal.SIGCONT)
     await eventually(lambda: "T" not in {state(leader.pid), state(child)})
     family.signal(signal.SIGKILL)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await family.gone(60)
     assert not exists(leader.pid)
     assert not exists(child)

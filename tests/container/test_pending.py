@@ -63,10 +63,10 @@ async def test_one_that_nobody_asks_for_is_dropped(waiting: Pending, monkeypatch
 
 
 async def test_a_sandbox_is_not_kept_busy_by_one(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "KEEP_SECONDS", 0.1)
     sandbox = await start()
     await sandbox.put("r", "say('never')")
     assert sandbox.runs.has_work()
+    monkeypatch.setattr(pending, "KEEP_SECONDS", 0.0)
     await eventually(lambda: not sandbox.runs.has_work())
 
 

@@ -14,13 +14,20 @@ from aiohttp import WSMsgType
 
 from container import readers
 from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES
-from tests.container.conftest import Sandbox, eventually, recorded
+from tests.container.conftest import DEADLINE, Sandbox, eventually, recorded
 
 COUNT = "for n in range({count}):\n    say(str(n))\n    {pause}\n"
 
 
 def seqs(frames: list[dict[str, Any]]) -> list[int]:
     return [frame["seq"] for frame in recorded(frames)]
+
+
+def go_on(sandbox: Sandbox) -> None:
+    """Give the agent the line that its prompt's code waits for."""
+    process = sandbox.agent._process
+    assert process is not None
+    process.send(b"go on")
 
 
 async def test_a_run_begins_with_run_and_ends_with_process_exit_and_1000(sandbox: Sandbox) -> None:
@@ -79,11 +86,9 @@ async def test_replay_complete_stands_between_what_was_and_what_comes(sandbox: S
     async with sandbox.connect("r"):
         await eventually(lambda: sandbox.runs.get("r").frames.last == 2)
     async with sandbox.connect("r") as ws:
-        types = [json.loads((await ws.receive(10)).data)["type"] for _ in range(4)]
+        types = [json.loads((await ws.receive(DEADLINE)).data)["type"] for _ in range(4)]
         assert types[:3] == ["run", "text-delta", "replay-complete"]
-        process = sandbox.agent._process
-        assert process is not None
-        process.send(b"go on")
+        go_on(sandbox)
         rest = [json.loads(message.data) async for message in ws]
     assert [frame["type"] for frame in recorded(rest)] == ["text-delta", "process-exit"]
 
@@ -116,9 +121,14 @@ raw(b'{"type":"text-delta","text":"\\ud800"}\n')
 raw(b'{"type":"x","bytes":"\xff"}\n')
 raw(b'{"type":"own","seq":99,"run":"other"}\n')
 os.write(2, b'to stderr\n')
-time.sleep(0.1)
+sys.stdin.readline()
 """
-    frames = await sandbox.ask("r", prompt)
+    await sandbox.put("r", prompt)
+    reading = asyncio.create_task(sandbox.read("r"))
+    # Its two streams have no order between them: all of both is there before the answer ends.
+    await eventually(lambda: sandbox.runs.is_known("r") and sandbox.runs.get("r").frames.last == 8)
+    go_on(sandbox)
+    frames = recorded((await reading)[0])
     texts = [frame["text"] for frame in frames if frame["type"] == "stderr"]
     assert sorted(texts) == sorted(
         [
@@ -142,7 +152,6 @@ async def test_a_reader_that_takes_nothing_holds_nobody_up_and_is_closed(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readers, "TICK_SECONDS", 0.05)
-    monkeypatch.setattr(readers, "STALL_SECONDS", 0.3)
     await sandbox.put("r", "for n in range(400):\n    say('x' * 200_000)")
     reader, writer = await asyncio.open_connection("127.0.0.1", sandbox.server.port)
     writer.write(
@@ -152,6 +161,7 @@ async def test_a_reader_that_takes_nothing_holds_nobody_up_and_is_closed(
     await eventually(lambda: sandbox.runs.is_known("r") and sandbox.runs.get("r").readers == 1)
     frames, close_code = await sandbox.read("r")
     assert (len(recorded(frames)), close_code) == (402, 1000)
+    monkeypatch.setattr(readers, "STALL_SECONDS", 0.3)  # not before: the other one may be held up for as long
     await eventually(lambda: sandbox.runs.get("r").readers == 0)
     assert reader.at_eof() is False
     writer.close()
@@ -162,7 +172,7 @@ async def test_a_quiet_reader_gets_a_ping(sandbox: Sandbox, monkeypatch: pytest.
     monkeypatch.setattr(readers, "PING_SECONDS", 0.1)
     await sandbox.put("r", "sys.stdin.readline()")
     async with sandbox.connect("r") as ws:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             while json.loads((await ws.receive()).data)["type"] != "ping":
                 pass
         async with sandbox.http.post("/runs/r/stop") as response:
@@ -190,12 +200,13 @@ async def test_the_watermark_is_taken_and_nonsense_is_not(sandbox: Sandbox) -> N
 
 
 async def test_a_message_that_is_too_long_closes_only_its_sender(sandbox: Sandbox) -> None:
-    await sandbox.put("r", "say('a'); time.sleep(0.5)")
+    await sandbox.put("r", "say('a'); sys.stdin.readline()")
     async with sandbox.connect("r") as ws:
         await ws.send_str("x" * 100_000)
         async for _ in ws:
             pass
         assert ws.close_code == 1009
+    go_on(sandbox)
     frames, _ = await sandbox.read("r")
     assert recorded(frames)[-1]["reason"] == "completed"
 
@@ -220,13 +231,13 @@ async def test_a_recorder_may_say_after_the_end_that_it_has_everything(
     async with sandbox.connect("r", recorder="1") as ws:
         last = 0
         while last < 3:
-            last = json.loads((await ws.receive(10)).data).get("seq", last)
+            last = json.loads((await ws.receive(DEADLINE)).data).get("seq", last)
         with pytest.raises(TimeoutError):
             await ws.receive(0.3)  # the store takes its time
         assert log_names(tmp_path) == ["r.jsonl"]
         await ws.send_json({"type": "recorded", "seq": 2})
         await ws.send_json({"type": "recorded", "seq": 3})
-        assert (await ws.receive(10)).type is WSMsgType.CLOSE
+        assert (await ws.receive(DEADLINE)).type is WSMsgType.CLOSE
         assert ws.close_code == 1000
     assert log_names(tmp_path) == ["r.recorded.jsonl"]
 
@@ -238,12 +249,12 @@ async def test_a_recorder_that_does_not_say_so_is_not_waited_for_for_ever(
     monkeypatch.setattr(readers, "RECORDED_SECONDS", 600 if goes else 0.1)
     await sandbox.put("r", "say('a')")
     async with sandbox.connect("r", recorder="1") as ws:
-        while json.loads((await ws.receive(10)).data)["type"] != "process-exit":
+        while json.loads((await ws.receive(DEADLINE)).data)["type"] != "process-exit":
             pass
         if goes:
             await ws.close()
         else:
-            while (await ws.receive(10)).type is not WSMsgType.CLOSE:
+            while (await ws.receive(DEADLINE)).type is not WSMsgType.CLOSE:
                 pass
             assert ws.close_code == 1000
     await eventually(lambda: sandbox.runs.get("r").readers == 0 and sandbox.ping_connections() == 0)
@@ -255,12 +266,10 @@ async def test_a_reader_gets_the_end_though_the_log_is_gone(sandbox: Sandbox, tm
     async with sandbox.connect("r") as ws:
         await eventually(lambda: sandbox.runs.get("r").frames.last == 2)
         shutil.rmtree(tmp_path / "home" / ".vaporforge" / "runs")
-        process = sandbox.agent._process
-        assert process is not None
-        process.send(b"go on")
+        go_on(sandbox)
         frames = [json.loads(message.data) async for message in ws]
     assert seqs(frames) == [1, 2, 3, 4]
     assert ws.close_code == 1000
     async with sandbox.connect("r") as late:  # nothing is left of it
-        assert (await late.receive(10)).type is WSMsgType.CLOSE
+        assert (await late.receive(DEADLINE)).type is WSMsgType.CLOSE
         assert late.close_code == 1011

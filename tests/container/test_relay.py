@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from container.relay import MAX_MESSAGE_BYTES
-from tests.container.conftest import Sandbox
+from tests.container.conftest import DEADLINE, Sandbox
 
 
 async def peers(sandbox: Sandbox, count: int) -> list[aiohttp.ClientWebSocketResponse]:
@@ -18,7 +18,7 @@ async def peers(sandbox: Sandbox, count: int) -> list[aiohttp.ClientWebSocketRes
 
 
 async def received(peer: aiohttp.ClientWebSocketResponse) -> Any:
-    message = await peer.receive(10)
+    message = await peer.receive(DEADLINE)
     return message.data
 
 
@@ -39,7 +39,7 @@ async def test_a_message_over_the_limit_ends_its_sender_alone(sandbox: Sandbox) 
     first, second, third = await peers(sandbox, 3)
     with contextlib.suppress(ConnectionError):  # it may be cut off in the middle of its message
         await first.send_str("x" * (MAX_MESSAGE_BYTES + 1))
-    assert (await first.receive(10)).type is not WSMsgType.TEXT
+    assert (await first.receive(DEADLINE)).type is not WSMsgType.TEXT
     assert first.close_code in {1006, 1009}
     await second.send_str("still here")
     assert await received(third) == "still here"

@@ -16,7 +16,7 @@ import pytest
 
 from container.settings import CODE_ROOT
 from tests.chaos.sandboxes import Sandboxes
-from tests.container.conftest import KEPT, TOKEN, eventually, recorded
+from tests.container.conftest import DEADLINE, KEPT, TOKEN, eventually, recorded
 
 Run = Callable[..., Awaitable[tuple[asyncio.subprocess.Process, aiohttp.ClientSession]]]
 
@@ -71,7 +71,7 @@ async def test_a_run_that_was_on_when_the_server_was_killed_ends_as_lost_without
     async with http.ws_connect("/ws?run=r") as ws:
         before: list[dict[str, Any]] = []
         while len(before) < 3:
-            before += recorded([json.loads((await ws.receive(20)).data)])
+            before += recorded([json.loads((await ws.receive(DEADLINE)).data)])
         process.send_signal(signal.SIGKILL)
         await process.wait()
     _, http = await run(VF_LOST_REASON="oom")
@@ -97,9 +97,9 @@ async def test_sigterm_ends_the_run_its_agent_and_every_connection_in_time(run: 
     async with http.ws_connect("/ws?run=r") as reader, http.ws_connect("/relay") as peer:
         frames: list[dict[str, Any]] = []
         while not any(frame["type"] == "text-delta" for frame in frames):
-            frames.append(json.loads((await reader.receive(20)).data))
+            frames.append(json.loads((await reader.receive(DEADLINE)).data))
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             last = [json.loads(message.data) async for message in reader]
             await peer.receive()
             assert await process.wait() == 0

@@ -12,11 +12,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from container import pending, runs
+from container import agent, pending, runs
 from container.agent_process import AgentProcess
 from container.protocol import VERSION
 from container.server import RELAY
-from tests.container.conftest import ONE_SHOT, Sandbox, Start, eventually, recorded, text
+from tests.container.conftest import DEADLINE, ONE_SHOT, Sandbox, Start, eventually, recorded, text
 from tests.container.test_framelog import no_file_grows_past
 
 ROUTES = [
@@ -202,7 +202,7 @@ async def test_an_error_behind_the_upgrade_is_a_close_code_and_no_response(
     monkeypatch.setattr(sandbox.app[RELAY], "serve", broken)
     for path in ("/ws?run=r", "/relay"):
         async with sandbox.http.ws_connect(path) as ws:
-            assert (await ws.receive(10)).type is aiohttp.WSMsgType.CLOSE
+            assert (await ws.receive(DEADLINE)).type is aiohttp.WSMsgType.CLOSE
             assert ws.close_code == 1011
 
 
@@ -220,7 +220,7 @@ async def test_the_seeds_file_stays_when_the_sandbox_takes_no_query(sandbox: San
     seed.touch(mode=0o600)
     seed.write_text('{"prompt":"say(1)"}')
     async with sandbox.http.ws_connect("/ws") as ws:
-        assert json.loads((await ws.receive(10)).data)["code"] == "retiring"
+        assert json.loads((await ws.receive(DEADLINE)).data)["code"] == "retiring"
     assert seed.exists()
 
 
@@ -231,11 +231,20 @@ async def stop(sandbox: Sandbox, run: str) -> str:
         return state
 
 
-async def test_stop_keeps_the_text_and_may_be_asked_twice(sandbox: Sandbox) -> None:
-    await sandbox.put("r", "say('kept'); time.sleep(600)")
+async def test_stop_keeps_the_text_and_may_be_asked_twice(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "INTERRUPT_SECONDS", 30.0)
+    # It does not end at the first stop by itself, so that the second one surely comes before the end.
+    await sandbox.put(
+        "r", "say('kept')\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    sys.stdin.readline()"
+    )
     reading = asyncio.create_task(sandbox.read("r"))
     await eventually(lambda: sandbox.runs.is_known("r") and sandbox.runs.get("r").frames.last >= 2)
     assert set(await asyncio.gather(stop(sandbox, "r"), stop(sandbox, "r"))) == {"stopping"}
+    process = sandbox.agent._process
+    assert process is not None
+    process.send(b"now end")
     frames, close_code = await reading
     assert text(frames).startswith("kept")
     assert recorded(frames)[-1]["reason"] == "stopped"
@@ -264,9 +273,9 @@ async def test_when_a_queued_run_is_stopped_those_behind_it_move_up_at_once(sand
         await eventually(lambda: sandbox.runs.is_known("second"))
         async with sandbox.connect("third") as third:
             await eventually(lambda: sandbox.runs.is_known("third"))
-            assert json.loads((await third.receive(10)).data)["position"] == 2
+            assert json.loads((await third.receive(DEADLINE)).data)["position"] == 2
             await stop(sandbox, "second")
-            while (said := json.loads((await third.receive(10)).data))["type"] != "status":
+            while (said := json.loads((await third.receive(DEADLINE)).data))["type"] != "status":
                 pass
             assert (said["phase"], said["position"]) == ("queued", 1)
 
@@ -295,7 +304,7 @@ async def test_going_away_starts_no_further_agent(sandbox: Sandbox, monkeypatch:
 
 
 async def test_pause_holds_the_agent_and_resume_lets_it_go_on(sandbox: Sandbox) -> None:
-    await sandbox.put("r", "for n in range(10_000):\n    say(str(n))\n    time.sleep(0.001)")
+    await sandbox.put("r", "for n in range(1_000_000):\n    say(str(n))\n    time.sleep(0.001)")
     reading = asyncio.create_task(sandbox.read("r"))
     await eventually(lambda: sandbox.runs.is_known("r") and sandbox.runs.get("r").frames.last > 5)
     async with sandbox.http.post("/runs/r/pause") as response:

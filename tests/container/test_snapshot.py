@@ -22,6 +22,8 @@ DEMO = "demo"
 
 
 async def take(sandbox: Sandbox, **query: str) -> bytes:
+    # Who has just read a run's end is a moment later seen to be gone; until then the sandbox is not idle.
+    await eventually(lambda: sandbox.ping_connections() == 0)
     async with sandbox.http.get("/snapshot", params=query) as response:
         assert response.status == 200, await response.text()
         return await response.read()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ABSENT, RUNNING, STOPPED = SandboxState.ABSENT, SandboxState.RUNNING, SandboxState.STOPPED
-END_SECONDS = 10
+END_SECONDS = 60
 
 
 class Bench(Protocol):

@@ -264,7 +264,7 @@ async def working(work: Any) -> AsyncIterator[asyncio.Task[Any]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Any, seconds: float = 5.0) -> None:
+async def until(condition: Any, seconds: float = 30.0) -> None:
     """Wait for a condition that a few turns of the loop, or a short time, bring about."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import signal
@@ -37,8 +38,8 @@ class Faults:
     throttle: 400 ProvisionedThroughputExceededException, nothing is done. error: 500, nothing is done. cut: the
     connection breaks, nothing is done. lost: the request is done and its answer never arrives; the connection is held
     for `hold_seconds` (beyond a client's time-out), then broken. zombie: the connection breaks at once, and the request
-    is done `hold_seconds` later, behind the client's next ones. partial: only half of a batch is done, the rest is
-    answered as unprocessed (other requests pass). Every request waits up to `latency_ms`.
+    is done `hold_seconds` later or at the proxy's `release`, behind the client's next ones. partial: only half of a
+    batch is done, the rest is answered as unprocessed (other requests pass). Every request waits up to `latency_ms`.
     """
 
     throttle: float = 0.0
@@ -78,6 +79,7 @@ class FaultProxy:
         self.url = ""
         self._upstream = upstream.rstrip("/")
         self._random = random.Random(seed)
+        self._released = asyncio.Event()
         self._under_way: set[asyncio.Task[tuple[int, dict[str, str], bytes]]] = set()
         self._client: aiohttp.ClientSession | None = None
         app = web.Application(client_max_size=32 * 1024 * 1024)
@@ -97,10 +99,16 @@ class FaultProxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.release()
         await self.settle()
         await self._runner.cleanup()
         if self._client is not None:
             await self._client.close()
+
+    def release(self) -> None:
+        """Let the zombies of now go on."""
+        self._released.set()
+        self._released = asyncio.Event()
 
     async def settle(self) -> None:
         """Wait until nothing is under way: no zombie, and no request that its client has given up."""
@@ -182,7 +190,10 @@ class FaultProxy:
     async def _send(
         self, path: str, headers: dict[str, str], body: bytes, delay: float
     ) -> tuple[int, dict[str, str], bytes]:
-        await asyncio.sleep(delay)
+        if delay:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._released.wait()
         assert self._client is not None
         try:
             async with self._client.post(self._upstream + path, headers=headers, data=body) as answer:

@@ -96,7 +96,7 @@ class FramesConformance:
             while len(lines) not in seen:
                 seen.add(len(numbered(await read(store, run))))
 
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(120), asyncio.TaskGroup() as tasks:
             tasks.create_task(watch())
             appended = await store.append_frames(run, first=1, last=len(lines), frames=b"".join(lines))
         assert appended is not None

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 from aiohttp import web
 
+from container.protocol import sandbox_token
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
 from gateway.auth import mint
 from gateway.blobs import make_blobs
 from gateway.config import Settings
+from gateway.drivers import SandboxState
 from gateway.drivers.process import ProcessDriver
 from gateway.keys import RUNS
 from gateway.store.dynamo import DynamoStore
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     from gateway.runs import Runs
 
 SECRET = "x" * 48
+
+SECONDS = 60.0
+"""How long a test waits for what must come, on a busy machine too."""
+
+ENDLESS = "count to 999999 every 20 ms"
+"""A prompt whose answer is on until it is stopped, however long the test takes."""
 
 
 def settings_for(endpoint: str, table: str, **changes: Any) -> Settings:
@@ -155,7 +163,26 @@ class Stack:
         async with self.http.post(url, json=body, headers=self.headers(user)) as response:
             return response.status, await response.json()
 
-    async def final(self, session: str, run: str, seconds: float = 20) -> str:
+    async def quiet(self, session: str) -> None:
+        """Wait until the session's sandbox does nothing and nobody is connected. Its recorder leaves it a moment after
+        a reader has seen the end; until then it refuses to be snapshotted and to retire."""
+        sandbox = await self.gateways[0].runs.driver.status(session)
+        if sandbox.state is not SandboxState.RUNNING:
+            return
+        headers = {"Authorization": f"Bearer {sandbox_token(SECRET.encode(), session)}"}
+        async with asyncio.timeout(SECONDS):
+            while True:
+                async with self.http.get(f"{sandbox.url}/ping", headers=headers) as response:
+                    told = await response.json()
+                # Asked for a longer idleness than there is it takes none, and says why.
+                asked = f"{sandbox.url}/snapshot?idle=1000000"
+                async with self.http.get(asked, headers=headers) as response:
+                    taking = "being taken" in await response.text()
+                if not (told["connections"] or told["activeRun"] or taking):
+                    return
+                await asyncio.sleep(0.02)
+
+    async def final(self, session: str, run: str, seconds: float = SECONDS) -> str:
         """Wait for a run's final state in the store."""
         store = self.gateways[-1].runs.store
         async with asyncio.timeout(seconds):
@@ -177,8 +204,8 @@ async def read_until(
 ) -> list[dict[str, Any]]:
     """Frames up to and with the `count`-th of a type."""
     frames: list[dict[str, Any]] = []
-    while count:
-        message = await socket.receive(15)
+    while count > 0:
+        message = await socket.receive(SECONDS)
         assert message.type is aiohttp.WSMsgType.TEXT, (message, frames[-3:])
         for line in message.data.split("\n"):
             frames.append(json.loads(line))

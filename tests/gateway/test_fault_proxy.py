@@ -79,10 +79,11 @@ async def test_broken_connections(
 
 
 async def test_a_zombie_comes_after_its_connection_broke(proxy: FaultProxy, seen: list[bytes]) -> None:
-    proxy.faults = Faults(zombie=1, hold_seconds=0.1)
+    proxy.faults = Faults(zombie=1, hold_seconds=3600)
     with pytest.raises(aiohttp.ClientError):
         await post(proxy)
     assert seen == []
+    proxy.release()
     await proxy.settle()
     assert seen == [b"{}"]
 
@@ -108,7 +109,7 @@ async def test_the_command_serves_until_it_is_told_to_stop() -> None:
     command = ("-m", "tests.gateway.fault_proxy", "--upstream", "http://127.0.0.1:1", "--port", str(port))
     process = await asyncio.create_subprocess_exec(sys.executable, *command)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 45
         async with aiohttp.ClientSession() as client:
             while True:
                 try:

@@ -125,11 +125,11 @@ def test_the_policy_lets_nothing_in_but_our_own() -> None:
 
 async def test_the_log_has_no_query(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    await client.get("/api/ok?token=abcdef&prompt=hello%20there")
-    await client.get("/api/bug?token=abcdef&prompt=hello%20there")
+    await client.get("/api/ok?token=swordfish&prompt=hello%20there")
+    await client.get("/api/bug?token=swordfish&prompt=hello%20there")
     logged = [record.getMessage() for record in caplog.records]
     assert any("GET /api/ok 200" in line for line in logged)
-    assert not any("abcdef" in line or "hello" in line for line in logged)
+    assert not any("swordfish" in line or "hello" in line for line in logged)
 
 
 async def test_a_path_cannot_forge_a_line(client: Client, caplog: pytest.LogCaptureFixture) -> None:

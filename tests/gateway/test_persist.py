@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway import persist as persisting
 from gateway.keys import STORE
 from gateway.model import Message, Mode, NewRun, OnBusy, Page, Run, RunState, Session
 from gateway.persist import _recorded
@@ -118,7 +119,10 @@ async def test_an_answer_that_is_known_brings_no_sdk_session_of_then(stack: Stac
     assert (await stack.get(f"/api/sessions/{session}"))["sdkSessionId"] == "sdk-2"
 
 
-async def test_the_transcript_is_read_again_only_when_a_run_has_ended() -> None:
+async def test_the_transcript_is_read_again_only_when_a_run_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(persisting, "SETTLE_SECONDS", 60.0)
     listed: list[str] = []
 
     class Watched(FakeStore):
@@ -144,7 +148,10 @@ async def test_what_the_recorder_kept_is_not_kept_again(stack: Stack) -> None:
     assert [message["id"] for message in await answers(stack, session)] == ["r1-a"]
 
 
-async def test_a_run_that_is_about_to_end_is_waited_for(stack: Stack) -> None:
+async def test_a_run_that_is_about_to_end_is_waited_for(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persisting, "SETTLE_SECONDS", 60.0)
     session = await stack.session()
     run = await begin(stack, session)
     early = asyncio.create_task(persist(stack, session, content="the answer"))

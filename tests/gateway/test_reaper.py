@@ -65,7 +65,7 @@ async def test_a_sandbox_that_answers_nobody_is_stopped_with_snapshots_too(
         runs = fake_runs(FakeStore(a_run()), agent, At(port))  # type: ignore[arg-type]
         runs.snapshots = Snapshots(quick_settings(), NoBlobs(), agent)  # type: ignore[arg-type]
         one = Reaper(runs, idle=0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for stops in (0, 0, 1):
                 await one.reap()
                 assert runs.driver.stops == stops

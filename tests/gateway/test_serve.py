@@ -21,7 +21,7 @@ from gateway.auth import mint
 from gateway.ids import new_id
 from gateway.serve import CLOSE_SECONDS
 from tests.chaos.sandboxes import Sandboxes
-from tests.gateway.stack import SECRET
+from tests.gateway.stack import SECONDS, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -40,7 +40,7 @@ class Process:
     async def port(self) -> int:
         """Its public port, once it listens."""
         assert self.process.stderr is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS):
             while found := await self.process.stderr.readline():
                 self.log += found.decode()
                 if told := re.search(r"listening on port (\d+)", self.log):
@@ -49,7 +49,7 @@ class Process:
 
     async def end(self) -> int:
         """Its status and the rest of its log."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS):
             _, rest = await self.process.communicate()
         self.log += rest.decode()
         assert self.process.returncode is not None
@@ -114,7 +114,7 @@ async def test_it_serves_until_a_signal_and_drains(
             async with client.ws_connect(f"{url}/api/sdk/ws?sessionId={session}") as waiting:
                 began = time.monotonic()
                 process.process.send_signal(number)
-                while (message := await waiting.receive(20)).type is aiohttp.WSMsgType.TEXT:
+                while (message := await waiting.receive(SECONDS)).type is aiohttp.WSMsgType.TEXT:
                     pass
                 assert message.type in (
                     aiohttp.WSMsgType.CLOSE,

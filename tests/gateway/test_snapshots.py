@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import errors
+from gateway import errors, recorder
 from gateway.blobs.folder import FolderBlobs
 from gateway.drivers import SandboxState
 from gateway.drivers.process import ProcessDriver
 from gateway.ids import new_id
 from gateway.keys import DRIVER
+from gateway.patience import Patience
 from gateway.reaper import Reaper
 from tests.gateway.blobs_conformance import chunks
 from tests.gateway.stack import Stack, assert_whole, text_of
@@ -38,7 +39,6 @@ async def snapped(dynamodb_endpoint: str, tmp_path: Path) -> AsyncIterator[Stack
         root,
         blobs=f"folder:{tmp_path / 'blobs'}",
         snapshot_tries=3,
-        start_seconds=5.0,
     ) as stack:
         yield stack
 
@@ -57,6 +57,12 @@ async def state(stack: Stack, session: str) -> SandboxState:
     return (await stack.gateways[0].runs.driver.status(session)).state
 
 
+async def reap(stack: Stack, session: str, gateway: int = 0) -> None:
+    """Reap every sandbox, the session's once nobody is connected to it any more: it is idle then."""
+    await stack.quiet(session)
+    await Reaper(stack.gateways[gateway].runs, idle=0).reap()
+
+
 async def lose_host(stack: Stack, session: str) -> None:
     """The sandbox and its volumes go, the snapshot stays."""
     driver = ProcessDriver(stack.settings, stack.root)
@@ -67,7 +73,7 @@ async def lose_host(stack: Stack, session: str) -> None:
 async def test_a_session_goes_on_on_another_host(snapped: Stack) -> None:
     session = await snapped.session()
     assert_whole(await snapped.ask(session, WRITE))
-    await Reaper(snapped.gateways[0].runs, idle=0).reap()
+    await reap(snapped, session)
     assert await state(snapped, session) is SandboxState.STOPPED
     assert kept(snapped) == [session]
     await lose_host(snapped, session)
@@ -80,7 +86,7 @@ async def test_a_session_goes_on_on_another_host(snapped: Stack) -> None:
 async def test_volumes_that_are_there_win_over_the_snapshot(snapped: Stack) -> None:
     session = await snapped.session()
     await snapped.ask(session, WRITE)
-    await Reaper(snapped.gateways[0].runs, idle=0).reap()
+    await reap(snapped, session)
     await snapped.ask(session, "Create a file called a.txt with 'newer' (every 0 ms)")
     await snapped.gateways[0].runs.driver.stop(session)
     assert "newer" in text_of(await snapped.ask(session, "read the file a.txt (every 0 ms)"))
@@ -90,7 +96,7 @@ async def test_the_newest_snapshot_counts_also_of_a_restored_sandbox(snapped: St
     session = await snapped.session()
     for number in range(1, 4):
         await snapped.ask(session, f"Create a file called {number}.txt with '{number}' (every 0 ms)")
-        await Reaper(snapped.gateways[0].runs, idle=0).reap()
+        await reap(snapped, session)
         assert kept(snapped) == [session]
         await lose_host(snapped, session)
     listing = text_of(await snapped.ask(session, "list my files (every 0 ms)"))
@@ -98,10 +104,10 @@ async def test_the_newest_snapshot_counts_also_of_a_restored_sandbox(snapped: St
 
 
 async def test_two_gateways_wake_one_session(snapped: Stack) -> None:
-    other = await snapped.add()
+    await snapped.add()
     session = await snapped.session()
     await snapped.ask(session, WRITE)
-    await Reaper(other.runs, idle=0).reap()
+    await reap(snapped, session, gateway=1)
     await lose_host(snapped, session)
     drivers = [gateway.runs.driver for gateway in snapped.gateways]
     found = await asyncio.gather(*(driver.ensure(session) for driver in drivers * 4))
@@ -157,14 +163,14 @@ async def test_a_prompt_that_comes_while_a_snapshot_is_taken_is_answered_at_once
         return await real(self, name, slowly())
 
     monkeypatch.setattr(FolderBlobs, "put", slow_put)
-    reaping = asyncio.create_task(Reaper(snapped.gateways[0].runs, idle=0).reap())
+    reaping = asyncio.create_task(reap(snapped, session))
     await taking.wait()
     assert_whole(await snapped.ask(session, "Create a file called b.txt with 'also' (every 0 ms)"))
     answered.set()
     await reaping
     assert await state(snapped, session) is SandboxState.RUNNING
     assert kept(snapped) == []
-    await Reaper(snapped.gateways[0].runs, idle=0).reap()
+    await reap(snapped, session)
     assert await state(snapped, session) is SandboxState.STOPPED
     await lose_host(snapped, session)
     assert "also" in text_of(await snapped.ask(session, "read the file b.txt (every 0 ms)"))
@@ -181,7 +187,7 @@ async def test_prompts_that_race_the_reaper_lose_nothing(snapped: Stack) -> None
             assert_whole(frames)
 
         await asyncio.gather(prompt(), Reaper(runs, idle=0).reap(), Reaper(runs, idle=0).reap())
-    await Reaper(runs, idle=0).reap()
+    await reap(snapped, session)
     assert await state(snapped, session) is SandboxState.STOPPED
     await lose_host(snapped, session)
     listing = text_of(await snapped.ask(session, "list my files (every 0 ms)"))
@@ -191,7 +197,7 @@ async def test_prompts_that_race_the_reaper_lose_nothing(snapped: Stack) -> None
 async def test_deleting_a_session_deletes_its_snapshot(snapped: Stack) -> None:
     session = await snapped.session()
     await snapped.ask(session, WRITE)
-    await Reaper(snapped.gateways[0].runs, idle=0).reap()
+    await reap(snapped, session)
     assert kept(snapped) == [session]
     url = f"{snapped.url}/api/sessions/{session}"
     async with snapped.http.delete(url, headers=snapped.headers()) as response:
@@ -227,7 +233,7 @@ async def test_a_session_deleted_while_its_snapshot_is_taken_leaves_none(
         return await real(self, name, chunks(b"".join(held)))
 
     monkeypatch.setattr(FolderBlobs, "put", late_put)
-    await Reaper(snapped.gateways[0].runs, idle=0).reap()
+    await reap(snapped, session)
     assert kept(snapped) == []
 
 
@@ -239,7 +245,7 @@ async def test_a_sandbox_without_a_snapshot_is_kept_for_some_tries(snapped: Stac
     states = []
     for _ in range(snapped.settings.snapshot_tries):
         with pytest.raises(errors.Unavailable):
-            await Reaper(snapped.gateways[0].runs, idle=0).reap()
+            await reap(snapped, session)
         states.append(await state(snapped, session))
     assert states == [SandboxState.RUNNING, SandboxState.RUNNING, SandboxState.STOPPED]
 
@@ -256,7 +262,7 @@ async def test_one_that_is_too_large_is_not_kept(dynamodb_endpoint: str, tmp_pat
         session = await stack.session()
         await stack.ask(session, WRITE)
         (stack.root / session / "workspace" / "big").write_bytes(os.urandom(3 << 20))
-        await Reaper(stack.gateways[0].runs, idle=0).reap()
+        await reap(stack, session)
         assert (await state(stack, session), kept(stack)) == (SandboxState.STOPPED, [])
 
 
@@ -269,8 +275,9 @@ def hostile_archive() -> bytes:
 
 @pytest.mark.parametrize("content", [b"no archive", hostile_archive()], ids=["damaged", "hostile"])
 async def test_no_run_starts_on_an_empty_workspace_in_place_of_a_bad_snapshot(
-    snapped: Stack, content: bytes
+    snapped: Stack, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(recorder, "Patience", lambda _: Patience(1.0))
     session = await snapped.session()
     await blobs_of(snapped).put(session, chunks(content))
     with pytest.raises(errors.SandboxUnavailable, match="cannot be restored from its snapshot"):
@@ -278,7 +285,7 @@ async def test_no_run_starts_on_an_empty_workspace_in_place_of_a_bad_snapshot(
     frames = await snapped.ask(session, "hello")
     assert_whole(frames, "failed")
     assert any("cannot be restored" in frame.get("error", "") for frame in frames)
-    await Reaper(snapped.gateways[0].runs, idle=0).reap()
+    await reap(snapped, session)
     assert (snapped.root.parent / "blobs" / "test" / session).read_bytes() == content
     assert not list(snapped.root.parent.rglob("escaped"))
 
@@ -288,7 +295,7 @@ async def test_a_place_that_is_away_delays_a_wake_and_no_more(
 ) -> None:
     session = await snapped.session()
     await snapped.ask(session, WRITE)
-    await Reaper(snapped.gateways[0].runs, idle=0).reap()
+    await reap(snapped, session)
     await lose_host(snapped, session)
     place = snapped.root.parent / "blobs" / "test"
     place.rename(place.with_name("away"))

@@ -22,13 +22,13 @@ async def test_an_operation_is_given_up_in_time_also_while_it_waits_for_a_thread
 
     class Silent:
         def get_item(self, **_: Any) -> dict[str, Any]:
-            release.wait(20)
+            release.wait(50)
             return {}
 
     table = Table("t", seconds=0.1)
     table._client = Silent()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             answers = await asyncio.gather(*(table.get(("a", "b")) for _ in range(3)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
     finally:

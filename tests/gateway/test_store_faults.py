@@ -131,7 +131,7 @@ class TestUnknownOutcomes:
         await store.create_session(session("s1"))
         run = (await admit(store, "s1", "m1")).run
         async with through(fault_proxy, shared_settings, patience=0.0) as weak:
-            fault_proxy.faults = Faults(zombie=1, hold_seconds=0.3)
+            fault_proxy.faults = Faults(zombie=1, hold_seconds=3600)
             for attempt in (
                 weak.append_frames(run, first=1, last=2, frames=frames(run.id, 1, 2)),
                 weak.append_frames(run, first=1, last=9, frames=frames(run.id, 1, 9)),
@@ -142,6 +142,7 @@ class TestUnknownOutcomes:
             new = await store.take_lease(run, gateway="g2", lease_seconds=5, now=run.lease_until + 1)
             assert new is not None
             await store.append_frames(new, first=1, last=4, frames=frames(run.id, 1, 4))
+            fault_proxy.release()
             await fault_proxy.settle()
         assert await read(store, run) == frames(run.id, 1, 4)
         assert await store.get_run("s1", run.id) == replace(new, recorded=4)
@@ -172,7 +173,7 @@ class TestAvailability:
     async def test_what_lasts_is_told_within_the_deadline(
         self, shared_settings: Settings, fault_proxy: FaultProxy, kind: str
     ) -> None:
-        async with through(fault_proxy, shared_settings, patience=0.3) as opened:
+        async with through(fault_proxy, shared_settings, patience=1.0) as opened:
             fault_proxy.faults = Faults(**{kind: 1})
             for attempt in (opened.ping(), opened.get_session("s1"), opened.put_settings("alice", {})):
                 with pytest.raises(StoreUnavailable):

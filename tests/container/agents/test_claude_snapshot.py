@@ -33,6 +33,7 @@ async def test_it_resumes_its_session_from_a_snapshot(
     await eventually(lambda: before.agent.state == "ready", 120)
     first = await before.ask("r1", "the password is xyzzy")
     session = next(frame["sessionId"] for frame in first if frame["type"] == "done")
+    await eventually(lambda: before.ping_connections() == 0)  # only an idle sandbox gives one
     async with before.http.get("/snapshot") as response:
         assert response.status == 200
         content = await response.read()

@@ -81,7 +81,7 @@ async def test_fail_and_crash(demo: Sandbox) -> None:
 
 
 async def test_stop_ends_it_at_once_and_it_remembers_the_session_over_a_restart(demo: Sandbox) -> None:
-    await demo.put("r", "count to 100000")
+    await demo.put("r", "count to 100000 every 20 ms")
     async with demo.connect("r"):
         await eventually(lambda: demo.runs.get("r").frames.last > 10)
         await (await demo.http.post("/runs/r/stop")).read()
