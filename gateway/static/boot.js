@@ -21,19 +21,27 @@
   root.classList.toggle("dark", dark);
 
   let failed = false;
-  const onError = (event) => {
-    if (failed || !(event.target instanceof HTMLScriptElement || event.target instanceof HTMLLinkElement)) return;
+  /** Whether the page has to do without a style sheet. */
+  let bare = false;
+  let reloading = 0;
+  const onError = ({ target }) => {
+    if (!(target instanceof HTMLScriptElement || target instanceof HTMLLinkElement)) return;
+    bare ||= target.rel === "stylesheet";
+    if (failed) return;
     failed = true;
     const reloads = Number(attempt(() => sessionStorage.getItem(RELOADS)) ?? 0);
     const counted = attempt(() => sessionStorage.setItem(RELOADS, reloads + 1) === undefined);
     // Without a count that outlives the page it would be loaded again for ever.
-    if (counted && reloads < LIMIT) setTimeout(() => location.reload(), 200 * 2 ** reloads);
+    if (counted && reloads < LIMIT) reloading = setTimeout(() => location.reload(), 200 * 2 ** reloads);
     else document.getElementById("broken").hidden = false;
   };
   addEventListener("error", onError, true);
-  /** The page runs: nothing of the past counts any more. */
+  /** The page runs: a module that was asked for early in vain came when it was needed, and nothing counts any more. */
   addEventListener("vaporforge-started", () => {
     removeEventListener("error", onError, true);
+    if (bare) return;
+    clearTimeout(reloading);
+    document.getElementById("broken").hidden = true;
     attempt(() => sessionStorage.removeItem(RELOADS));
   });
 })();
