@@ -1,9 +1,8 @@
-/** One open session: its history, the runs that this page follows, the prompts that wait, and what other tabs do. */
+/** One open session: its history, what becomes of its runs, and what other tabs do. */
 
-import { newId } from "./client.js";
-import { Follower } from "./follower.js";
-import { Outbox } from "./outbox.js";
 import { Poller } from "./poller.js";
+import { Runs } from "./runs.js";
+import { Sender } from "./sender.js";
 import { readWhole, unchanged } from "./snapshot.js";
 import { titleOf } from "./words.js";
 
@@ -22,17 +21,11 @@ export class Chat {
   #onSession;
   #onProblem;
   #onLooked;
-  #followers = new Set();
-  /** Turns of prompts that wait and that nobody follows here: other pages' ones, and those left to the poller. */
-  #queued = new Set();
-  /** Turns of prompts that were typed before the session was read. */
-  #early = new Set();
+  #runs;
+  #sender;
   #cursor = null;
   #closed = new AbortController();
   #poller = null;
-  #outbox;
-  /** Settles once the gateway has the last prompt that was typed: they are admitted in the order of typing. */
-  #admission = Promise.resolve();
   /** Counts what this page does to the session's name: what was read before is older. */
   #names = 0;
   /** Counts reads of the session; what was asked for before the last one that was shown is older, and not shown. */
@@ -53,25 +46,33 @@ export class Chat {
    */
   constructor(client, transcript, id, { changed, onSession, onProblem, onLooked }) {
     this.id = id;
-    this.#outbox = new Outbox(id);
     this.#client = client;
     this.#transcript = transcript;
     this.#changed = changed;
     this.#onSession = onSession;
     this.#onProblem = onProblem;
     this.#onLooked = onLooked;
+    this.#runs = new Runs(client, transcript, id, {
+      changed,
+      onProblem,
+      onSettled: (turn) => this.#sender.settled(turn),
+      onBegun: (run) => this.#begun(run),
+      onOver: (run) => this.#over(run),
+      onBehind: () => this.#look(),
+      onLeft: () => this.#outdate(),
+      onStopped: () => this.#refresh(),
+    });
+    this.#sender = new Sender(id, transcript, this.#runs, { changed, onFirst: (prompt) => this.#name(prompt) });
   }
 
-  /** The follower whose run is on, or is about to be. @returns {Follower | undefined} */
+  /** The follower whose run is on, or is about to be. @returns {import("./follower.js").Follower | undefined} */
   get active() {
-    return [...this.#followers].find(({ waiting }) => !waiting);
+    return this.#runs.active;
   }
 
   /** Prompts that wait, first come first. @returns {{turn: object, position: number}[]} */
   get waiting() {
-    const own = [...this.#followers].filter(({ waiting }) => waiting);
-    const others = [...this.#queued, ...this.#early].map((turn) => ({ turn, position: 0 }));
-    return [...own, ...others].sort((a, b) => (a.position || Infinity) - (b.position || Infinity));
+    return [...this.#runs.waiting, ...this.#sender.held];
   }
 
   get hasEarlier() {
@@ -86,53 +87,25 @@ export class Chat {
 
   /** Lets go of everything but prompts that the gateway has not confirmed yet; runs go on without this page. */
   close() {
-    if (!this.session) this.#postAll();
     this.#closed.abort();
     this.#poller?.close();
-    for (const { turn, abort } of this.#followers) {
-      if (turn.run) abort.abort();
-    }
+    this.#runs.close();
+    if (!this.session) this.#sender.flush();
   }
 
   /** Sends a prompt, at once or when the session has been read. @param {string} prompt @param {"agent" | "plan"} mode */
   send(prompt, mode) {
-    const letter = { messageId: newId(), prompt, mode };
-    this.#outbox.put(letter);
-    if (this.session) {
-      this.#post(letter);
-    } else {
-      const turn = this.#transcript.add(letter);
-      turn.setUser(prompt);
-      this.#early.add(turn);
-      this.#changed();
-    }
-    this.#transcript.follow();
+    this.#sender.send(prompt, mode);
   }
 
   /** Stops the run that is on; the text so far stays. */
-  async stop() {
-    const follower = this.active;
-    if (!follower || follower.stopping) return;
-    follower.stopping = true;
-    this.#changed();
-    await this.#stopWhenKnown(follower);
+  stop() {
+    return this.#runs.stop();
   }
 
   /** Twice is fine. @param {import("./turn.js").Turn} turn  one that waits */
-  async cancel(turn) {
-    this.#outbox.drop(turn.messageId);
-    const follower = this.#followerOf(turn);
-    if (follower) {
-      follower.stopping = true;
-      // What was sent may become a run yet: its stop is asked for once its name is known.
-      if (!turn.run && !follower.sent) follower.abort.abort();
-      await this.#stopWhenKnown(follower);
-    } else if (turn.run) {
-      await this.#askStop(turn.run);
-    } else if (this.#early.delete(turn)) {
-      this.#transcript.remove(turn);
-    }
-    this.#changed();
+  cancel(turn) {
+    return this.#sender.cancel(turn);
   }
 
   /** Loads the page of messages before the first one shown. Rejects with an `ApiError`. */
@@ -153,32 +126,9 @@ export class Chat {
     this.#changed();
   }
 
-  #followerOf(turn) {
-    return [...this.#followers].find((one) => one.turn === turn);
-  }
-
-  /** Asks for the stop that a reader wants, once, as soon as the run's name is known, whoever learned it. */
-  async #stopWhenKnown(follower) {
-    const { run } = follower.turn;
-    if (!run || !follower.stopping || follower.stopAsked) return;
-    follower.stopAsked = true;
-    await this.#askStop(run, follower);
-  }
-
-  async #askStop(run, follower) {
-    try {
-      await this.#client.api.stop(this.id, run);
-      if (!follower) await this.#refresh();
-    } catch (error) {
-      if (follower) follower.stopping = follower.stopAsked = false;
-      this.#onProblem(error);
-    }
-    this.#changed();
-  }
-
   /** The first prompt names the session. */
   #name(prompt) {
-    if (!this.session || this.session.title !== DEFAULT_TITLE || this.#followers.size) return;
+    if (!this.session || this.session.title !== DEFAULT_TITLE) return;
     const title = titleOf(prompt);
     this.#names += 1;
     this.#learn({ ...this.session, title });
@@ -190,25 +140,6 @@ export class Chat {
       },
       () => {}, // The next look finds its default name; the reader can give it one.
     );
-  }
-
-  /** Sends what this tab has not sent for sure: typed before the session was read, or before a reload. */
-  #postAll() {
-    for (const letter of this.#outbox.letters) {
-      if (this.#transcript.find(letter)?.run) this.#outbox.drop(letter.messageId);
-      else this.#post(letter);
-    }
-  }
-
-  /** Sends a prompt; sent twice it is still one, by its messageId. @param {import("./outbox.js").Letter} letter */
-  #post(letter) {
-    const { messageId, prompt, mode } = letter;
-    this.#name(prompt);
-    const turn = this.#transcript.find(letter) ?? this.#transcript.add(letter);
-    turn.setUser(prompt);
-    this.#early.delete(turn);
-    const waits = !this.session || Boolean(this.active);
-    this.#follow(turn, { prompt, mode, messageId, onBusy: "queue" }, waits);
   }
 
   #learn(session) {
@@ -231,17 +162,15 @@ export class Chat {
     if (first || this.#transcript.empty) this.#cursor = page.cursor;
     const queued = new Set(session.queue);
     for (const message of page.messages.reverse()) this.#place(message, { queued });
-    for (const turn of this.#queued) {
-      if (!queued.has(turn.run)) this.#unqueue(turn);
-    }
+    this.#runs.unqueueAllBut(queued);
     for (const turn of whole ? this.#transcript.turns : []) {
-      const expected = turn.run === session.activeRun || queued.has(turn.run) || this.#followerOf(turn);
+      const expected = turn.run === session.activeRun || queued.has(turn.run) || this.#runs.of(turn);
       // Its run is over and left no message: it was cancelled while it waited.
       if (turn.unanswered && !expected) turn.end("stopped");
     }
     this.#learn(names === this.#names ? session : { ...session, title: this.session.title });
-    this.#attach(session.activeRun);
-    if (first) this.#postAll();
+    if (session.activeRun) this.#runs.attach(session.activeRun);
+    if (first) this.#sender.flush();
     this.#changed();
   }
 
@@ -253,132 +182,33 @@ export class Chat {
     const fresh = !turn;
     turn ??= this.#transcript.add({ run, first, ...own });
     turn.run ??= run;
-    const follower = this.#followerOf(turn);
-    if (follower) this.#stopWhenKnown(follower);
+    this.#runs.named(turn);
     if (role === "user") {
       turn.messageId ??= id;
       if (!turn.prompt) turn.setUser(message.content);
       if (fresh && queued.has(run)) {
-        this.#queued.add(turn);
+        this.#runs.queue(turn);
         return;
       }
-    } else if (!follower && !turn.live && !turn.finished) {
+    } else if (!this.#runs.of(turn) && !turn.live && !turn.finished) {
       // What is followed comes frame by frame, be it late: filled as well it would be shown twice.
       turn.fill(message);
     }
-    const held = this.#queued.has(turn) || follower?.waiting;
-    if (!held) this.#transcript.show(turn, { first });
+    if (!this.#runs.waits(turn)) this.#transcript.show(turn, { first });
   }
 
-  #unqueue(turn) {
-    this.#queued.delete(turn);
-    this.#transcript.show(turn);
+  /** What is being read is older than what this page knows, and is not to be shown. */
+  #outdate() {
+    this.#shown = ++this.#asked;
   }
 
-  /** Follows the run that is on, from its start, unless this page does already. */
-  #attach(run) {
-    if (!run || [...this.#followers].some((one) => one.turn.run === run)) return;
-    const turn = this.#transcript.find({ run }) ?? this.#transcript.add({ run });
-    if (turn.finished) return;
-    turn.reset(); // All of it comes again, whatever came before a break.
-    this.#unqueue(turn);
-    this.#follow(turn, { run, after: 0 }, false);
+  /** The list of sessions learns that a run is on, without asking. */
+  #begun(run) {
+    if (this.session) this.#learn({ ...this.session, activeRun: run, updatedAt: new Date().toISOString() });
   }
 
-  async #follow(turn, request, waiting) {
-    const follower = new Follower(turn, waiting);
-    this.#followers.add(follower);
-    if (!waiting) this.#begin(follower);
-    this.#changed();
-    try {
-      if (!request.run) await this.#turnToSend(follower);
-      const stream = this.#client.streamWs({ sessionId: this.id, signal: follower.abort.signal, ...request });
-      for await (const event of stream) this.#take(follower, event);
-    } catch (error) {
-      console.error(error);
-      this.#breakOff(follower);
-    } finally {
-      this.#followers.delete(follower);
-      follower.settle();
-      this.#over(follower);
-    }
-  }
-
-  /** Waits until the gateway has what was typed before, or this prompt is cancelled. */
-  async #turnToSend(follower) {
-    const { signal } = follower.abort;
-    const before = this.#admission;
-    this.#admission = Promise.all([before, follower.admission]);
-    await Promise.race([before, new Promise((resolve) => signal.addEventListener("abort", resolve))]);
-    follower.sent = !signal.aborted;
-  }
-
-  /** What came cannot be shown; the run itself goes on, and nothing attaches to it here again. */
-  #breakOff(follower) {
-    if (this.#closed.signal.aborted) return;
-    if (follower.waiting) this.#begin(follower);
-    follower.turn.breakOff("This answer cannot be shown to its end. Reload the page to see what is recorded.");
-  }
-
-  #begin(follower) {
-    this.#transcript.show(follower.turn);
-    follower.begin();
-  }
-
-  #take(follower, event) {
-    const { turn } = follower;
-    const { aborted: closed } = this.#closed.signal;
-    turn.run ??= event.run ?? null;
-    if (!follower.settled && (turn.run || event.fatal)) {
-      follower.settle();
-      // A refusal that nobody was here to see comes again when the session is opened again.
-      if (turn.run || !closed) this.#outbox.drop(turn.messageId);
-    }
-    this.#stopWhenKnown(follower);
-    if (closed) {
-      if (follower.settled) follower.abort.abort();
-      return;
-    }
-    if (event.phase === "queued") {
-      if (!follower.waiting) this.#wait(follower);
-      if (turn.run && follower.connection.transport === "sse") this.#leave(follower);
-    }
-    if (event.seq === 1) this.#started(follower);
-    if (event.fatal && follower.waiting) this.#begin(follower);
-    follower.take(event);
-    if (event.fatal) {
-      const prompt = turn.run ? "" : turn.prompt;
-      this.#onProblem(Object.assign(new Error(event.content), { code: event.code, told: true, prompt }));
-    }
-    this.#changed();
-  }
-
-  /** The run waits; when it was not expected to, another tab was faster, and its run is the one to show. */
-  #wait(follower) {
-    follower.waiting = true;
-    this.#transcript.hide(follower.turn);
-    this.#look();
-  }
-
-  /** Server-sent events hold one of a browser's few connections each: a run that waits is left to the poller. */
-  #leave({ turn, abort }) {
-    this.#shown = ++this.#asked; // What is being read may not know of it yet.
-    this.#queued.add(turn);
-    abort.abort();
-  }
-
-  /** The run is on: what was queued is shown, and the list of sessions learns it without asking. */
-  #started(follower) {
-    if (follower.waiting) this.#begin(follower);
-    if (this.session) this.#learn({ ...this.session, activeRun: follower.turn.run, updatedAt: new Date().toISOString() });
-  }
-
-  #over({ turn, waiting }) {
-    if (this.#closed.signal.aborted) return;
-    if (turn.run && this.session?.activeRun === turn.run) this.#learn({ ...this.session, activeRun: null });
-    if (waiting && !turn.run) this.#transcript.remove(turn);
-    turn.live = false;
-    this.#changed();
+  #over(run) {
+    if (run && this.session?.activeRun === run) this.#learn({ ...this.session, activeRun: null });
     this.#poller?.within(SOON_MS);
   }
 

@@ -12,6 +12,8 @@ export class Sessions {
   #note = byId("sessions-note");
   #more = byId("sessions-more");
   #sessions = new Map();
+  /** The rows by session, each with what it shows. */
+  #rows = new Map();
   #cursor = null;
   #current = null;
   #editing = null;
@@ -90,22 +92,44 @@ export class Sessions {
     const place = focused && { id: focused.closest("[data-session]").dataset.session, kind: focused.dataset.kind };
     const now = Date.now();
     const sorted = [...this.#sessions.values()].sort((a, b) => b.updatedAt.localeCompare(a.updatedAt));
-    this.#list.replaceChildren(...sorted.map((session) => this.#item(session, now)));
+    this.#arrange(sorted.map((session) => this.#row(session, age(session.updatedAt, now))));
     this.#note.hidden = sorted.length > 0;
     this.#note.textContent = "Your sessions will be listed here.";
     this.#more.hidden = this.#cursor === null;
     if (place) this.#list.querySelector(`[data-session="${place.id}"] [data-kind="${place.kind}"]`)?.focus();
   }
 
-  #item(session, now) {
-    const current = session.id === this.#current;
+  /** Rows that stay are not touched: a click on one would be lost, as it begins on one element and ends on another. */
+  #arrange(rows) {
+    for (const row of [...this.#list.children]) {
+      if (!rows.includes(row)) row.remove();
+    }
+    rows.forEach((row, index) => {
+      const there = this.#list.children[index] ?? null;
+      if (there !== row) this.#list.insertBefore(row, there);
+    });
+  }
+
+  /** A session's row: the one that is there, unless it would show something else. */
+  #row(session, when) {
+    const { id, title, activeRun } = session;
+    const current = id === this.#current;
+    const shows = JSON.stringify([title, current, activeRun ? "on" : when]);
+    const known = this.#rows.get(id);
+    if (known?.shows === shows) return known.row;
+    const row = this.#newRow(session, current, when);
+    this.#rows.set(id, { row, shows });
+    return row;
+  }
+
+  #newRow(session, current, when) {
     const link = element(
       "a",
       { href: `#/s/${session.id}`, title: session.title, data: { kind: "open" }, aria: current ? { current: "page" } : {} },
       element("span", { className: "session-title" }, session.title),
       session.activeRun
         ? element("span", { className: "session-on", title: "A run is on" }, element("span", { className: "hidden" }, "running"))
-        : element("span", { className: "session-age" }, age(session.updatedAt, now)),
+        : element("span", { className: "session-age" }, when),
     );
     const button = (kind, name, label, action) =>
       element(
@@ -150,6 +174,7 @@ export class Sessions {
     });
     input.addEventListener("blur", () => end(true));
     this.#editing = input;
+    this.#rows.delete(session.id); // Its row shows the field now.
     item.replaceChildren(input);
     input.select();
   }

@@ -59,16 +59,22 @@ export class SettingsDialog {
     this.#mcp.removeAttribute("aria-invalid");
     this.#credential.value = "";
     this.#cleared = false;
-    this.#save.disabled = true;
+    this.#allow(false);
     this.#dialog.showModal();
     try {
       const { mcpServers, credential } = await this.#api.settings();
       this.#mcp.value = Object.keys(mcpServers).length ? JSON.stringify(mcpServers, null, 2) : "";
       this.#tell(credential);
-      this.#save.disabled = false;
+      this.#allow(true);
     } catch (error) {
       this.#error.textContent = explain(error.message, error.code);
     }
+  }
+
+  /** What is typed before the settings have come would be written over by them. */
+  #allow(allowed) {
+    this.#mcp.readOnly = this.#credential.readOnly = !allowed;
+    this.#save.disabled = !allowed;
   }
 
   #tell({ set }) {

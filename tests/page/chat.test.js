@@ -7,116 +7,19 @@ import { Chat } from "../../gateway/static/chat.js";
 import { ApiError } from "../../gateway/static/client.js";
 import { Outbox } from "../../gateway/static/outbox.js";
 import { tab } from "../../gateway/static/storage.js";
+import { FakeStreams, FakeTranscript } from "./fakes.js";
 import { settle } from "./harness.js";
 
 globalThis.document = { visibilityState: "visible", addEventListener() {}, removeEventListener() {} };
 
-/** A turn that keeps what it was told, by the rules of turn.js. */
-class FakeTurn {
-  live = false;
-  finished = false;
-  prompt = "";
-  text = "";
-  notes = [];
-  fills = 0;
-  resets = 0;
-
-  get unanswered() {
-    return Boolean(this.run && this.prompt) && !this.live && !this.finished;
-  }
-
-  setUser(text) {
-    this.prompt = text;
-  }
-
-  begin() {
-    this.live = true;
-  }
-
-  reset() {
-    this.resets += 1;
-    this.text = "";
-    this.finished = false;
-  }
-
-  apply(event) {
-    if (event.type === "text") this.text += event.content.replaceAll("\r", "");
-    if (event.type === "ws-exit") this.end(event.reason);
-  }
-
-  end(reason) {
-    if (reason) this.notes.push(reason);
-    this.live = false;
-    this.finished = true;
-  }
-
-  breakOff(why) {
-    this.notes.push(why);
-    this.end();
-  }
-
-  fill({ content }) {
-    this.fills += 1;
-    this.text = content;
-    this.end();
-  }
-}
-
-class FakeTranscript {
-  turns = [];
-  shown = [];
-
-  get empty() {
-    return this.turns.length === 0;
-  }
-
-  find({ run, messageId, answerId }) {
-    const same = (key, value) => (turn) => value && turn[key] === value;
-    return this.turns.find((turn) => same("run", run)(turn) || same("messageId", messageId)(turn) || same("answerId", answerId)(turn));
-  }
-
-  add({ run = null, messageId = null, answerId = null, first = false }) {
-    const turn = Object.assign(new FakeTurn(), { run, messageId, answerId });
-    if (first) this.turns.unshift(turn);
-    else this.turns.push(turn);
-    return turn;
-  }
-
-  show(turn, { first = false } = {}) {
-    if (this.shown.includes(turn)) return;
-    if (first) this.shown.unshift(turn);
-    else this.shown.push(turn);
-  }
-
-  hide(turn) {
-    this.shown = this.shown.filter((one) => one !== turn);
-  }
-
-  remove(turn) {
-    this.hide(turn);
-    this.turns = this.turns.filter((one) => one !== turn);
-  }
-
-  clear() {
-    this.turns = [];
-    this.shown = [];
-  }
-
-  follow() {}
-
-  keepingPlace(change) {
-    change();
-  }
-}
-
 const at = (second) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
 const aborted = (signal) => new Promise((_, reject) => signal?.addEventListener("abort", () => reject(new ApiError("aborted"))));
 
-/** A gateway with one session, and streams that the test feeds: `stream.push(event)`, `stream.end()`. */
+/** A gateway with one session, and streams that the test feeds. */
 class World {
   session = { id: "s1", title: "Named", updatedAt: at(0), activeRun: null, queue: [], sdkSessionId: "" };
   messages = [];
-  streams = [];
+  gateway = new FakeStreams();
   stops = [];
   reads = [];
   /** Called before each read is answered: `(kind) => Promise | void`. */
@@ -141,29 +44,12 @@ class World {
 
   client = {
     api: this.api,
-    streamWs: (request) => {
-      const stream = { request, queue: [], wake: () => {}, over: false };
-      stream.push = (...events) => {
-        stream.queue.push(...events);
-        stream.wake();
-      };
-      stream.end = () => {
-        stream.over = true;
-        stream.wake();
-      };
-      if (!request.signal.aborted) this.streams.push(stream);
-      return (async function* events() {
-        request.signal.addEventListener("abort", () => stream.wake());
-        for (;;) {
-          while (stream.queue.length && !request.signal.aborted) yield stream.queue.shift();
-          if (request.signal.aborted || stream.over) return;
-          await new Promise((resolve) => {
-            stream.wake = resolve;
-          });
-        }
-      })();
-    },
+    streamWs: (request) => this.gateway.streamWs(request),
   };
+
+  get streams() {
+    return this.gateway.streams;
+  }
 
   /** Something happens to the session. */
   change(changes) {

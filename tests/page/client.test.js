@@ -310,7 +310,9 @@ test("a full queue is final, whatever its status says of other limits", () => {
 });
 
 test("the clock goes on while the computer sleeps", () => {
-  assert.ok(Math.abs(completeEnv().now() - Date.now()) < 1000);
+  const before = Date.now();
+  const now = completeEnv().now();
+  assert.ok(before <= now && now <= Date.now());
 });
 
 test("an error of the run itself is an event, and the run goes on to its end", async () => {
