@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,11 +13,19 @@ from gateway.auth import mint
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, WebSocket
 
 PATIENCE_MS = 45_000
+
+
+async def until(holds: Callable[[], bool], seconds: float = 180) -> None:
+    """Poll what only blocking calls tell. Raises `TimeoutError`."""
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(holds):
+            await asyncio.sleep(0.05)
 
 
 class Site(Protocol):

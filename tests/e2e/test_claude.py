@@ -11,12 +11,13 @@ import pytest
 from playwright.async_api import expect
 
 from gateway.auth import mint
-from tests.e2e.deployed import PATIENCE_MS, run_in, visitors
+from tests.e2e.deployed import run_in, visitors
+from tests.e2e.people import until
 from tests.e2e.wire import WATCH_TEXT, Wire, order, recorded, text_of
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from playwright.async_api import Browser
 
@@ -46,15 +47,6 @@ def claude(claude_stack: Claude) -> Claude:
     """The stack with the deployment's key."""
     claude_stack.give_key()
     return claude_stack
-
-
-async def until(holds: Callable[[], bool], seconds: float = PATIENCE_MS / 1000) -> None:
-    """Poll. Raises `TimeoutError`."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if await asyncio.to_thread(holds):
-                return
-            await asyncio.sleep(0.05)
 
 
 async def test_without_a_key_the_page_says_what_to_do(people: People, claude_stack: Claude) -> None:
@@ -112,7 +104,7 @@ async def test_stop_keeps_the_text_and_stops_the_agent(people: People, claude: C
     await ada.say("Be slow")
     await expect(ada.prose).to_contain_text("piece 9 piece 10")
     assert (await asyncio.to_thread(claude.stack.ping, ada.session))["agent"] == "busy"
-    assert claude.api.busy == 1
+    await until(lambda: claude.api.busy == 1)
     await ada.see("stop").click()
     await ada.rest()
     await until(lambda: claude.api.busy == 0)

@@ -185,6 +185,20 @@ async def test_sessions_are_made_named_renamed_and_deleted(people: People) -> No
     await expect(items).to_have_count(1)
 
 
+async def test_a_click_that_the_list_is_read_under_is_not_lost(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.ask("Echo one")
+    await ada.see("session-item").hover()
+    await ada.see("session-item").get_by_role("button", name="Rename").hover()
+    await ada.page.mouse.down()
+    async with ada.page.expect_response("**/api/sessions?*"):
+        await ada.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await ada.page.evaluate("fetch('/api/version')")  # the list has been shown by its answer
+    await ada.page.mouse.up()
+    await expect(ada.page.get_by_label("Name of the session")).to_be_focused()
+
+
 async def test_a_session_that_is_not_there_is_explained(people: People) -> None:
     ada = await people.person()
     await ada.open("/#/s/nothing-here")
@@ -262,6 +276,7 @@ async def test_only_a_click_beside_the_settings_closes_them(people: People) -> N
     ada = await people.person()
     await ada.open()
     await ada.see("settings").click()
+    await expect(ada.page.locator("#settings")).to_be_visible()
     box = await ada.page.get_by_label("MCP servers").bounding_box()
     assert box
     await ada.page.mouse.move(box["x"] + 40, box["y"] + 40)
@@ -391,6 +406,7 @@ async def test_a_phone_is_used_with_a_thumb(people: People) -> None:
     await expect(copy).to_have_css("opacity", "1")
     await ada.page.get_by_role("button", name="Sessions", exact=True).tap()
     await ada.see("settings").tap()
+    await expect(ada.page.locator("#settings")).to_be_visible()
     small = await ada.page.evaluate(
         """() => [...document.querySelectorAll("button, .modes label, summary, input, textarea")]
           .filter((node) => node.checkVisibility({ visibilityProperty: true }) && !node.matches(".skip, .modes input"))
