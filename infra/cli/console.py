@@ -16,6 +16,14 @@ VERBS: Final = {
     OpType.DELETE_REPLACED: "deleted the old",
 }
 
+PLANS: Final = {
+    OpType.CREATE: "would make",
+    OpType.UPDATE: "would change",
+    OpType.DELETE: "would delete",
+    OpType.CREATE_REPLACEMENT: "would make anew",
+    OpType.DELETE_REPLACED: "would delete the old",
+}
+
 BUILDS: Final = frozenset({OpType.CREATE, OpType.UPDATE, OpType.CREATE_REPLACEMENT})
 """What takes a while where it is done to an image."""
 
@@ -36,10 +44,12 @@ def say(text: str = "") -> None:
 
 
 class Progress:
-    """The engine's events as lines. `errors`: what it reported as one."""
+    """The engine's events as lines. `errors`: what it reported as one. `planned`: they are a preview's, and what would
+    be done is the command's result, on stdout."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, planned: bool = False) -> None:
         self.errors: list[str] = []
+        self._planned = planned
         self.changes = 0
         self._begun: dict[str, float] = {}
         self._said: dict[str, float] = {}
@@ -57,13 +67,16 @@ class Progress:
         urn, operation = str(getattr(metadata, "urn", "")), getattr(metadata, "op", None)
         if operation in VERBS:
             self._begun[urn] = time.monotonic()
-            if _type(urn).endswith(":Image") and operation in BUILDS:
+            if not self._planned and _type(urn).endswith(":Image") and operation in BUILDS:
                 say(f"    building {_name(urn)} …")
 
     def _end(self, metadata: object) -> None:
         urn, operation = str(getattr(metadata, "urn", "")), getattr(metadata, "op", None)
         if operation in VERBS and not _type(urn).startswith(QUIET):
             self.changes += 1
+            if self._planned:
+                sys.stdout.write(f"    {PLANS[OpType(operation)]} {_name(urn)}\n")
+                return
             took = time.monotonic() - self._begun.get(urn, time.monotonic())
             say(f"    {VERBS[OpType(operation)]} {_name(urn)}" + (f" ({took:.1f} s)" if took >= 1 else ""))
 

@@ -93,6 +93,20 @@ class Deployment:
             result = stack.up(config_file=path, on_event=progress, replace=list(lost) or None)
         return {key: output.value for key, output in result.outputs.items()}
 
+    def preview(self, values: Mapping[str, str | None]) -> int:
+        """Tell on stdout what `up` would change, had it been told to `remember` these values first; how many changes
+        that is. Nothing is done and nothing is remembered: a stack that this has to make it deletes again."""
+        path = self._config_file({"running": "true"}, values)
+        progress = Progress(planned=True)
+        try:
+            with self._made_for_now(), self._failures_told(progress):
+                stack = self._select()
+                lost = self._lost_images(stack)
+                stack.preview(config_file=path, on_event=progress, replace=list(lost) or None)
+        finally:
+            Path(path).unlink(missing_ok=True)
+        return progress.changes
+
     def destroy(self) -> None:
         """Delete everything of the stack, its data and its secrets too, and the stack."""
         path = self._config_file({})
@@ -127,10 +141,29 @@ class Deployment:
                 return False
         return True
 
-    def _config_file(self, changes: Mapping[str, str]) -> str:
+    def _config_file(
+        self, changes: Mapping[str, str], planned: Mapping[str, str | None] | None = None
+    ) -> str:
         elsewhere = bool(self.state.configured(self.name).get("dockerHost"))
         defaults = machine_defaults(self.environ, self.state.folder.parent, elsewhere=elsewhere)
-        return str(self.state.write_merged(self.name, defaults, changes))
+        return str(self.state.write_merged(self.name, defaults, changes, planned))
+
+    @contextmanager
+    def _made_for_now(self) -> Iterator[None]:
+        """The stack is there; afterwards one that was not is gone again, with the salt that Pulumi wrote for it."""
+        own = self.state.own_file(self.name)
+        was_told = own.is_file()
+        if self.exists():
+            yield
+            return
+        self.create()
+        try:
+            yield
+        finally:
+            with self._failures_told():
+                self._select().workspace.remove_stack(self.name, preserve_config=True)
+            if not was_told:
+                own.unlink(missing_ok=True)
 
     def _lost_images(self, stack: Stack) -> dict[str, str]:
         resources = (stack.export_stack().deployment or {}).get("resources") or []

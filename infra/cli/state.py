@@ -90,23 +90,14 @@ class State:
 
     def write_own(self, stack: str, values: Mapping[str, str | None]) -> None:
         """Remember plain configuration; None forgets a key."""
-        content = read_yaml(self.own_file(stack))
-        config = content.setdefault("config", {})
-        for key, value in values.items():
-            config.pop(f"{PROJECT}:{key}", None)
-            if value is not None:
-                config[f"{PROJECT}:{key}"] = value
+        content = _with_values(read_yaml(self.own_file(stack)), values)
         self.own_file(stack).write_text(yaml.safe_dump(content), encoding="utf-8")
 
     def configured(self, stack: str) -> dict[str, Any]:
         """What is set for the stack, by keys without the project: the repository's file, and over it this machine's."""
-        config = self._config(stack)
+        config = _config(read_yaml(repository_file(stack)), read_yaml(self.own_file(stack)))
         ours = f"{PROJECT}:"
         return {key.removeprefix(ours): value for key, value in config.items() if key.startswith(ours)}
-
-    def _config(self, stack: str) -> dict[str, Any]:
-        files = (read_yaml(repository_file(stack)), read_yaml(self.own_file(stack)))
-        return {key: value for file in files for key, value in (file.get("config") or {}).items()}
 
     def check_one_salt(self, stack: str, *, more_secrets: bool = False) -> None:
         """Raises `CliError` when the repository's file and this machine's both have secrets, each with a key of its
@@ -123,18 +114,24 @@ class State:
             )
 
     def write_merged(
-        self, stack: str, defaults: Mapping[str, str], changes: Mapping[str, str] | None = None
+        self,
+        stack: str,
+        defaults: Mapping[str, str],
+        changes: Mapping[str, str] | None = None,
+        planned: Mapping[str, str | None] | None = None,
     ) -> Path:
         """The file that Pulumi is given. Later wins: `defaults`, the repository's, this machine's, `changes` (the first
-        and the last by keys without the project). Raises `CliError` as `check_one_salt` does."""
+        and the last by keys without the project). `planned`: for a preview, a file of its own with what `write_own`
+        would be told. Raises `CliError` as `check_one_salt` does."""
         self.check_one_salt(stack)
         repository, own = read_yaml(repository_file(stack)), read_yaml(self.own_file(stack))
+        own = _with_values(own, planned or {})
         config = {f"{PROJECT}:{key}": value for key, value in defaults.items()}
-        config |= self._config(stack)
+        config |= _config(repository, own)
         config |= {f"{PROJECT}:{key}": value for key, value in (changes or {}).items()}
         encryption = _encryption(own) if _has_secrets(own) else _encryption(repository) or _encryption(own)
         merged = encryption | {"config": config}
-        path = self.folder / f"Pulumi.{stack}.yaml"
+        path = self.folder / f"Pulumi.{stack}{'' if planned is None else '.preview'}.yaml"
         path.write_text(yaml.safe_dump(merged), encoding="utf-8")
         path.chmod(0o600)
         return path
@@ -166,6 +163,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
+
+
+def _with_values(content: dict[str, Any], values: Mapping[str, str | None]) -> dict[str, Any]:
+    config = dict(content.get("config") or {})
+    for key, value in values.items():
+        config.pop(f"{PROJECT}:{key}", None)
+        if value is not None:
+            config[f"{PROJECT}:{key}"] = value
+    return {**content, "config": config}
+
+
+def _config(*files: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for file in files for key, value in (file.get("config") or {}).items()}
 
 
 def _encryption(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,11 @@ def arguments() -> argparse.ArgumentParser:
         help="a secret key, such as modelApiKey; read from stdin, and asked for at a terminal. Only a terminal can "
         "give more than one",
     )
+    options.add_argument(
+        "--preview",
+        action="store_true",
+        help="only show what would change with these options, and remember none of them",
+    )
     return options
 
 
@@ -57,6 +62,9 @@ def main() -> None:
     """Deploy, wait until it is ready, print the URL with a token."""
     chosen = arguments().parse_args()
     values = values_of(chosen)
+    if chosen.preview:
+        preview(chosen, values)
+        return
     secrets = read_secrets(chosen.secret)
     deployment = Deployment.of_machine(chosen.stack)
     deployment.create()
@@ -72,6 +80,19 @@ def main() -> None:
     sys.stdout.flush()
     suffix = "" if chosen.stack == "dev" else f" --stack {chosen.stack}"
     say(f"==> scripts/logs{suffix} shows what happens; scripts/down{suffix} stops it")
+
+
+def preview(chosen: argparse.Namespace, values: dict[str, str | None]) -> None:
+    """Show what would be done, and do nothing. Raises `CliError` for secrets: they would have to be kept somewhere."""
+    if chosen.secret:
+        raise CliError(
+            f"--preview --secret {chosen.secret[0]}: a preview remembers nothing; leave the secret out"
+        )
+    deployment = Deployment.of_machine(chosen.stack)
+    say(f"==> what scripts/up would do to the stack {chosen.stack}")
+    count = deployment.preview(values)
+    sys.stdout.flush()
+    say(f"==> changes: {count}; nothing was done" if count else "==> nothing would change")
 
 
 def wait_until_ready(url: str, seconds: float) -> None:

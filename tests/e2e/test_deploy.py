@@ -28,6 +28,16 @@ from tests.gateway.stack import assert_whole, read_all, text_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
+VERBS = {verb: verb for verb in ("made anew", "deleted the old", "made", "changed", "deleted")}
+
+PLANS = {
+    "would make anew": "made anew",
+    "would delete the old": "deleted the old",
+    "would make": "made",
+    "would change": "changed",
+    "would delete": "deleted",
+}
+
 OURS = ("Container", "Image", "Network", "Volume", "RemoteImage")
 
 
@@ -58,11 +68,19 @@ class Tree:
         with urllib.request.urlopen(url, timeout=30) as page:
             assert b"<title>VaporForge</title>" in page.read()
         assert "sessions" in self.ask("GET", "/api/sessions", token=token)
+        return self._changes(done.stderr, VERBS)
+
+    def preview(self, *arguments: str) -> dict[str, str]:
+        """By resource: what the next `up` would do to it, as `up` calls it."""
+        done = self.run("up", "--preview", "--port", str(self.port), *arguments)
+        return self._changes(done.stdout, PLANS)
+
+    def _changes(self, output: str, verbs: dict[str, str]) -> dict[str, str]:
         changes: dict[str, str] = {}
-        for line in done.stderr.splitlines():
-            for verb in ("made anew", "deleted the old", "made", "changed", "deleted"):
-                if line.startswith(f"    {verb} "):
-                    words = line.removeprefix(f"    {verb} ").split()
+        for line in output.splitlines():
+            for told, verb in verbs.items():
+                if line.startswith(f"    {told} "):
+                    words = line.removeprefix(f"    {told} ").split()
                     changes.setdefault(f"{words[0]} {words[1].removeprefix(self.id + '-')}", verb)
                     break
         return changes
@@ -161,8 +179,14 @@ def test_the_life_of_a_stack(
 ) -> None:
     """One test, for each step needs the one before it."""
     other = tmp_path_factory.mktemp("other")
+    # Asked first: it tells all that would be made, makes nothing of it, and leaves no stack behind.
+    planned = tree.preview()
+    assert left(engine, tree) == []
+    assert "is not deployed" in tree.run("token", check=False).stderr
+
     # A first deployment.
     first = tree.up()
+    assert first == planned
     assert set(first.values()) == {"made"}
     assert {name.split()[0] for name in first} >= set(OURS)
     session = tree.ask("POST", "/api/sessions", {"title": "kept"})["id"]
@@ -170,7 +194,12 @@ def test_the_life_of_a_stack(
     tree.chat(session, "Create a file called test.txt in /workspace with 'Hello from before'")
     before = sandbox(engine, tree, session)
 
-    # Again: nothing changes.
+    # Again: nothing changes, as a preview says. One with a bad value is refused, and does not remember it.
+    assert tree.preview() == {}
+    refused = tree.run("up", "--preview", "--set", "caBundle=no/such.pem", check=False)
+    assert refused.returncode == 1
+    assert "error: vaporforge:caBundle is 'no/such.pem', which cannot be read" in refused.stderr
+    assert "Traceback" not in refused.stderr
     assert tree.up() == {}
 
     # An edit of the gateway replaces gateways and launcher, and nothing else; the proxy stays up.
@@ -178,7 +207,11 @@ def test_the_life_of_a_stack(
     [proxy] = engine.containers.list(filters=proxies)
     with (tree.folder / "gateway" / "pages.py").open("a") as file:
         file.write("# a change\n")
+    running = left(engine, tree)
+    planned = tree.preview()
+    assert left(engine, tree) == running
     changes = tree.up()
+    assert changes == planned
     assert changes == {
         "Image gateway": "changed",
         "ImageTag gateway-tag": "made anew",
@@ -186,8 +219,7 @@ def test_the_life_of_a_stack(
         "Container gateway-1": "made anew",
         "Container launcher": "made anew",
     }
-    [still] = engine.containers.list(filters=proxies)
-    assert still.id == proxy.id
+    assert [found.id for found in engine.containers.list(filters=proxies)] == [proxy.id]
     gateways = engine.images.list(filters={"reference": f"{tree.id}/gateway"})
     assert len(gateways) == 1, "the old image's name is gone"
 

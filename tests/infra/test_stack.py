@@ -9,7 +9,7 @@ from typing import Any
 
 import docker
 import pytest
-from pulumi.automation import CommandError, ConcurrentUpdateError, StackNotFoundError
+from pulumi.automation import CommandError, ConcurrentUpdateError, Stack, StackNotFoundError
 
 from infra.cli import stack as stack_module
 from infra.cli.engine import lost_images
@@ -39,11 +39,15 @@ class FakeStack:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.config: dict[str, Any] = {}
         self.removed = False
+        self.made = True
         self._failures = list(failures)
         self.workspace = SimpleNamespace(remove_stack=self._remove)
 
     def up(self, **options: Any) -> Any:
         return self._call("up", options)
+
+    def preview(self, **options: Any) -> Any:
+        return self._call("preview", options)
 
     def destroy(self, **options: Any) -> Any:
         return self._call("destroy", options)
@@ -60,6 +64,7 @@ class FakeStack:
 
     def _remove(self, name: str, **_: Any) -> None:
         self.removed = True
+        self.made = False
 
 
 @pytest.fixture
@@ -71,7 +76,13 @@ def deployment(tmp_path: Path) -> Deployment:
 @pytest.fixture
 def selects(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeStack], FakeStack]:
     def select(fake: FakeStack) -> FakeStack:
-        monkeypatch.setattr(Deployment, "_select", lambda _: fake)
+        def selected(_: Deployment) -> Any:
+            if not fake.made:
+                raise StackNotFoundError(FAILED)
+            return fake
+
+        monkeypatch.setattr(Deployment, "_select", selected)
+        monkeypatch.setattr(Stack, "create", lambda *_: setattr(fake, "made", True))
         return fake
 
     return select
@@ -132,6 +143,41 @@ def test_it_runs_or_stops_whatever_is_configured(
     assert fake.config["vaporforge:running"] == "true"
     deployment.up(running=False)
     assert fake.config["vaporforge:running"] == "false"
+
+
+def test_a_preview_asks_what_an_update_would_and_leaves_no_file(
+    deployment: Deployment, selects: Callable[[FakeStack], FakeStack], engine: set[str]
+) -> None:
+    fake = selects(FakeStack())
+    engine.remove("dev/agent:1")
+    deployment.state.write_own("dev", {"running": "false", "port": "9000"})
+    kept = read_yaml(deployment.state.own_file("dev"))
+    assert deployment.preview({"port": "9001"}) == 0
+    [(name, options)] = fake.calls
+    assert (name, options["replace"]) == ("preview", ["urn:agent"])
+    assert (fake.config["vaporforge:running"], fake.config["vaporforge:port"]) == ("true", "9001")
+    assert not Path(options["config_file"]).exists()
+    assert read_yaml(deployment.state.own_file("dev")) == kept
+    assert not fake.removed
+
+
+@pytest.mark.parametrize("failures", [[], [CommandError(FAILED)]], ids=["fine", "refused"])
+def test_a_preview_of_a_stack_that_is_not_there_leaves_none(
+    deployment: Deployment,
+    selects: Callable[[FakeStack], FakeStack],
+    engine: set[str],
+    failures: list[Exception],
+) -> None:
+    fake = selects(FakeStack(*failures))
+    fake.made = False
+    if failures:
+        with pytest.raises(CliError, match="no such container"):
+            deployment.preview({})
+    else:
+        deployment.preview({})
+    assert fake.removed
+    assert not deployment.state.own_file("dev").exists()
+    assert sorted(path.name for path in deployment.state.folder.rglob("*.yaml")) == ["Pulumi.yaml"]
 
 
 def test_a_destroy_that_fails_is_tried_once_more_after_a_refresh(

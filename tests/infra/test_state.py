@@ -83,6 +83,24 @@ def test_what_a_command_says_is_over_all_that_is_configured(state: State) -> Non
     assert read_yaml(path)["config"]["vaporforge:running"] == "true"
 
 
+def test_what_is_only_planned_is_in_a_file_of_its_own_and_not_remembered(state: State) -> None:
+    state.write_own("dev", {"port": "9000", "agent": "claude"})
+    kept = read_yaml(state.own_file("dev"))
+    deployed = state.write_merged("dev", {})
+    before = deployed.read_text()
+    path = state.write_merged("dev", {}, {"running": "true"}, {"port": "9001", "agent": None})
+    config = read_yaml(path)["config"]
+    assert (config["vaporforge:port"], config["vaporforge:agent"]) == (
+        "9001",
+        "demo",
+    )  # demo: the repository's
+    assert config["vaporforge:running"] == "true"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path != deployed
+    assert deployed.read_text() == before
+    assert read_yaml(state.own_file("dev")) == kept
+
+
 def test_configuration_of_others_is_passed_on_as_it_is(state: State) -> None:
     state.own_file("other").write_text("config: {'docker:host': 'tcp://a:1', 'vaporforge:port': '9'}\n")
     assert read_yaml(state.write_merged("other", {}))["config"] == {

@@ -56,6 +56,13 @@ def test_it_tells_that_nothing_answers() -> None:
         up.wait_until_ready(f"http://127.0.0.1:{free_port()}", 0.3)
 
 
+def test_a_preview_takes_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["up", "--preview", "--secret", "modelApiKey"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("sk-1\n"))
+    with pytest.raises(CliError, match="--preview --secret modelApiKey: a preview remembers nothing"):
+        up.main()
+
+
 def test_options_are_keys_of_the_project() -> None:
     assert up._values(["port=9000", "model=a=b", "agent="]) == {"port": "9000", "model": "a=b", "agent": None}
 
