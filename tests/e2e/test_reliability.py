@@ -6,15 +6,14 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from gateway.drivers import SandboxState
 from gateway.drivers.process import ProcessDriver
 from gateway.ids import new_id
-from gateway.store import keys
 from tests.chaos.sandboxes import Sandboxes
 from tests.chaos.waiting import until
+from tests.e2e.leftovers import items
 from tests.gateway.stack import Stack, assert_whole, numbered, read_all, read_until, text_of
 
 if TYPE_CHECKING:
@@ -149,17 +148,8 @@ async def test_a_deleted_session_leaves_nothing(
 
 def leftovers(stack: Stack, folder: Path) -> list[str]:
     """Items of the table, folders, locks, blobs and processes: everything that a session can leave."""
-    table = boto3.client(
-        "dynamodb",
-        endpoint_url=stack.settings.dynamodb_endpoint,
-        region_name=stack.settings.region,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    pages = table.get_paginator("scan").paginate(TableName=stack.settings.table, ConsistentRead=True)
-    items = [(item["pk"]["S"], item["sk"]["S"]) for page in pages for item in page["Items"]]
     return [
-        *(f"item {pk} {sk}" for pk, sk in items if (pk, sk) != keys.BIRTH),  # that one is the table's own
+        *items(stack.settings),
         *(f"folder {path.name}" for path in stack.root.iterdir() if path.name != ".locks"),
         *(f"lock {path.name}" for path in (stack.root / ".locks").glob("*")),
         *(f"blob {path.name}" for path in (folder / "blobs").rglob("*") if path.is_file()),
