@@ -30,7 +30,9 @@ async def browser() -> AsyncIterator[Browser]:
     """The system's Chromium, or the one that Playwright brought."""
     async with async_playwright() as playwright:
         expect.set_options(timeout=PATIENCE_MS)
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS, timeout=120_000)
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=FLAGS, timeout=120_000
+        )
         yield browser
         await browser.close()
 
