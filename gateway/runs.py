@@ -205,8 +205,12 @@ class Runs:
             await self._drive(promoted)
 
     async def _drive(self, run: Run, prompt: str | None = None) -> None:
-        """Start a run that is ours, or leave it to another gateway when this one is going away."""
-        if self.draining:
+        """Start a run that is ours, or leave it to another gateway when this one is going away. A gateway that was
+        paused may hear of its run when another has taken it over: a recorder would then write under that one's lease.
+        """
+        if run.lease_owner != self.gateway:
+            log.info("session %s run %s: another gateway's already", run.session, run.id)
+        elif self.draining:
             await self.store.release_lease(run)
         else:
             self.start_recorder(run, prompt)
