@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -194,6 +195,6 @@ class Deployment:
 
 
 def _reason(error: CommandError) -> str:
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line.startswith("error:")]
+    """The errors among its words, which are ` code: …`, ` stdout: …` and ` stderr: …`, the last two with many lines."""
+    told = re.findall(r"^\s*(?:stderr: )?error: (.*)$", str(error), re.MULTILINE)
     return "\n".join(told) or str(error)

@@ -10,6 +10,7 @@ from typing import Any
 import docker
 import pytest
 from pulumi.automation import CommandError, ConcurrentUpdateError, Stack, StackNotFoundError
+from pulumi.automation._cmd import CommandResult
 
 from infra.cli import stack as stack_module
 from infra.cli.engine import lost_images
@@ -17,7 +18,7 @@ from infra.cli.errors import CliError
 from infra.cli.stack import Deployment
 from infra.cli.state import State, read_yaml
 
-FAILED: Any = SimpleNamespace(code=255, stdout="", stderr="error: no such container\nmore", __str__=None)
+FAILED = CommandResult(code=255, stdout="all\n", stderr="error: no such container\nmore\n error: nor network")
 
 IMAGES: list[dict[str, Any]] = [
     {"urn": "urn:gateway", "type": "docker:index/image:Image", "inputs": {"imageName": "dev/gateway:1"}},
@@ -214,7 +215,7 @@ def test_what_pulumi_reports_is_a_sentence(deployment: Deployment, monkeypatch: 
 
     monkeypatch.setattr(Deployment, "_select", fails)
     for call in (deployment.exists, deployment.outputs, deployment.destroy):
-        with pytest.raises(CliError, match="no such container"):
+        with pytest.raises(CliError, match=r"^no such container\nnor network$"):
             call()
 
 
