@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.model import Run
     from tests.gateway.recorder_world import Place, World
 
-LAST_SECONDS = 0.02
+MOMENT = 0.02
 
 
 class Reader:
@@ -56,7 +56,7 @@ class Reader:
                 self.history.append(line)
             self.ended = self.ended or json.loads(line)["type"] == "process-exit"
         if self._slow:
-            await asyncio.sleep(LAST_SECONDS)
+            await asyncio.sleep(MOMENT)
 
     async def _read(self) -> None:
         while not self.ended:
@@ -69,7 +69,7 @@ class Reader:
                 self.restarts += bool(self.history)
                 self.base, self.history, self.judged = 0, [], 0
             except errors.Unavailable:
-                await asyncio.sleep(LAST_SECONDS)
+                await asyncio.sleep(MOMENT)
 
     async def _read_at(self, place: Place) -> None:
         """Follow until the end, this reader's leave, or the gateway's."""
@@ -117,7 +117,7 @@ class Evidence:
             assert (run.generation, run.recorded) >= (before.generation, before.recorded)
             assert before == run or not before.state.final, f"{before} changed to {run}"
         self.runs[name] = run
-        self._world.note_generation(run)
+        self._world.generations.note(run)
 
     def judge(self, readers: list[Reader]) -> None:
         """Nobody was shown what the sandbox has not written, nor two frames of one number."""

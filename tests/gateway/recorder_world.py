@@ -6,10 +6,8 @@ import asyncio
 import logging
 import time
 from contextlib import ExitStack
-from contextvars import ContextVar
-from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import gateway.follow
@@ -31,15 +29,15 @@ from gateway.sweeper import sweep
 from tests.gateway.fault_proxy import FaultProxy, Faults
 from tests.gateway.sandbox_double import SandboxDouble
 from tests.gateway.stack import settings_for
+from tests.gateway.watched_store import Generations, WatchedStore, Wrongs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     import aiohttp
 
     from gateway.config import Settings
-    from gateway.model import Admission, OnBusy, Run
+    from gateway.model import Admission, OnBusy
 
 LEASE = 0.6
 """Seconds of the world's clock; a third of it, in real time, is how often a lease is renewed."""
@@ -50,117 +48,8 @@ START = 60.0
 WATCHED = ("gateway", "container.runs")
 """Loggers whose errors are wrongs. The agent server's own tell of connections that were cut, too."""
 
-WRITES = ("update_item", "transact_write_items")
 QUEUE = 2
 USER = "ada"
-
-
-class Wrongs(logging.Handler):
-    """What must not happen and would otherwise be swallowed: a broken promise, an error in anybody's log."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.found: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.found.append(self.format(record))
-
-    def add(self, what: str) -> None:
-        self.found.append(what)
-
-
-@dataclass
-class _Write:
-    """A fenced write under way. `newest`: the newest generation that anybody knew of when its first request left."""
-
-    run: str
-    newest: int | None = None
-
-
-_write: ContextVar[_Write] = ContextVar("write")
-
-
-class WatchedStore(DynamoStore):
-    """A gateway's store whose gateway can be frozen; it notes leases, and every fenced write that went through though
-    the lease was known to be another's."""
-
-    def __init__(self, settings: Settings, world: World) -> None:
-        super().__init__(settings, clock=world.clock, patience=0.05)
-        self.world = world
-        self._thawed = asyncio.Event()
-        self._thawed.set()
-        self._points = 0
-        self.held = 0
-        """How many requests and answers wait, as this gateway is frozen."""
-        call = self._table.call
-
-        async def gated(operation: str, **request: Any) -> dict[str, Any]:
-            await self._point()
-            if operation in WRITES and (write := _write.get(None)) is not None and write.newest is None:
-                write.newest = world.generations.get(write.run, 0)
-            answer = await call(operation, **request)
-            await self._point()
-            return answer
-
-        self._table.call = gated  # type: ignore[method-assign]
-
-    def freeze(self, points: int = 0) -> None:
-        """Nothing gets to the table or back from it: from now on, or from so many requests and answers later."""
-        self._points = points
-        if not points:
-            self._thawed.clear()
-
-    def thaw(self) -> None:
-        """Go on."""
-        self._points = 0
-        self._thawed.set()
-
-    async def _point(self) -> None:
-        if self._points:
-            self._points -= 1
-            if not self._points:
-                self._thawed.clear()
-        self.held += 1
-        try:
-            await self._thawed.wait()
-        finally:
-            self.held -= 1
-
-    async def _fenced(self, run: Run, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        write = _Write(run.id)
-        _write.set(write)
-        result = await call()
-        if result is not None and run.generation < (write.newest or 0):
-            self.world.wrongs.add(f"{name} by generation {run.generation}, behind {write.newest}")
-        return result
-
-    async def take_lease(self, run: Run, **lease: Any) -> Run | None:
-        taken = await super().take_lease(run, **lease)
-        if taken is not None:
-            self.world.note_generation(taken)
-        return taken
-
-    async def renew_lease(self, run: Run, **lease: Any) -> Run | None:
-        found: Run | None = await self._fenced(
-            run, "renewed", lambda: DynamoStore.renew_lease(self, run, **lease)
-        )
-        return found
-
-    async def mark_running(self, run: Run) -> Run | None:
-        found: Run | None = await self._fenced(run, "marked", lambda: DynamoStore.mark_running(self, run))
-        return found
-
-    async def append_frames(self, run: Run, **frames: Any) -> Run | None:
-        found: Run | None = await self._fenced(
-            run, "appended", lambda: DynamoStore.append_frames(self, run, **frames)
-        )
-        return found
-
-    async def finish_run(self, run: Run, **end: Any) -> tuple[Run, Run | None] | None:
-        found: tuple[Run, Run | None] | None = await self._fenced(
-            run, "finished", lambda: DynamoStore.finish_run(self, run, **end)
-        )
-        return found
 
 
 class Place:
@@ -179,7 +68,8 @@ class Place:
     async def open(self) -> None:
         await self.proxy.__aenter__()
         settings = settings_for(self.proxy.url, self._settings.table)
-        self.store = WatchedStore(settings, self._world)
+        world = self._world
+        self.store = WatchedStore(settings, world.clock, world.generations, world.wrongs)
         await self.store.open()
         self.client = sandbox_client()
 
@@ -251,7 +141,7 @@ class World:
     def __init__(self, endpoint: str, folder: Path) -> None:
         self.runner = asyncio.Runner()
         self.wrongs = Wrongs()
-        self.generations: dict[str, int] = {}
+        self.generations = Generations()
         self._offset = 0.0
         self._began = time.time()
         self._folder = folder
@@ -306,7 +196,6 @@ class World:
         """A new session, its sandbox, and two gateways."""
         name = new_id()
         self.wrongs.found.clear()
-        self.generations.clear()
         now = self.clock()
         self.session = await self.observer.create_session(
             Session(id=name, owner=USER, title="", created_at=now, updated_at=now)
@@ -329,10 +218,6 @@ class World:
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise TimeoutError(f"tasks are left: {left}") from None
-
-    def note_generation(self, run: Run) -> None:
-        """A lease was taken."""
-        self.generations[run.id] = max(run.generation, self.generations.get(run.id, 0))
 
     def heal(self) -> None:
         """Whatever is the matter is over."""
