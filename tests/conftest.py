@@ -22,7 +22,7 @@ from gateway.config import Settings
 from gateway.ids import new_id
 from gateway.store.dynamo import DynamoStore
 from tests.gateway.fault_proxy import FaultProxy
-from tests.gateway.store_table import empty
+from tests.gateway.store_table import PATIENCE, empty
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -38,7 +38,6 @@ hypothesis.settings.load_profile("vaporforge")
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 300  # the first start on a machine fetches DynamoDB Local with Maven
-PATIENCE = 60.0  # a busy machine makes no test's store unavailable
 LIVE_SECONDS = 240
 """A live test's time, unless it says otherwise: it starts processes, and on a busy machine each of them takes long."""
 

@@ -31,6 +31,9 @@ FAULTS = (
 AT_ONCE = ("_overtake", "_bereave", "_bear")
 """What is a little story of its own, and is told to its end before the next step."""
 
+STORY_SECONDS = 60.0
+"""Much more than any takes: none of them waits for what need not come."""
+
 
 @dataclass(frozen=True)
 class Act:
@@ -56,8 +59,9 @@ class Acts:
         for act in acts:
             self._start(getattr(self, f"_{act.what}")(act))
         await asyncio.sleep(pause)
-        while any(client.get_name() in AT_ONCE for client in self.clients):
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(STORY_SECONDS):
+            while any(client.get_name() in AT_ONCE for client in self.clients):
+                await asyncio.sleep(0.005)
 
     async def end_answer(self) -> None:
         """The agent has said all."""
@@ -169,7 +173,7 @@ class Acts:
         before = other.runs.stats.takeovers
         self._start(self.world.sweep(other))
         await self._soon(lambda: other.runs.stats.takeovers > before)
-        await asyncio.sleep(0.04 * (act.much % 3))
+        await asyncio.sleep(0.04 * (act.much - 3 if act.much > 3 else 0))
         if act.who == 5:
             paused.crash()
         paused.store.thaw()
@@ -189,8 +193,7 @@ class Acts:
         if act.who < 4:
             self.world.heal()
         if self.world.sandbox.active is None:
-            self._words += 1
-            self._start(self._ask(places[0], f"s{self._words}", OnBusy.QUEUE))
+            await self._ask_soon(places[0])
         await self._soon(lambda: any(place.is_recording() for place in places))
         paused = next((place for place in places if place.is_recording()), places[0])
         for run in list(paused.runs.recorders):
@@ -198,14 +201,20 @@ class Acts:
             await self._soon(lambda reader=reader: bool(reader.history))  # type: ignore[misc]
         ends = act.what == "overtake" and act.much in (2, 3)
         if ends:  # and the next one's turn comes
-            self._words += 1
-            await self._ask(places[0], f"s{self._words}", OnBusy.QUEUE)
+            await self._ask_soon(places[0])
         paused.store.freeze(3 + act.who if ends else (2 * act.much + act.who) % 7)
         await self._say(act)
         if ends:
             await self._end(act)
         await self._soon(lambda: paused.store.held > 0)
         return paused
+
+    async def _ask_soon(self, place: Place) -> None:
+        """Send one prompt more; a gateway that is frozen has it for later."""
+        self._words += 1
+        message = f"s{self._words}"
+        self._start(self._ask(place, message, OnBusy.QUEUE))
+        await self._soon(lambda: message in self.admitted)
 
     async def _soon(self, condition: Callable[[], bool]) -> None:
         """Wait for what mostly comes; when it does not, something else is tested."""

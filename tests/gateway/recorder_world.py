@@ -29,6 +29,7 @@ from gateway.sweeper import sweep
 from tests.gateway.fault_proxy import FaultProxy, Faults
 from tests.gateway.sandbox_double import SandboxDouble
 from tests.gateway.stack import settings_for
+from tests.gateway.store_table import PATIENCE, patiently
 from tests.gateway.watched_store import Generations, WatchedStore, Wrongs
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Place:
         settings = settings_for(self.proxy.url, self._settings.table)
         world = self._world
         self.store = WatchedStore(settings, world.clock, world.generations, world.wrongs)
-        await self.store.open()
+        with patiently(self.store):
+            await self.store.open()
         self.client = sandbox_client()
 
     async def close(self) -> None:
@@ -155,7 +157,7 @@ class World:
             queue_limit=QUEUE,
             drain_seconds=4.0,
         )
-        self.observer = DynamoStore(self.settings, clock=self.clock)
+        self.observer = DynamoStore(self.settings, clock=self.clock, patience=PATIENCE)
         self.runner.run(self.observer.open())
         self.places = [Place(self, self.settings) for _ in range(2)]
         for place in self.places:

@@ -39,11 +39,30 @@ async def kinds(store: DynamoStore) -> list[str]:
     return [kind for kind in found if kind != BIRTH[1]]
 
 
+PATIENCE = 60.0
+"""Seconds in which a busy machine makes no store unavailable."""
+
+
+@contextmanager
+def patiently(*stores: DynamoStore) -> Iterator[None]:
+    """Meanwhile no store gives up, however little patience it has: what is tested has not begun."""
+    tables = [store._table for store in stores]
+    before = [table.seconds for table in tables]
+    for table in tables:
+        table.seconds = PATIENCE
+    try:
+        yield
+    finally:
+        for table, seconds in zip(tables, before, strict=True):
+            table.seconds = seconds
+
+
 @asynccontextmanager
 async def through(proxy: FaultProxy, settings: Settings, patience: float) -> AsyncIterator[DynamoStore]:
     """A store of the same table behind the proxy."""
     opened = DynamoStore(replace(settings, dynamodb_endpoint=proxy.url), patience=patience)
-    await opened.open()
+    with patiently(opened):
+        await opened.open()
     try:
         yield opened
     finally:

@@ -22,6 +22,7 @@ from gateway.model import Message, Run, RunState
 from tests.gateway.recorder_acts import Act, Acts
 from tests.gateway.recorder_readers import Evidence
 from tests.gateway.recorder_world import LEASE, World
+from tests.gateway.store_table import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -67,10 +68,11 @@ class Machine(RuleBasedStateMachine):
 
     async def _begin(self) -> None:
         await self.world.begin()
-        await self.acts.together([Act("submit", 0, 0)], 0)
-        async with asyncio.timeout(REST_SECONDS):
-            while self.world.sandbox.active is None:
-                await asyncio.sleep(0.005)
+        with patiently(*(place.store for place in self.world.places)):
+            await self.acts.together([Act("submit", 0, 0)], 0)
+            async with asyncio.timeout(REST_SECONDS):
+                while self.world.sandbox.active is None:
+                    await asyncio.sleep(0.005)
 
     # -- what happens --
     @rule(acts=st.lists(ACTS, min_size=1, max_size=3), pause=st.sampled_from(PAUSES))
