@@ -196,7 +196,7 @@ def test_any_interleaving_keeps_the_promise(world: World) -> None:
     run_state_machine_as_test(
         InWorld,
         settings=settings(
-            max_examples=14,
+            max_examples=12,
             stateful_step_count=25,
             deadline=None,
             database=None,
