@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 
-from container.serve import serve
 from container.settings import Settings, SettingsError
+from container.web.serve import serve
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ import uvloop
 
 from container.protocol import VERSION
 from gateway import dev
-from gateway.blobs import make_blobs
 from gateway.config import ConfigError, Settings, read_settings
-from gateway.drivers import Driver
-from gateway.drivers.process import ProcessDriver
 from gateway.errors import VaporForgeError
 from gateway.logs import configure_logging
+from gateway.sandboxes.drivers import Driver
+from gateway.sandboxes.drivers.process import ProcessDriver
 from gateway.serve import serve
+from gateway.store.blobs import make_blobs
 from gateway.store.dynamo import DynamoStore
 
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 def make_driver(settings: Settings) -> Driver:
     """The driver that the settings name."""
     if settings.driver == "docker":
-        from gateway.drivers.docker import DockerDriver
+        from gateway.sandboxes.drivers.docker import DockerDriver
 
         return DockerDriver(settings)
     return ProcessDriver(settings, Path(settings.process_root))

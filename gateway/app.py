@@ -8,19 +8,31 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway import middleware, routes
-from gateway.agent_client import AgentClient, sandbox_client
-from gateway.auth import Authenticator
-from gateway.blobs import Blobs
-from gateway.bodies import MAX_BODY_BYTES
 from gateway.config import Settings
-from gateway.drivers import Driver
-from gateway.keys import AUTH, BACKGROUND, BLOBS, CLIENT, DRIVER, RUNS, SETTINGS, SNAPSHOTS, STATS, STORE
-from gateway.runs import Runs
-from gateway.snapshots import Snapshots
-from gateway.stats import Stats
+from gateway.runs.service import Runs
+from gateway.runs.stats import Stats
+from gateway.sandboxes.agent_client import AgentClient, sandbox_client
+from gateway.sandboxes.drivers import Driver
+from gateway.sandboxes.snapshots import Snapshots
+from gateway.sandboxes.waking import WakingDriver
 from gateway.store import Store
-from gateway.waking import WakingDriver
+from gateway.store.blobs import Blobs
+from gateway.web import routes
+from gateway.web.request import middleware
+from gateway.web.request.app_keys import (
+    AUTH,
+    BACKGROUND,
+    BLOBS,
+    CLIENT,
+    DRIVER,
+    RUNS,
+    SETTINGS,
+    SNAPSHOTS,
+    STATS,
+    STORE,
+)
+from gateway.web.request.auth import Authenticator
+from gateway.web.request.bodies import MAX_BODY_BYTES
 
 MAX_LINE_BYTES: Final = 1_310_720
 """Longest request line: the seed's form has the prompt in the URL, 100,000 characters of up to twelve bytes each

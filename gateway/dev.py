@@ -15,13 +15,13 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from gateway.auth import mint
-from gateway.blobs import make_blobs
 from gateway.config import ConfigError, Settings, read_settings
-from gateway.drivers.process import ProcessDriver
 from gateway.logs import configure_logging
+from gateway.sandboxes.drivers.process import ProcessDriver
 from gateway.serve import serve
+from gateway.store.blobs import make_blobs
 from gateway.store.dynamo import DynamoStore
+from gateway.web.request.auth import mint
 
 logger = logging.getLogger(__name__)
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
-from gateway.broker import build_broker
-from gateway.keys import CLIENT, RUNS
-from gateway.middleware import AccessLogger
+from gateway.broker.model_api import build_broker
+from gateway.web.request.app_keys import CLIENT, RUNS
+from gateway.web.request.middleware import AccessLogger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.blobs import Blobs
     from gateway.config import Settings
-    from gateway.drivers import Driver
+    from gateway.sandboxes.drivers import Driver
     from gateway.store import Store
+    from gateway.store.blobs import Blobs
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("gateway.access")

@@ -22,7 +22,7 @@ from gateway.config import Settings
 from gateway.ids import new_id
 from gateway.store.dynamo import DynamoStore
 from tests.gateway.fault_proxy import FaultProxy
-from tests.gateway.store_table import PATIENCE, empty
+from tests.gateway.store.store_table import PATIENCE, empty
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

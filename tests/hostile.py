@@ -12,7 +12,7 @@ from aiohttp import web
 
 from gateway.app import build_app
 from gateway.config import Settings
-from gateway.drivers import Driver, Sandbox, SandboxState
+from gateway.sandboxes.drivers import Driver, Sandbox, SandboxState
 from gateway.store.dynamo import DynamoStore
 from tests.gateway.stack import Gateway, Stack
 from tests.tunnel import Target, answer, request_path

@@ -16,7 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from container.protocol import sandbox_token
-from gateway.drivers import Sandbox
+from gateway.sandboxes.drivers import Sandbox
 from tests import conformance
 from tests.conformance import Results
 from tests.gateway.stack import SECRET, Stack, read_until

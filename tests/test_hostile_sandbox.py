@@ -15,9 +15,9 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.agent_client import AgentClient, sandbox_client
-from gateway.drivers import Sandbox, SandboxState
 from gateway.errors import BadRequest, SandboxUnavailable
+from gateway.sandboxes.agent_client import AgentClient, sandbox_client
+from gateway.sandboxes.drivers import Sandbox, SandboxState
 from tests.hostile import HostileSandbox, HostileStack
 from tests.tunnel import answer, tunnel
 

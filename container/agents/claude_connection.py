@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient
 
-from container.mcp_relay import server_config
+from container.agents.mcp_relay import server_config
 from container.protocol import MAX_LINE_BYTES
 
 SANDBOX_ENV: Final = {

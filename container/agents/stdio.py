@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-from container.agent_lines import Line, LineFramer
+from container.agent.lines import Line, LineFramer
 
 
 class _Lines(asyncio.Protocol):

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from container.protocol import RUN_ID
 from gateway import errors
-from gateway.drivers.wire import to_json
+from gateway.sandboxes.drivers.wire import to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

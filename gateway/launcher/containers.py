@@ -16,9 +16,9 @@ from docker import errors as docker_errors
 
 from container.protocol import AGENT_PORT
 from gateway import errors
-from gateway.drivers import Sandbox, SandboxState
 from gateway.launcher import spec
 from gateway.launcher.settings import possible
+from gateway.sandboxes.drivers import Sandbox, SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence

@@ -17,8 +17,8 @@ from gateway.launcher.containers import Containers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gateway.drivers import Sandbox
     from gateway.launcher.settings import LauncherSettings
+    from gateway.sandboxes.drivers import Sandbox
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

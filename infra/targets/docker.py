@@ -9,13 +9,13 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.cleanup import SandboxContainers
-from infra.components.data import Data, DataArgs
-from infra.components.gateway import ALIAS as GATEWAY_ALIAS
-from infra.components.gateway import BROKER_PORT, Gateway, GatewayArgs
-from infra.components.launcher import Launcher, LauncherArgs
-from infra.components.networks import Networks, NetworksArgs
-from infra.components.proxy import Proxy, ProxyArgs
-from infra.components.table import Table, TableArgs
+from infra.components.docker.data import Data, DataArgs
+from infra.components.docker.gateway import ALIAS as GATEWAY_ALIAS
+from infra.components.docker.gateway import BROKER_PORT, Gateway, GatewayArgs
+from infra.components.docker.launcher import Launcher, LauncherArgs
+from infra.components.docker.networks import Networks, NetworksArgs
+from infra.components.docker.proxy import Proxy, ProxyArgs
+from infra.components.docker.table import Table, TableArgs
 from infra.config import Settings
 from infra.images import Images, ImagesArgs
 

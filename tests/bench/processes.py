@@ -13,9 +13,9 @@ from pathlib import Path
 
 import aiohttp
 
-from gateway.auth import mint
 from gateway.config import read_settings
-from gateway.drivers.process import ProcessDriver
+from gateway.sandboxes.drivers.process import ProcessDriver
+from gateway.web.request.auth import mint
 from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

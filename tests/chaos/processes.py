@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gateway.auth import mint
+from gateway.web.request.auth import mint
 from tests.chaos.child import ROOT, Child, free_port
 from tests.chaos.disk import SmallDisk
 from tests.chaos.process_faults import process_faults

@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from container.server import AGENT, CONNECTIONS, RUNS, build_app
 from container.settings import Settings
+from container.web.app import AGENT, CONNECTIONS, RUNS, build_app
 
 AGENT_SCRIPT = Path(__file__).parent / "programmable_agent.py"
 KEPT = f"{sys.executable} {AGENT_SCRIPT} --kept"

@@ -8,12 +8,12 @@ from aiohttp import web
 from docker.errors import APIError
 
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
-from gateway.blobs import make_blobs
-from gateway.drivers.docker import DockerDriver
 from gateway.launcher import spec
+from gateway.sandboxes.drivers.docker import DockerDriver
+from gateway.store.blobs import make_blobs
 from gateway.store.dynamo import DynamoStore
 from tests.e2e.leftovers import items
-from tests.gateway.docker_bench import DockerBench
+from tests.gateway.sandboxes.drivers.docker_bench import DockerBench
 from tests.gateway.stack import Gateway, Stack
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from playwright.async_api import expect
 
-from gateway.auth import mint
+from gateway.web.request.auth import mint
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from gateway.auth import mint
+from gateway.web.request.auth import mint
 from tests.e2e.deployed import run_in, visitors
 from tests.e2e.people import until
 from tests.e2e.wire import WATCH_TEXT, Wire, order, recorded, text_of

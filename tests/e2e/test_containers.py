@@ -14,13 +14,13 @@ from docker.errors import APIError
 from playwright.async_api import expect
 
 from container.protocol import Close
-from gateway.reaper import Reaper
+from gateway.sandboxes.reaper import Reaper
 from tests.chaos.waiting import until
 from tests.e2e.conftest import FLAGS
 from tests.e2e.containers import Bench, ContainerStack
 from tests.e2e.people import PATIENCE_MS, Person
 from tests.e2e.wire import recorded
-from tests.gateway.docker_bench import agent_image
+from tests.gateway.sandboxes.drivers.docker_bench import agent_image
 from tests.gateway.stack import assert_whole, numbered, read_all, read_until, text_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from gateway.auth import mint
+from gateway.web.request.auth import mint
 from tests.e2e.people import PATIENCE_MS
 
 if TYPE_CHECKING:

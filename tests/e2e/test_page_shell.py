@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from container.protocol import VERSION
-from gateway.auth import mint
+from gateway.web.request.auth import mint
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:

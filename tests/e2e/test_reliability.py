@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.drivers import SandboxState
-from gateway.drivers.process import ProcessDriver
 from gateway.ids import new_id
+from gateway.sandboxes.drivers import SandboxState
+from gateway.sandboxes.drivers.process import ProcessDriver
 from tests.chaos.sandboxes import Sandboxes
 from tests.chaos.waiting import until
 from tests.e2e.leftovers import items

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from gateway.auth import mint
+from gateway.web.request.auth import mint
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:

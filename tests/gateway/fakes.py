@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from container.protocol import encode, stamp
-from gateway.bell import Bell
-from gateway.drivers import Sandbox, SandboxState
+from gateway.concurrency.condition import Bell
 from gateway.model import Mode, Run, RunState, Session
+from gateway.sandboxes.drivers import Sandbox, SandboxState
 from tests.gateway.stack import settings_for
 
 if TYPE_CHECKING:

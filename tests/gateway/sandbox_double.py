@@ -13,18 +13,18 @@ from unittest import mock
 
 from aiohttp import web
 
-from container import server
-from container.agent import AgentState, Outcome
+from container.agent.agent import AgentState, Outcome
 from container.protocol import ExitReason, encode, sandbox_token
 from container.settings import Settings
-from gateway.drivers import Sandbox, SandboxState
+from container.web import app as server
 from gateway.errors import SandboxUnavailable
+from gateway.sandboxes.drivers import Sandbox, SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from container.server import Handler
+    from container.web.app import Handler
 
 GONE = b"gone"
 END_SECONDS = 1.0

@@ -13,19 +13,19 @@ from aiohttp import web
 
 from container.protocol import sandbox_token
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
-from gateway.auth import mint
-from gateway.blobs import make_blobs
 from gateway.config import Settings
-from gateway.drivers import SandboxState
-from gateway.drivers.process import ProcessDriver
-from gateway.keys import RUNS
+from gateway.sandboxes.drivers import SandboxState
+from gateway.sandboxes.drivers.process import ProcessDriver
+from gateway.store.blobs import make_blobs
 from gateway.store.dynamo import DynamoStore
+from gateway.web.request.app_keys import RUNS
+from gateway.web.request.auth import mint
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from gateway.runs import Runs
+    from gateway.runs.service import Runs
 
 SECRET = "x" * 48
 

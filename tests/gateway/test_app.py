@@ -8,11 +8,11 @@ import pytest
 
 from container.protocol import MAX_PROMPT_CHARS
 from gateway.app import MAX_LINE_BYTES, build_app
-from gateway.drivers.process import ProcessDriver
 from gateway.errors import StoreUnavailable
 from gateway.ids import new_id
-from gateway.keys import CLIENT, RUNS
+from gateway.sandboxes.drivers.process import ProcessDriver
 from gateway.store.dynamo import DynamoStore
+from gateway.web.request.app_keys import CLIENT, RUNS
 from tests.gateway.stack import Gateway, Stack, read_until, settings_for
 
 if TYPE_CHECKING:

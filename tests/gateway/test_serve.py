@@ -17,9 +17,9 @@ import aiohttp
 import pytest
 
 from container.protocol import VERSION
-from gateway.auth import mint
 from gateway.ids import new_id
 from gateway.serve import CLOSE_SECONDS
+from gateway.web.request.auth import mint
 from tests.chaos.sandboxes import Sandboxes
 from tests.gateway.stack import SECONDS, SECRET
 

@@ -11,7 +11,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from tests.gateway.docker_bench import agent_image
+from tests.gateway.sandboxes.drivers.docker_bench import agent_image
 
 __all__ = ["agent_image"]
 

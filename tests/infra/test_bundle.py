@@ -12,7 +12,7 @@ import pytest
 
 from infra.config import ROOT
 from infra.program import program
-from tests.gateway.docker_bench import agent_image
+from tests.gateway.sandboxes.drivers.docker_bench import agent_image
 from tests.infra.certificates import certificate_and_key
 from tests.infra.mocked import run
 from tests.infra.test_plugin import base_image

@@ -46,11 +46,11 @@ def changed(tree: Path, path: str) -> set[str]:
 @pytest.mark.parametrize(
     ("path", "parts"),
     [
-        ("gateway/runs.py", {"gateway"}),
+        ("gateway/runs/service.py", {"gateway"}),
         ("gateway/static/page.js", {"gateway"}),
         ("gateway/requirements.txt", {"gateway"}),
         ("gateway/Dockerfile", {"gateway"}),
-        ("container/framelog.py", {"agent"}),
+        ("container/runs/framelog.py", {"agent"}),
         ("container/agents/demo.py", {"agent"}),
         ("container/Dockerfile", {"agent"}),
         ("container/protocol.py", {"gateway", "agent"}),
@@ -106,7 +106,7 @@ def test_a_changed_agent_leaves_the_gateways_alone(tree: Path) -> None:
         return {item.name: str(item.inputs) for item in declared.of_type(":Container")}
 
     before = containers()
-    (tree / "container/framelog.py").write_text("# another\n")
+    (tree / "container/runs/framelog.py").write_text("# another\n")
     after = containers()
     assert {name for name in before if before[name] != after[name]} == {"vaporforge-test-launcher"}
 
@@ -117,7 +117,7 @@ def test_a_changed_gateway_replaces_gateways_and_launcher_only(tree: Path) -> No
         return {item.name: str(item.inputs) for item in declared.of_type(":Container")}
 
     before = containers()
-    (tree / "gateway/runs.py").write_text("# another\n")
+    (tree / "gateway/runs/service.py").write_text("# another\n")
     after = containers()
     assert {name for name in before if before[name] != after[name]} == {
         "vaporforge-test-launcher",

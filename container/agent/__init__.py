@@ -1,0 +1,1 @@
+"""The agent's process: started, fed lines, watched, and ended with all that it started."""

@@ -1,0 +1,152 @@
+"""One operating-system process of an agent: spawn, lines in and out, signals to its family, bounded end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+from container.agent.lines import MAX_STDERR_LINE, Line, LineFramer
+from container.agent.process_tree import Family
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS: Final = 1.0
+"""How long output is still read after the process ended, should something that it started hold the pipe."""
+
+TERM_SECONDS: Final = 1.0
+"""Time between SIGTERM and SIGKILL, for the agent and for all that it has started."""
+
+STDOUT, STDERR = 1, 2
+
+
+class AgentProcess(asyncio.SubprocessProtocol):
+    """A running agent, leader of a process group and of a family. Output arrives by callback, in order, as it is read;
+    reading never waits for anyone."""
+
+    def __init__(
+        self,
+        on_lines: Callable[[AgentProcess, list[Line]], None],
+        on_stderr: Callable[[AgentProcess, list[Line]], None],
+        family: Family,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._on_lines = on_lines
+        self._on_stderr = on_stderr
+        self._family = family
+        self._is_closing = False
+        self._framers = {STDOUT: LineFramer(), STDERR: LineFramer(MAX_STDERR_LINE)}
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._drained = loop.create_future()
+        self._open_pipes = {STDOUT, STDERR}
+        self.ended: asyncio.Future[int] = loop.create_future()
+        """The exit code, shell fashion (128 + n for signal n), once all output was delivered."""
+        self.pid = 0
+
+    @classmethod
+    async def spawn(
+        cls,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        *,
+        on_lines: Callable[[AgentProcess, list[Line]], None],
+        on_stderr: Callable[[AgentProcess, list[Line]], None],
+    ) -> AgentProcess:
+        """Start `argv` in a new session. Raises OSError when the program or `cwd` cannot be had."""
+        family = Family()
+        _, protocol = await asyncio.get_running_loop().subprocess_exec(
+            lambda: cls(on_lines, on_stderr, family),
+            *argv,
+            env={**env, **family.environment},
+            cwd=cwd,
+            start_new_session=True,
+        )
+        log.info("agent process %d started: %s", protocol.pid, argv[0])
+        return protocol
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs (or is stopped by a signal)."""
+        return self._transport is not None and self._transport.get_returncode() is None
+
+    def send(self, line: bytes) -> None:
+        """Write one line to the agent's stdin. A process that is gone shows by `ended`, never here."""
+        stdin = self._transport and self._transport.get_pipe_transport(0)
+        if stdin is not None and not stdin.is_closing():
+            cast("asyncio.WriteTransport", stdin).write(line + b"\n")
+
+    def interrupt(self) -> None:
+        """SIGINT to the agent alone: what it runs is its own to end."""
+        if self.is_alive:
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # it ended, and the event loop has not heard of it yet
+                os.kill(self.pid, signal.SIGINT)
+
+    def signal_family(self, number: signal.Signals) -> None:
+        """Send a signal to the agent and to all that it has started; none left is fine."""
+        self._family.signal(number)
+
+    async def close(self, *, grace: float = 0.0) -> int:
+        """End it: stdin closed and `grace` seconds to go by itself, then TERM, then KILL to the family; the exit code.
+
+        Takes at most `grace` + TERM_SECONDS + DRAIN_SECONDS and a moment. May be called twice.
+        """
+        if grace and self.is_alive and self._transport is not None:
+            stdin = self._transport.get_pipe_transport(0)
+            if stdin is not None:
+                stdin.close()
+            await self._wait(grace)
+        if self.is_alive:
+            self._is_closing = True
+            self.signal_family(signal.SIGTERM)
+            self.signal_family(signal.SIGCONT)  # a paused family takes TERM only when it goes on
+            try:
+                await self._family.gone(TERM_SECONDS)
+            finally:
+                self.signal_family(signal.SIGKILL)
+        return await asyncio.shield(self.ended)
+
+    async def _wait(self, seconds: float) -> None:
+        await asyncio.wait([self.ended], timeout=seconds)
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self.pid = self._family.leader = self._transport.get_pid() or 0
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        lines = self._framers[fd].feed(data)
+        if lines:
+            (self._on_lines if fd == STDOUT else self._on_stderr)(self, lines)
+
+    def pipe_connection_lost(self, fd: int, _exc: Exception | None) -> None:
+        if fd not in self._open_pipes:
+            return
+        self._open_pipes.discard(fd)
+        lines = self._framers[fd].finish()
+        if lines:
+            (self._on_lines if fd == STDOUT else self._on_stderr)(self, lines)
+        if not self._open_pipes and not self._drained.done():
+            self._drained.set_result(None)
+
+    def process_exited(self) -> None:
+        if not self._is_closing:  # `close` gives what is left the time to end by itself
+            self.signal_family(signal.SIGKILL)
+        asyncio.get_running_loop().create_task(self._finish())
+
+    async def _finish(self) -> None:
+        await asyncio.wait([self._drained], timeout=DRAIN_SECONDS)
+        assert self._transport is not None  # noqa: S101 - set in connection_made
+        code = self._transport.get_returncode() or 0
+        self._transport.close()
+        log.info("agent process %d ended: %d", self.pid, code)
+        if not self.ended.done():
+            self.ended.set_result(128 - code if code < 0 else code)

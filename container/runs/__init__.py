@@ -1,0 +1,1 @@
+"""Runs in this sandbox: their queries, their frames and their frame log."""

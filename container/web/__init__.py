@@ -1,0 +1,1 @@
+"""The agent server: its routes, the readers of runs, and the relay."""

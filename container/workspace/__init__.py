@@ -1,0 +1,1 @@
+"""The workspace: files that pass through the server, archives and snapshots."""

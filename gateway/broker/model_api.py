@@ -1,0 +1,202 @@
+"""The broker: sandboxes reach the model's API through it; the real credential is put in here, never in there."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+from yarl import URL
+
+from container.protocol import session_of_token
+from gateway import errors
+from gateway.broker.credentials import credential_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from gateway.config import Settings
+    from gateway.store import Store
+
+log = logging.getLogger(__name__)
+
+OPEN_PATHS: Final = (
+    (hdrs.METH_POST, re.compile(r"/v1/messages")),
+    (hdrs.METH_POST, re.compile(r"/v1/messages/count_tokens")),
+    (hdrs.METH_GET, re.compile(r"/v1/models(/[A-Za-z0-9][A-Za-z0-9._@:-]*)?")),
+)
+"""All that a sandbox may ask for; nothing of the API that manages keys, files or batches. Matched undecoded."""
+
+OAUTH_BETA: Final = "oauth-2025-04-20"
+"""The `anthropic-beta` that the API wants with an OAuth token, as the agent's own program sends it."""
+
+CACHE_SECONDS: Final = 5.0
+CACHE_ENTRIES: Final = 1024
+
+TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=600)
+"""The API lets no request run for more than 10 minutes; a stream sends `ping` events far more often."""
+
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""RFC 9110 section 7.6.1; what a `Connection` header names is added to it."""
+
+_NOT_FORWARDED: Final = _HOP_BY_HOP | {"host", "authorization", "x-api-key", "cookie", "expect"}
+_NOT_RETURNED: Final = _HOP_BY_HOP | {"set-cookie"}
+_NOT_INVENTED: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE)
+
+_ERROR_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+}
+
+
+def build_broker(settings: Settings, store: Store, client: aiohttp.ClientSession) -> web.Application:
+    """The broker's application, to be served on the sandboxes' network only, with `handler_cancellation`, so that a
+    stopped agent's request is given up at once. Of `client` only the connections are used, which it keeps."""
+    broker = _Broker(settings, store, client)
+    app = web.Application()
+    app.cleanup_ctx.append(broker.session)
+    app.router.add_route("*", "/{path:.*}", broker.handle)
+    return app
+
+
+class _Broker:
+    """Authenticates a sandbox, swaps its token for the credential of its session's owner, and copies bytes."""
+
+    def __init__(self, settings: Settings, store: Store, client: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._store = store
+        self._shared = client
+        self._secret = settings.sandbox_secret.encode()
+        self._credentials: dict[str, tuple[float, str]] = {}
+
+    async def session(self, _: web.Application) -> AsyncIterator[None]:
+        """`cleanup_ctx`: a client that keeps bodies as they are, and no cookies, which would be everybody's."""
+        self._client = aiohttp.ClientSession(
+            connector=self._shared.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=True,
+            timeout=TIMEOUT,
+        )
+        yield
+        await self._client.close()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Any request of a sandbox; errors of ours look like the API's own."""
+        try:
+            session = self._authenticate(request)
+            path = request.rel_url.raw_path
+            if not any(
+                request.method == method and pattern.fullmatch(path) for method, pattern in OPEN_PATHS
+            ):
+                raise errors.NotFound(f"A sandbox may not ask the model's API for {request.method} {path}.")
+            credential = await self._credential(session)
+        except errors.VaporForgeError as error:
+            return _error(error.status, error.message)
+        return await self._forward(request, session, credential)
+
+    def _authenticate(self, request: web.Request) -> str:
+        scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        token = request.headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
+        session = session_of_token(self._secret, token)
+        if session is None:
+            raise errors.Unauthorized("The broker takes a sandbox's own token as its key, and this is none.")
+        return session
+
+    async def _credential(self, session: str) -> str:
+        """The credential of the session's owner, at most `CACHE_SECONDS` old."""
+        now = time.monotonic()
+        until, credential = self._credentials.get(session, (0.0, ""))
+        if until > now:
+            return credential
+        owner = (await self._store.get_session(session)).owner
+        found = await credential_of(self._store, self._settings, owner)
+        if found is None:
+            raise errors.CredentialMissing(
+                "No credential for the model's API is set: put one into VaporForge's Settings, then ask again."
+            )
+        self._credentials.pop(session, None)
+        while len(self._credentials) >= CACHE_ENTRIES:
+            del self._credentials[next(iter(self._credentials))]
+        self._credentials[session] = (now + CACHE_SECONDS, found)
+        return found
+
+    async def _forward(self, request: web.Request, session: str, credential: str) -> web.StreamResponse:
+        headers = _forwardable(request.headers, _NOT_FORWARDED)
+        if (
+            hdrs.CONTENT_ENCODING in headers
+        ):  # aiohttp's server has decoded the body, so these are not true of it
+            headers.popall(hdrs.CONTENT_ENCODING)
+            headers.popall(hdrs.CONTENT_LENGTH, None)
+        _authorize(headers, credential)
+        response: web.StreamResponse | None = None
+        try:
+            async with self._client.request(
+                request.method,
+                URL(self._settings.model_api_url.rstrip("/") + request.rel_url.raw_path_qs, encoded=True),
+                headers=headers,
+                skip_auto_headers=_NOT_INVENTED,
+                data=request.content.iter_any() if request.can_read_body else None,
+                allow_redirects=False,
+            ) as upstream:
+                response = web.StreamResponse(
+                    status=upstream.status,
+                    reason=upstream.reason,
+                    headers=_forwardable(upstream.headers, _NOT_RETURNED),
+                )
+                await response.prepare(request)
+                async for chunk in upstream.content.iter_any():
+                    await response.write(chunk)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if request.transport is None or request.transport.is_closing():
+                raise  # It is the sandbox that has gone.
+            log.warning("session %s: the model's API failed: %s", session, type(error).__name__)
+            if response is None:
+                return _error(502, f"The model's API cannot be reached ({type(error).__name__}); try again.")
+            request.transport.abort()  # An orderly end would make half an answer look whole.
+            return response
+        await response.write_eof()
+        return response
+
+
+def _forwardable(headers: Mapping[str, str], left_out: frozenset[str]) -> CIMultiDict[str]:
+    named = {name.strip().lower() for name in headers.get(hdrs.CONNECTION, "").split(",")}
+    return CIMultiDict(
+        (name, value)
+        for name, value in headers.items()
+        if name.lower() not in left_out and name.lower() not in named
+    )
+
+
+def _authorize(headers: CIMultiDict[str], credential: str) -> None:
+    if credential.startswith("sk-ant-oat"):
+        headers[hdrs.AUTHORIZATION] = f"Bearer {credential}"
+        betas = [value for value in headers.popall("anthropic-beta", []) if value]
+        headers["anthropic-beta"] = ",".join([*betas, OAUTH_BETA])
+    else:
+        headers["x-api-key"] = credential
+
+
+def _error(status: int, message: str) -> web.Response:
+    """An error as the API words its own: `{"type": "error", "error": {"type", "message"}}`."""
+    kind = _ERROR_TYPES.get(status, "api_error")
+    return web.json_response({"type": "error", "error": {"type": kind, "message": message}}, status=status)

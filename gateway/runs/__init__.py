@@ -1,0 +1,1 @@
+"""Runs: admission, stop and pause, sweeping, and reading one from a cursor."""

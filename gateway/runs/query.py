@@ -1,0 +1,43 @@
+"""Assembles what the agent is asked: the one place where a query and its environment are made."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gateway.broker.credentials import servers_of
+from gateway.config import Settings
+from gateway.model import Run
+from gateway.store import Store
+from gateway.web.request.bodies import strip_prefix
+
+
+async def build_query(settings: Settings, store: Store, run: Run, prompt: str | None) -> dict[str, Any]:
+    """The pending query of a run. `prompt` None: it is read from the store (a takeover).
+
+    `env` is empty on purpose: what the agent needs of secrets it gets from the broker, by the sandbox token that its
+    container has; so one warm agent fits every query.
+    """
+    session, user, message = await asyncio.gather(
+        store.get_session(run.session),
+        store.get_settings(run.owner),
+        _prompt(store, run, prompt),
+    )
+    return {
+        "run": run.id,
+        "prompt": strip_prefix(message),
+        "sessionId": run.session,
+        "cwd": run.cwd,
+        "env": {},
+        "mode": run.mode.value,
+        "model": settings.model,
+        "mcpServers": servers_of(settings.credential_key, run.owner, user),
+        "sdkSessionId": session.sdk_session_id,
+    }
+
+
+async def _prompt(store: Store, run: Run, prompt: str | None) -> str:
+    if prompt is not None:
+        return prompt
+    message = await store.get_message(run.session, run.message)
+    return message.content if message is not None else ""

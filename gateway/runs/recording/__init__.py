@@ -1,0 +1,1 @@
+"""Recording: drives a run under its lease and makes its frames durable."""

@@ -1,0 +1,291 @@
+"""The recorder: drives one run under its lease, from the pending query to its last frame, and makes it durable.
+
+One path for every case: a fresh run, a promoted one, one taken over from a dead gateway. All of them ensure the
+sandbox, leave the query while the run is pending, attach behind what is recorded, and write what comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+
+from gateway import errors
+from gateway.concurrency.backoff import Backoff
+from gateway.concurrency.condition import Bell
+from gateway.concurrency.retry_budget import Patience
+from gateway.config import Settings
+from gateway.model import Run, RunState
+from gateway.runs.query import build_query
+from gateway.runs.recording.intake import Gap, Intake
+from gateway.runs.recording.last_frames import last_frames
+from gateway.runs.recording.run_lease import LeasedRun, LeaseLost
+from gateway.runs.recording.transcript import Transcript
+from gateway.sandboxes.agent_client import AgentClient, Socket
+from gateway.sandboxes.drivers import Driver, Sandbox
+from gateway.store import Store
+
+log = logging.getLogger(__name__)
+
+HAND_OVER_SECONDS = 5.0
+LASTING_SECONDS = 5.0
+"""A connection that lasted this long, though silent, was a sandbox that answers."""
+
+
+class Recorder:
+    """Records one run. `sandbox` is set while the run can be attached to; `ended` once its end is in the store."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        settings: Settings,
+        store: Store,
+        driver: Driver,
+        agent: AgentClient,
+        bell: Bell,
+        gateway: str,
+    ) -> None:
+        self.sandbox: Sandbox | None = None
+        self.ended = False
+        self._lease = LeasedRun(run, settings=settings, store=store, gateway=gateway)
+        self._settings = settings
+        self._store = store
+        self._driver = driver
+        self._agent = agent
+        self._bell = bell
+        self._transcript = Transcript()
+        self._intake = Intake(self._transcript)
+        self._stop_sent = False
+        self._stop_wanted = asyncio.Event()
+        if run.stop_requested:
+            self._stop_wanted.set()
+        self._finishing = False
+        self._handed_over = run.generation > 1
+        """Whether the sandbox may have the query, from here or from an earlier recorder: then only it ends the run."""
+        self._patience = Patience(settings.start_seconds)
+
+    @property
+    def run(self) -> Run:
+        """The run as the store last told it."""
+        return self._lease.run
+
+    async def record(self, prompt: str | None = None) -> Run | None:
+        """Drive the run to its end; the run that was promoted then, if any. `prompt`: what was asked, where the
+        caller has it at hand. Raises `LeaseLost` when the run is another's."""
+        keeper = asyncio.create_task(self._lease.renew_forever(self.ask_stop), name=f"lease {self.run.id}")
+        driving = asyncio.create_task(self._drive(prompt), name=f"drive {self.run.id}")
+        try:
+            await asyncio.wait({keeper, driving}, return_when=asyncio.FIRST_COMPLETED)
+            # A renewal that meets the run's end finds no lease: that is the end, not a loss.
+            await (driving if driving.done() or self._finishing else keeper)
+        finally:
+            for task in (keeper, driving):
+                task.cancel()
+            await asyncio.gather(keeper, driving, return_exceptions=True)
+            self.sandbox = None
+            self._bell.ring()
+        return self._lease.promoted
+
+    async def hand_over(self) -> None:
+        """Write what is buffered and give the lease back; called after `record` was cancelled by a drain."""
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self._flush()
+                await self._lease.release()
+        except (errors.VaporForgeError, LeaseLost, TimeoutError) as error:
+            log.info("%s: the lease runs out by itself: %r", self._name(), error)
+
+    async def ask_stop(self) -> None:
+        """The run is to stop: before its sandbox has the query it just ends, later the agent server ends it. When
+        that cannot be reached the next renewal asks again."""
+        self._lease.note_stop()
+        self._stop_wanted.set()
+        if self.sandbox is None or self._stop_sent:
+            return
+        try:
+            await self._agent.signal(self.sandbox, self.run.id, "stop")
+            self._stop_sent = True
+        except errors.VaporForgeError as error:
+            log.info("%s: stop not delivered yet: %s", self._name(), error)
+
+    # -- the run --
+    async def _drive(self, prompt: str | None) -> None:
+        async for chunk in self._lease.recorded():
+            self._intake.know(chunk)
+        if self._transcript.state is not None:  # its last frame is recorded, only the end is not
+            await self._finish()
+        backoff = Backoff()
+        while not self.ended:
+            try:
+                upstream = await self._unless_stopped(self._attach(prompt))
+                if upstream is None:
+                    await self._end(RunState.STOPPED)
+                    return
+                attached = time.monotonic()
+                if await self._follow(upstream) or time.monotonic() - attached > LASTING_SECONDS:
+                    self._patience.renew()
+                    backoff.reset()
+                elif not self.ended:
+                    await self._bear(errors.SandboxUnavailable("The sandbox breaks off every connection."))
+            except errors.VaporForgeError as error:
+                await self._judge(error)
+            self.sandbox = None
+            if not self.ended:
+                await asyncio.sleep(backoff.next())
+
+    async def _judge(self, error: errors.VaporForgeError) -> None:
+        """What an attempt's error means for the run. Raises it when it means nothing."""
+        match error:
+            case errors.RunNotFound() | errors.CursorAhead():
+                await self._end(RunState.LOST)
+            case errors.BadRequest():
+                await self._end(RunState.FAILED, error)
+            case errors.RunTooLarge():
+                log.warning("%s: %s", self._name(), error)
+                if await self._stop_sandbox():
+                    await self._end(RunState.FAILED, error)
+            case errors.SandboxRetiring():
+                await self._stop_sandbox()  # whoever retired it may have died before stopping it
+            case errors.SandboxUnavailable():
+                log.warning("%s: %s", self._name(), error)
+                await self._bear(error)
+            case _:
+                raise error
+
+    async def _unless_stopped(self, attaching: Coroutine[Any, Any, Socket]) -> Socket | None:
+        """What `attaching` gives; None, and it is given up, when the run is to stop before a sandbox has its query."""
+        task = asyncio.create_task(attaching)
+        stop = asyncio.create_task(self._stop_wanted.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and not self._handed_over:
+                return None
+            return await task
+        finally:
+            for each in (task, stop):
+                each.cancel()
+            await asyncio.gather(task, stop, return_exceptions=True)
+
+    async def _attach(self, prompt: str | None) -> Socket:
+        """Bring the run to where it can be read, and read behind what is recorded."""
+        run = self.run
+        if run.state is RunState.PENDING:
+            query, sandbox = await asyncio.gather(
+                self._lease.persistently(lambda: build_query(self._settings, self._store, run, prompt)),
+                self._driver.ensure(run.session),
+            )
+            self._handed_over = True
+            await self._agent.put_pending(sandbox, run.id, query)
+        else:
+            sandbox = await self._driver.ensure(run.session)
+        self.sandbox = sandbox
+        self._bell.ring()
+        upstream = await self._agent.attach(sandbox, run.id, after=run.recorded, batch=True, recorder=True)
+        try:
+            await self._lease.mark_running()
+        except BaseException:
+            await upstream.close()
+            raise
+        if self.run.stop_requested:
+            await self.ask_stop()
+        return upstream
+
+    async def _follow(self, upstream: Socket) -> bool:
+        """Record what comes until the run ends or the connection breaks; whether anything came.
+
+        While the store is slow nothing is read, so what is unwritten stays bounded; the sandbox's log holds the rest.
+        """
+        came = False
+        async with upstream:
+            while not self.ended:
+                message = await self._receive(upstream)
+                if message is None:
+                    await self._flush(upstream)
+                    continue
+                if not message:
+                    break
+                try:
+                    came = self._intake.take(message) or came
+                except Gap as gap:
+                    log.warning("%s: %s", self._name(), gap)
+                    break
+                ended = self._transcript.state is not None
+                if ended or self._intake.is_due:
+                    await self._flush(upstream)
+                if ended:
+                    await self._finish()
+            if self.ended:
+                await self._tell_recorded(upstream)
+        self.sandbox = None  # readers go on from the next one, however long the store takes with what is left
+        await self._flush()
+        return came
+
+    async def _bear(self, error: errors.SandboxUnavailable) -> None:
+        """Wait for a sandbox that cannot be reached; after long restart it once, after long again end the run."""
+        if not self._patience.is_over():
+            return
+        # It may be frozen and wake later: only once it is surely stopped may anybody else say how its run ended,
+        # unless it never had the query.
+        if not await self._stop_sandbox() and self._handed_over:
+            self._patience.renew()
+        elif self._patience.is_spent():
+            lost = self.run.state is RunState.RUNNING
+            await self._end(RunState.LOST if lost else RunState.FAILED, error)
+
+    async def _stop_sandbox(self) -> bool:
+        """Whether it is surely stopped."""
+        await self._lease.confirm()  # a gateway that was paused must not stop its successor's sandbox
+        try:
+            await self._driver.stop(self.run.session)
+        except errors.VaporForgeError as error:
+            log.warning("%s: its sandbox could not be stopped: %s", self._name(), error)
+            return False
+        return True
+
+    # -- frames on their way to the store --
+    async def _receive(self, upstream: Socket) -> bytes | None:
+        """The next message, empty at the connection's end; None when what is buffered is due before one comes."""
+        try:
+            message = await upstream.receive(self._intake.seconds_left())
+        except TimeoutError:
+            return None
+        return message.data if message.type is aiohttp.WSMsgType.TEXT else b""
+
+    async def _flush(self, upstream: Socket | None = None, *, own: bool = False) -> None:
+        if not self._intake.frames:
+            return
+        await self._lease.append(self._transcript.last, b"".join(self._intake.frames), own=own)
+        self._intake.clear()
+        if upstream is not None:
+            await self._tell_recorded(upstream)
+
+    async def _tell_recorded(self, upstream: Socket) -> None:
+        with suppress(ConnectionError, aiohttp.ClientError):
+            await upstream.send_json({"type": "recorded", "seq": self.run.recorded})
+
+    # -- ends --
+    async def _finish(self) -> None:
+        self._finishing = True
+        state = self._transcript.state or RunState.FAILED
+        message = self._transcript.message(self.run, now=time.time())
+        await self._lease.finish(state, self._transcript.reason, message)
+        self.ended = True
+        self._bell.ring()
+        log.info("%s: %s", self._name(), self.run.state)
+
+    async def _end(self, state: RunState, error: errors.VaporForgeError | None = None) -> None:
+        """End a run whose sandbox cannot say its end: the last frames are written here, behind what is recorded."""
+        await self._flush()
+        await self._lease.mark_running()
+        self._intake.take(last_frames(self.run, state, error), own=True)
+        await self._flush(own=True)
+        await self._finish()
+
+    def _name(self) -> str:
+        return f"session {self.run.session} run {self.run.id}"

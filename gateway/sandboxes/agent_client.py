@@ -1,0 +1,237 @@
+"""The gateway's client of an agent server: one method for each of its routes that the gateway uses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Literal, TypeAlias
+
+import aiohttp
+
+from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES, sandbox_token
+from gateway import errors
+from gateway.sandboxes.drivers import Sandbox
+
+Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
+"""A WebSocket whose messages come as bytes, text undecoded."""
+
+LONG_CALL = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=None)
+"""A snapshot takes as long as its caller allows."""
+
+HEAD_SECONDS = 10.0
+"""The head of a snapshot's answer comes before anything is packed: a sandbox that is slower with it does not answer."""
+
+SNAPSHOT_CHUNK = 256 * 1024
+
+CALL = aiohttp.ClientTimeout(total=10, connect=3)
+"""Every call is small and local; the server bounds a stop to 5 s."""
+
+HEARTBEAT_SECONDS = 20.0
+HANDSHAKE_SECONDS = 10.0
+"""A frozen agent server takes connections and never answers."""
+
+MESSAGE_LIMIT = MAX_BATCH_BYTES + MAX_FRAME_BYTES
+
+ERROR_BODY_LIMIT = 64 * 1024
+"""Bytes read of an error's body: a sandbox may send one without end."""
+
+
+def sandbox_client() -> aiohttp.ClientSession:
+    """The client that an `AgentClient` needs. It never goes where a sandbox sends it, and keeps none of its cookies."""
+    return aiohttp.ClientSession(
+        # No limit and no total time: each live reader holds a connection for as long as its run takes.
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_refuse_redirects,),
+    )
+
+
+async def _refuse_redirects(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Raises `SandboxUnavailable` for a redirect: `ws_connect` would follow it, into networks that only gateways reach,
+    and it has no argument against that."""
+    response = await handler(request)
+    if 300 <= response.status < 400:
+        response.close()
+        raise _error_of(response.status, "")
+    return response
+
+
+class AgentClient:
+    """Talks to agent servers with the sandbox token of their session.
+
+    Raises `errors.SandboxUnavailable` when the server cannot be reached or is retiring, `RunNotFound`, `CursorAhead`,
+    `Conflict` and `BadRequest` as the server answers. `client` must be a `sandbox_client`.
+    """
+
+    def __init__(self, client: aiohttp.ClientSession, secret: str) -> None:
+        self._client = client
+        self._secret = secret.encode()
+
+    async def put_pending(self, sandbox: Sandbox, run: str, query: dict[str, Any]) -> None:
+        """Leave the query of a run; leaving it again, or for a run that has started, changes nothing."""
+        await self._call("PUT", sandbox, f"/pending/{run}", json=query)
+
+    async def signal(self, sandbox: Sandbox, run: str, action: str) -> None:
+        """`action`: `stop`, `pause` or `resume`."""
+        await self._call("POST", sandbox, f"/runs/{run}/{action}")
+
+    async def retire(self, sandbox: Sandbox, *, idle: float) -> bool:
+        """Whether the agent server has been idle for `idle` seconds and takes no queries from now on."""
+        try:
+            await self._call("POST", sandbox, "/retire", params={"idle": str(idle)})
+        except errors.Conflict:
+            return False
+        return True
+
+    async def attach(
+        self, sandbox: Sandbox, run: str, *, after: int, batch: bool, recorder: bool = False
+    ) -> Socket:
+        """A reader of a run that the agent server knows of or has the query of; messages come as bytes. `recorder`: one
+        that tells its watermark, for whose last one the server waits before it closes."""
+        params = {"run": run, "after": str(after), "attach": "1"}
+        if batch:
+            params["batch"] = "1"
+        if recorder:
+            params["recorder"] = "1"
+        return await self._socket(sandbox, "/ws", params)
+
+    @asynccontextmanager
+    async def snapshot(self, sandbox: Sandbox, *, idle: float) -> AsyncIterator[AsyncIterator[bytes] | None]:
+        """The snapshot of a sandbox that has been idle for `idle` seconds, as chunks; None when it is fresh.
+
+        Raises `Conflict` when it is not idle. What it sends breaks off (`SandboxUnavailable`) when a run begins.
+        """
+        async with self._response(
+            "GET", sandbox, "/snapshot", params={"idle": str(idle)}, timeout=LONG_CALL, head=HEAD_SECONDS
+        ) as response:
+            yield None if response.status == 204 else _chunks(response)
+
+    async def restore(self, sandbox: Sandbox, chunks: AsyncIterator[bytes]) -> None:
+        """Put a snapshot into a fresh sandbox. Raises `Conflict` when it is not fresh (any more), having waited for
+        a restore that was on; `BadRequest` when the snapshot is damaged; what `chunks` raises."""
+        broken: list[errors.VaporForgeError] = []
+
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except errors.VaporForgeError as error:
+                broken.append(error)
+                raise
+
+        try:
+            await self._call("PUT", sandbox, "/snapshot", data=body(), expect100=True, timeout=LONG_CALL)
+        except errors.VaporForgeError as error:
+            raise (broken[0] if broken else error) from error
+
+    async def relay(self, sandbox: Sandbox) -> Socket:
+        """A peer of the session's relay."""
+        return await self._socket(sandbox, "/relay", {})
+
+    async def _socket(self, sandbox: Sandbox, path: str, params: dict[str, str]) -> Socket:
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                return await self._client.ws_connect(
+                    sandbox.url + path,
+                    params=params,
+                    headers=self._headers(sandbox),
+                    heartbeat=HEARTBEAT_SECONDS,
+                    max_msg_size=MESSAGE_LIMIT if path == "/ws" else 4 * 1024 * 1024,
+                    decode_text=False,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            raise _error_of(error.status, "") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise errors.SandboxUnavailable(
+                f"The sandbox does not answer ({type(error).__name__})."
+            ) from error
+
+    async def _call(self, method: str, sandbox: Sandbox, path: str, **kwargs: Any) -> None:
+        async with self._response(method, sandbox, path, **kwargs):
+            pass
+
+    @asynccontextmanager
+    async def _response(
+        self,
+        method: str,
+        sandbox: Sandbox,
+        path: str,
+        *,
+        timeout: aiohttp.ClientTimeout = CALL,
+        head: float | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """`head`: seconds within which the answer must begin."""
+        try:
+            async with AsyncExitStack() as stack:
+                asked = self._client.request(
+                    method,
+                    sandbox.url + path,
+                    headers=self._headers(sandbox),
+                    timeout=timeout,
+                    allow_redirects=False,
+                    **kwargs,
+                )
+                async with asyncio.timeout(head):
+                    response = await stack.enter_async_context(asked)
+                if response.status >= 300:
+                    raise _error_of(response.status, await _error_body(response))
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise errors.SandboxUnavailable(
+                f"The sandbox does not answer ({type(error).__name__})."
+            ) from error
+
+    def _headers(self, sandbox: Sandbox) -> dict[str, str]:
+        return {"Authorization": f"Bearer {sandbox_token(self._secret, sandbox.session)}"}
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body of a response. Raises `SandboxUnavailable` when it does not come whole."""
+    try:
+        async for chunk in response.content.iter_chunked(SNAPSHOT_CHUNK):
+            yield chunk
+    except (aiohttp.ClientError, OSError) as error:
+        raise errors.SandboxUnavailable(f"The snapshot broke off ({type(error).__name__}).") from error
+
+
+async def _error_body(response: aiohttp.ClientResponse) -> str:
+    """The start of a body, as text."""
+    body = bytearray()
+    while len(body) < ERROR_BODY_LIMIT and (
+        chunk := await response.content.read(ERROR_BODY_LIMIT - len(body))
+    ):
+        body += chunk
+    return body.decode(errors="replace")
+
+
+def is_text(data: bytes) -> bool:
+    """Whether a text message is UTF-8, as RFC 6455 section 8.1 demands: a socket of bytes leaves that to its reader."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _error_of(status: int, body: str) -> errors.VaporForgeError:
+    if status == 404:
+        return errors.RunNotFound("The sandbox does not know this run.")
+    if status == 416:
+        return errors.CursorAhead(
+            "The cursor is past the last frame of this run; read it again from its start."
+        )
+    if status == 409:
+        return errors.Conflict("The sandbox is busy, or the run is not in a state that allows this.")
+    if status in {400, 413}:
+        return errors.BadRequest(f"The agent server refused the query: {body[:300]}")
+    if status == 503 and '"retiring"' in body:
+        return errors.SandboxRetiring("The sandbox is being retired.")
+    return errors.SandboxUnavailable(f"The sandbox answered with status {status}.")

@@ -1,0 +1,122 @@
+"""The `docker` driver: asks the launcher, which alone may talk to the Docker engine, and waits for the agent server."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+
+from container.protocol import RUN_ID
+from gateway import errors
+from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
+from gateway.sandboxes.drivers.wire import from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.config import Settings
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS: Final = 3.0
+LOOK_SECONDS: Final = 1.0
+STOP_SECONDS: Final = 45.0
+"""The launcher's own limits: 5 s to stop, 30 s for each call of the engine."""
+
+
+class DockerDriver:
+    """Sandboxes as containers.
+
+    `ensure` costs one round trip to the launcher and one to the sandbox, and nothing is remembered between calls: an
+    address from earlier may by now be another sandbox's, which would be handed this session's token and prompt.
+    """
+
+    def __init__(self, settings: Settings, client: aiohttp.ClientSession | None = None) -> None:
+        """Without a `client` it has one of its own, which `close` closes."""
+        self._settings = settings
+        self._client = client
+        self._own: aiohttp.ClientSession | None = None
+
+    async def ensure(self, session: str) -> Sandbox:
+        """See `Driver`."""
+        seconds = self._settings.start_seconds
+        for _ in range(ATTEMPTS):
+            sandbox = await wait_ready(
+                from_json(await self._call("PUT", session, seconds=seconds)),
+                client=self._http(),
+                secret=self._settings.sandbox_secret,
+                look=lambda: self.status(session),
+                look_seconds=LOOK_SECONDS,
+                seconds=seconds,
+            )
+            if sandbox.state is SandboxState.RUNNING:
+                return sandbox
+            log.warning("session %s: its sandbox ended while it started (%s)", session, sandbox.lost_reason)
+        raise errors.SandboxUnavailable(
+            f"The sandbox of session {session} ended while it started ({sandbox.lost_reason or sandbox.state}); "
+            "its container's log says why."
+        )
+
+    async def status(self, session: str) -> Sandbox:
+        """See `Driver`."""
+        return from_json(await self._call("GET", session, seconds=STOP_SECONDS))
+
+    async def stop(self, session: str) -> None:
+        """See `Driver`."""
+        await self._call("DELETE", session, seconds=STOP_SECONDS)
+
+    async def delete(self, session: str) -> None:
+        """See `Driver`."""
+        await self._call("DELETE", session, seconds=STOP_SECONDS, params={"volumes": "1"})
+
+    async def list(self) -> Sequence[Sandbox]:
+        """See `Driver`. Why one has ended only `status` tells."""
+        found = await self._request("GET", "/sandboxes", seconds=STOP_SECONDS)
+        return [from_json(item) for item in found["sandboxes"]]
+
+    async def close(self) -> None:
+        """See `Driver`."""
+        if self._own is not None:
+            await self._own.close()
+            self._own = None
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._client is not None:
+            return self._client
+        if self._own is None:
+            self._own = aiohttp.ClientSession()
+        return self._own
+
+    async def _call(
+        self, method: str, session: str, *, seconds: float, params: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        if not RUN_ID.fullmatch(session):
+            raise errors.BadRequest("The session's id is malformed.", field="sessionId")
+        return await self._request(method, f"/sandboxes/{session}", seconds=seconds, params=params)
+
+    async def _request(
+        self, method: str, path: str, *, seconds: float, params: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        try:
+            async with self._http().request(
+                method,
+                self._settings.launcher_url.rstrip("/") + path,
+                params=params,
+                headers={"Authorization": f"Bearer {self._settings.launcher_secret}"},
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
+                allow_redirects=False,
+            ) as response:
+                if response.status == 204:
+                    return {}
+                body: dict[str, Any] = await response.json()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise errors.SandboxUnavailable(
+                f"The launcher at {self._settings.launcher_url} does not answer ({type(error).__name__})."
+            ) from error
+        if response.status != 200:
+            raise errors.SandboxUnavailable(
+                str(body.get("error", f"The launcher answered {response.status}."))
+            )
+        return body

@@ -1,0 +1,48 @@
+"""What monitors ask: version, alive, ready."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import web
+
+from container.protocol import VERSION
+from gateway.errors import Draining, StoreUnavailable, VaporForgeError
+from gateway.web.request.app_keys import RUNS, STATS, STORE
+from gateway.web.request.bodies import json_response
+from gateway.web.request.middleware import error_response
+
+logger = logging.getLogger(__name__)
+
+PING_SECONDS: Final = 2.0
+"""How long the store may take to answer before this gateway counts as not ready."""
+
+
+async def version(_request: web.Request) -> web.Response:
+    """`GET /api/version`"""
+    return json_response({"version": VERSION})
+
+
+async def alive(request: web.Request) -> web.Response:
+    """`GET /api/health`: this process serves, and what became of the prompts that it received."""
+    return json_response({"status": "ok", "version": VERSION, "prompts": request.app[STATS].prompts()})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """`GET /api/ready`: 200 when new requests may be sent here; 503 while draining or when the store is away."""
+    if request.app[RUNS].draining:
+        return error_response(Draining("This gateway is shutting down; ask again and another one answers"))
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await request.app[STORE].ping()
+    except TimeoutError:
+        logger.warning("not ready: the store did not answer within %s s", PING_SECONDS)
+        return error_response(
+            StoreUnavailable("The store does not answer; it is asked again at the next check")
+        )
+    except VaporForgeError as error:
+        logger.warning("not ready: %s", error)
+        return error_response(error)
+    return json_response({"status": "ready", "version": VERSION})

@@ -1,0 +1,32 @@
+"""Typed keys of what the application holds, so that handlers find it and type checkers know it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import ClientSession, web
+
+from gateway.config import Settings
+
+if TYPE_CHECKING:
+    from gateway.runs.service import Runs
+    from gateway.runs.stats import Stats
+    from gateway.sandboxes.drivers import Driver
+    from gateway.sandboxes.snapshots import Snapshots
+    from gateway.store import Store
+    from gateway.store.blobs import Blobs
+    from gateway.web.request.auth import Authenticator
+
+SETTINGS = web.AppKey("settings", Settings)
+STORE: web.AppKey[Store] = web.AppKey("store")
+DRIVER: web.AppKey[Driver] = web.AppKey("driver")
+CLIENT = web.AppKey("client", ClientSession)
+AUTH: web.AppKey[Authenticator] = web.AppKey("auth")
+BLOBS: web.AppKey[Blobs | None] = web.AppKey("blobs")
+SNAPSHOTS: web.AppKey[Snapshots | None] = web.AppKey("snapshots")
+"""None when they are off."""
+RUNS: web.AppKey[Runs] = web.AppKey("runs")
+BACKGROUND: web.AppKey[set[asyncio.Task[None]]] = web.AppKey("background")
+"""Work that goes on when the client who asked for it has left."""
+STATS: web.AppKey[Stats] = web.AppKey("stats")

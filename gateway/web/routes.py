@@ -1,0 +1,130 @@
+"""The route table: every route of the gateway with who may ask it, and the wrapper that holds it to that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import hdrs, web
+
+from gateway.errors import BadRequest, Draining
+from gateway.web import health, pages, persist, sdk, sessions, tickets, user_settings
+from gateway.web.request.app_keys import AUTH, RUNS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.typedefs import Handler, Middleware
+
+    Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Auth(StrEnum):
+    """Who may ask."""
+
+    NONE = "none"
+    BEARER = "bearer"
+    """`Authorization: Bearer <token>`"""
+    WEBSOCKET = "websocket"
+    """A ticket, a token in the query or as a subprotocol, or the header; and the browser's Origin is checked."""
+
+
+class Owner(StrEnum):
+    """Whose session the request is about, and where its id is; the handler asks `sessions.owned_session` first."""
+
+    NONE = "none"
+    SELF = "self"
+    """What belongs to the caller; no session is named."""
+    PATH = "path"
+    QUERY = "query"
+    BODY = "body"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table."""
+
+    method: str
+    path: str
+    handler: Handle
+    auth: Auth
+    owner: Owner
+
+
+ROUTES: Final = (
+    Route("GET", "/api/version", health.version, Auth.NONE, Owner.NONE),
+    Route("GET", "/api/health", health.alive, Auth.NONE, Owner.NONE),
+    Route("GET", "/api/ready", health.ready, Auth.NONE, Owner.NONE),
+    Route("POST", "/api/sdk/ticket", tickets.issue, Auth.BEARER, Owner.BODY),
+    Route("GET", "/api/sdk/ws", sdk.ws, Auth.WEBSOCKET, Owner.QUERY),
+    Route("POST", "/api/sdk/stream", sdk.stream, Auth.BEARER, Owner.BODY),
+    Route("POST", "/api/sdk/persist", persist.persist, Auth.BEARER, Owner.BODY),
+    Route("POST", "/api/sdk/stop", sdk.stop, Auth.BEARER, Owner.BODY),
+    Route("POST", "/api/sdk/pause", sdk.pause, Auth.BEARER, Owner.BODY),
+    Route("POST", "/api/sdk/resume", sdk.resume, Auth.BEARER, Owner.BODY),
+    Route("GET", "/api/sdk/replay/{session}", sdk.replay, Auth.BEARER, Owner.PATH),
+    Route("POST", "/api/sessions", sessions.create, Auth.BEARER, Owner.SELF),
+    Route("GET", "/api/sessions", sessions.listing, Auth.BEARER, Owner.SELF),
+    Route("GET", "/api/sessions/{session}", sessions.read, Auth.BEARER, Owner.PATH),
+    Route("PATCH", "/api/sessions/{session}", sessions.rename, Auth.BEARER, Owner.PATH),
+    Route("DELETE", "/api/sessions/{session}", sessions.delete, Auth.BEARER, Owner.PATH),
+    Route("GET", "/api/sessions/{session}/messages", sessions.messages, Auth.BEARER, Owner.PATH),
+    Route("GET", "/api/settings", user_settings.read, Auth.BEARER, Owner.SELF),
+    Route("PUT", "/api/settings", user_settings.write, Auth.BEARER, Owner.SELF),
+    Route("GET", r"/{file:(?!api(?:/|$)).*}", pages.serve, Auth.NONE, Owner.NONE),
+)
+
+RELAY: Final = Route("GET", "any other", sdk.relay, Auth.WEBSOCKET, Owner.QUERY)
+"""A WebSocket at whatever path but `/api/sdk/ws`: the session's relay."""
+
+WS_PATH: Final = "/api/sdk/ws"
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the table to `app`, each handler behind its auth rule, and the relay for all other WebSockets."""
+    for route in ROUTES:
+        add = app.router.add_get if route.method == "GET" else _adder(app, route.method)
+        add(route.path, guarded(route))
+    app.middlewares.append(_relay_upgrades(guarded(RELAY)))
+
+
+def guarded(route: Route) -> Handle:
+    """The route's handler, which is called for nobody whom the auth rule does not let in. What needs no caller to be
+    refused is refused first: a ticket is used once."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if route.auth is Auth.WEBSOCKET:
+            if not is_upgrade(request):
+                raise BadRequest(f"{request.path} is a WebSocket: connect with one")
+            if not web.WebSocketResponse().can_prepare(request):
+                raise BadRequest("This is no WebSocket handshake as RFC 6455 section 4.1 has it")
+            if not request.query.get("sessionId"):
+                raise BadRequest("Missing sessionId", field="sessionId")
+            if request.app[RUNS].draining:
+                raise Draining("This gateway is shutting down; connect again.")
+            await request.app[AUTH].websocket_user(request)
+        elif route.auth is Auth.BEARER:
+            await request.app[AUTH].user(request)
+        return await route.handler(request)
+
+    return handle
+
+
+def is_upgrade(request: web.Request) -> bool:
+    """Whether the request asks to become a WebSocket (RFC 6455 section 4.1)."""
+    return request.method == "GET" and request.headers.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
+
+
+def _relay_upgrades(relay: Handle) -> Middleware:
+    @web.middleware
+    async def upgrades(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_upgrade(request) and request.path != WS_PATH:
+            return await relay(request)
+        return await handler(request)
+
+    return upgrades
+
+
+def _adder(app: web.Application, method: str) -> Callable[[str, Handle], web.AbstractRoute]:
+    return lambda path, handler: app.router.add_route(method, path, handler)

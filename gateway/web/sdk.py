@@ -1,0 +1,218 @@
+"""Handlers of /api/sdk: start a run and stream it, attach, stop, pause, resume, replay; and every other WebSocket."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from container.protocol import Close
+from gateway import errors
+from gateway.model import Run, RunState, Session
+from gateway.runs import signals
+from gateway.web.request.app_keys import AUTH, RUNS, STORE
+from gateway.web.request.bodies import identifier, json_response, read_json
+from gateway.web.sessions import owned_session
+from gateway.web.streams.browser_connection import (
+    CLIENT_MESSAGE_LIMIT,
+    HEARTBEAT_SECONDS,
+    RELAY_MESSAGE_LIMIT,
+    RunLeg,
+    serve_events,
+    serve_relay,
+)
+from gateway.web.streams.masked_frames import MaskedWebSocketResponse
+
+log = logging.getLogger(__name__)
+
+MAX_SEQ = 2**53
+
+
+async def ws(request: web.Request) -> web.StreamResponse:
+    """GET /api/sdk/ws: the seed's form (prompt in the URL, saved before the upgrade), `start` first, or attach."""
+    began = time.monotonic()
+    user, protocol = await request.app[AUTH].websocket_user(request)
+    session = await owned_session(request.app, user, request.query.get("sessionId"))
+    runs = request.app[RUNS]
+    authorized = time.monotonic()
+    run: Run | None = None
+    after = 0
+    if request.query.get("run"):
+        run, after = await _attachable(request, session, request.query)
+    elif "prompt" in request.query:
+        run = (await runs.submit(session, user, request.query)).run
+    else:
+        runs.warm(session.id)
+    socket = _socket(protocol, CLIENT_MESSAGE_LIMIT)
+    await socket.prepare(request)
+    leg = RunLeg(runs, socket, session.id, batch=request.query.get("batch") == "1")
+    try:
+        if run is None:
+            frame = await leg.first_frame()
+            if frame is None:
+                return socket
+            began = authorized = time.monotonic()
+            run = (await runs.submit(session, user, frame)).run
+        await leg.serve(run, after, _timing(began, authorized))
+    except errors.VaporForgeError as error:
+        await leg.fail(error)
+    except ConnectionError:
+        pass
+    except Exception:
+        log.exception("session %s: a reader's connection failed", session.id)
+        await leg.fail(errors.VaporForgeError("Something failed here; the gateway's log has the details."))
+    return socket
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """POST /api/sdk/stream: the same run as server-sent events; `Last-Event-ID` is the cursor."""
+    began = time.monotonic()
+    user = await request.app[AUTH].user(request)
+    body = await read_json(request)
+    session = await owned_session(request.app, user, body.get("sessionId"))
+    authorized = time.monotonic()
+    runs = request.app[RUNS]
+    cursor = request.headers.get("Last-Event-ID")
+    if body.get("run") or cursor:
+        run, after = await _attachable(request, session, _event_cursor(body, cursor))
+    else:
+        run, after = (await runs.submit(session, user, body)).run, 0
+    timing = _timing(began, authorized)
+    response = web.StreamResponse(
+        headers={
+            hdrs.CONTENT_TYPE: "text/event-stream",
+            hdrs.CACHE_CONTROL: "no-store",
+            "X-Accel-Buffering": "no",
+        }
+    )
+    await response.prepare(request)
+    try:
+        await serve_events(runs, response, run, after, timing)
+        await response.write_eof()
+    except ConnectionError:
+        pass
+    return response
+
+
+async def stop(request: web.Request) -> web.Response:
+    """POST /api/sdk/stop: from any tab and any replica; the text so far is kept."""
+    user = await request.app[AUTH].user(request)
+    body = await read_json(request)
+    session, run_id = identifier(body, "sessionId", required=True), identifier(body, "run") or None
+    recorder = request.app[RUNS].recorder_of(session, run_id)
+    # Who asked for a run that is recorded here owns its session: that is known without the store.
+    if recorder is None or recorder.run.owner != user:
+        await owned_session(request.app, user, session)
+    run = await signals.stop(request.app[RUNS], session, run_id)
+    return json_response(
+        {"success": True, "run": run.id if run else None, "state": run.state if run else None}
+    )
+
+
+async def pause(request: web.Request) -> web.Response:
+    """POST /api/sdk/pause: freeze the agent of a running run."""
+    session, run_id = await _addressed(request)
+    run = await signals.pause(request.app[RUNS], session.id, run_id)
+    return json_response({"success": True, "run": run.id})
+
+
+async def resume(request: web.Request) -> web.Response:
+    """POST /api/sdk/resume: let it go on."""
+    session, run_id = await _addressed(request)
+    run = await signals.pause(request.app[RUNS], session.id, run_id, resume=True)
+    return json_response({"success": True, "run": run.id})
+
+
+async def replay(request: web.Request) -> web.StreamResponse:
+    """GET /api/sdk/replay/{session}: the recorded frames of a run behind the cursor, as JSON lines."""
+    user = await request.app[AUTH].user(request)
+    session = await owned_session(request.app, user, request.match_info["session"])
+    run, after = await _attachable(request, session, request.query)
+    if after > run.shared:
+        raise _ahead(run, after)
+    response = web.StreamResponse(
+        headers={hdrs.CONTENT_TYPE: "application/x-ndjson", hdrs.CACHE_CONTROL: "no-store"}
+    )
+    await response.prepare(request)
+    async for chunk in request.app[STORE].read_frames(session.id, run.id, after=after):
+        await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+async def relay(request: web.Request) -> web.StreamResponse:
+    """Any other WebSocket: a peer of its session's relay (the seed's per-session object)."""
+    if not request.query.get("sessionId"):
+        raise errors.BadRequest("Missing sessionId", field="sessionId")
+    user, protocol = await request.app[AUTH].websocket_user(request)
+    session = await owned_session(request.app, user, request.query.get("sessionId"))
+    socket = _socket(protocol, RELAY_MESSAGE_LIMIT)
+    await socket.prepare(request)
+    try:
+        await serve_relay(request.app[RUNS], socket, session.id)
+    except errors.VaporForgeError as error:
+        await socket.close(code=error.close, message=error.code.encode())
+    except ConnectionError:
+        await socket.close(code=Close.TRY_AGAIN)
+    except Exception:
+        log.exception("session %s: a relay's connection failed", session.id)
+        await socket.close(code=Close.INTERNAL, message=b"internal")
+    return socket
+
+
+def _socket(protocol: str | None, limit: int) -> web.WebSocketResponse:
+    return MaskedWebSocketResponse(
+        compress=False,
+        heartbeat=HEARTBEAT_SECONDS,
+        max_msg_size=limit,
+        protocols=(protocol,) if protocol else (),
+    )
+
+
+async def _addressed(request: web.Request) -> tuple[Session, str | None]:
+    """The session, and the run if any, that a body names; owner only."""
+    user = await request.app[AUTH].user(request)
+    body = await read_json(request)
+    session = await owned_session(request.app, user, body.get("sessionId"))
+    return session, identifier(body, "run") or None
+
+
+async def _attachable(request: web.Request, session: Session, fields: Mapping[str, Any]) -> tuple[Run, int]:
+    """The run and cursor that `fields` name. Raises `RunNotFound`, and `CursorAhead` where the run is shorter."""
+    run_id = identifier(fields, "run", required=True)
+    text = str(fields.get("after") or "0")
+    after = int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else -1
+    if not 0 <= after <= MAX_SEQ:
+        raise errors.BadRequest("after must be the seq of a frame, a whole number from 0", field="after")
+    run = await request.app[RUNS].run.ask((session.id, run_id))
+    # A pending run may have been read already: the store hears that it runs only after its sandbox does.
+    if after > run.shared and (run.state.final or run.state is RunState.QUEUED):
+        raise _ahead(run, after)
+    return run, after
+
+
+def _ahead(run: Run, after: int) -> errors.CursorAhead:
+    return errors.CursorAhead(
+        f"after is {after}, past the {run.shared} frames of run {run.id} that a reader can go on from; "
+        "read it again from its start",
+        field="after",
+    )
+
+
+def _event_cursor(body: Mapping[str, Any], cursor: str | None) -> dict[str, Any]:
+    """`Last-Event-ID: <run>:<seq>`, which wins over the body's own `run` and `after`."""
+    if not cursor:
+        return {"run": body.get("run"), "after": body.get("after")}
+    run, colon, seq = cursor.rpartition(":")
+    if not (colon and seq):
+        raise errors.BadRequest("Last-Event-ID must be <run>:<seq>", field="Last-Event-ID")
+    return {"run": run, "after": seq}
+
+
+def _timing(began: float, authorized: float) -> dict[str, int]:
+    """The fields of the `timing` frame, milliseconds: for authentication, and from then to the run in the store."""
+    ends = {"authMs": (began, authorized), "admissionMs": (authorized, time.monotonic())}
+    return {name: round((end - start) * 1000) for name, (start, end) in ends.items()}

@@ -1,0 +1,141 @@
+"""Sessions: whose they are, and the routes that create, list, read, rename and delete them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+from aiohttp import web
+
+from gateway.errors import BadRequest, NotOwner, SessionGone
+from gateway.ids import new_id
+from gateway.model import Message, Session
+from gateway.web.request.app_keys import AUTH, BACKGROUND, DRIVER, RUNS, STORE
+from gateway.web.request.bodies import identifier, iso, json_response, read_json, text, whole
+
+MAX_TITLE_CHARS: Final = 200
+DEFAULT_TITLE: Final = "New session"
+MAX_CURSOR_CHARS: Final = 4096
+
+
+async def owned_session(
+    app: web.Application, user: str, session_id: str | None, *, deleting: bool = False
+) -> Session:
+    """The session, when it is `user`'s; nothing else is touched before that is known. One that is being deleted only
+    with `deleting`: nobody may wake it any more.
+
+    Raises `BadRequest`, `SessionNotFound`, `NotOwner`, `SessionGone`.
+    """
+    wanted = identifier({"sessionId": session_id}, "sessionId", required=True)
+    session = await app[RUNS].session.ask(wanted)
+    if session.owner != user:
+        raise NotOwner("This session belongs to another user")
+    if session.deleting and not deleting:
+        raise SessionGone("This session is being deleted", field="sessionId")
+    return session
+
+
+async def create(request: web.Request) -> web.Response:
+    """`POST /api/sessions`"""
+    user = await request.app[AUTH].user(request)
+    title = _title(await read_json(request), required=False)
+    now = time.time()
+    session = Session(id=new_id(), owner=user, title=title, created_at=now, updated_at=now)
+    return json_response(session_json(await request.app[STORE].create_session(session)), status=201)
+
+
+async def listing(request: web.Request) -> web.Response:
+    """`GET /api/sessions`"""
+    user = await request.app[AUTH].user(request)
+    limit = whole(request.query, "limit", default=50, least=1, most=200)
+    page = await request.app[STORE].list_sessions(user, limit=limit, cursor=_cursor(request))
+    return json_response({"sessions": [session_json(item) for item in page.items], "cursor": page.cursor})
+
+
+async def read(request: web.Request) -> web.Response:
+    """`GET /api/sessions/{session}`"""
+    return json_response(session_json(await _asked(request)))
+
+
+async def rename(request: web.Request) -> web.Response:
+    """`PATCH /api/sessions/{session}`"""
+    session = await _asked(request)
+    title = _title(await read_json(request), required=True)
+    return json_response(session_json(await request.app[STORE].rename_session(session.id, title)))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """`DELETE /api/sessions/{session}`: nothing new is taken, the run is stopped, the sandbox, its volumes and its
+    snapshot go, then every item.
+
+    The session's own item is the last to go, so a deletion that was cut short is finished by asking again. The
+    work goes on when the client does not wait for it.
+    """
+    session = await _asked(request, deleting=True)
+    work = request.app[BACKGROUND]
+    task = asyncio.create_task(_delete(request.app, session.id), name=f"delete {session.id}")
+    work.add(task)
+    task.add_done_callback(work.discard)
+    await asyncio.shield(task)
+    return web.Response(status=204)
+
+
+async def messages(request: web.Request) -> web.Response:
+    """`GET /api/sessions/{session}/messages`"""
+    session = await _asked(request)
+    limit = whole(request.query, "limit", default=100, least=1, most=200)
+    order = request.query.get("order", "")
+    if order not in ("", "oldest", "newest"):
+        raise BadRequest("order must be oldest or newest", field="order")
+    page = await request.app[STORE].list_messages(
+        session.id, limit=limit, cursor=_cursor(request), newest=order == "newest"
+    )
+    return json_response({"messages": [message_json(item) for item in page.items], "cursor": page.cursor})
+
+
+def session_json(session: Session) -> dict[str, Any]:
+    """A session as docs/protocol.md has it."""
+    return {
+        "id": session.id,
+        "title": session.title,
+        "createdAt": iso(session.created_at),
+        "updatedAt": iso(session.updated_at),
+        "activeRun": session.active_run,
+        "queue": list(session.queue),
+        "sdkSessionId": session.sdk_session_id,
+    }
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """A message as docs/protocol.md has it."""
+    return {
+        "id": message.id,
+        "role": message.role,
+        "content": message.content,
+        "parts": list(message.parts),
+        "run": message.run,
+        "createdAt": iso(message.created_at),
+        "meta": message.meta,
+    }
+
+
+async def _delete(app: web.Application, session: str) -> None:
+    await app[STORE].begin_delete(session)
+    await app[RUNS].forget(session)
+    await app[DRIVER].delete(session)
+    await app[STORE].delete_session(session)
+    await app[DRIVER].delete(session)  # a reader or recorder elsewhere may have woken it once more meanwhile
+
+
+async def _asked(request: web.Request, *, deleting: bool = False) -> Session:
+    user = await request.app[AUTH].user(request)
+    return await owned_session(request.app, user, request.match_info["session"], deleting=deleting)
+
+
+def _title(body: dict[str, Any], *, required: bool) -> str:
+    return text(body, "title", limit=MAX_TITLE_CHARS, required=required).strip() or DEFAULT_TITLE
+
+
+def _cursor(request: web.Request) -> str | None:
+    return text(request.query, "cursor", limit=MAX_CURSOR_CHARS) or None

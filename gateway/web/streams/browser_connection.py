@@ -1,0 +1,197 @@
+"""Browser legs: a run over a WebSocket or as server-sent events, and the session's relay; each is a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from container.protocol import Close, FrameType
+from gateway import errors
+from gateway.model import Run
+from gateway.runs import signals
+from gateway.runs.follower import Follower
+from gateway.runs.service import Runs
+from gateway.sandboxes.agent_client import is_text
+from gateway.web.request.bodies import parse_object
+from gateway.web.streams.sinks import EventSink, WebSocketSink, tell
+
+log = logging.getLogger(__name__)
+
+CLIENT_MESSAGE_LIMIT = 1280 * 1024
+"""A `start` frame holds a prompt of at most 100,000 characters, each at most twelve bytes of JSON, and some fields."""
+
+RELAY_MESSAGE_LIMIT = 4 * 1024 * 1024
+HEARTBEAT_SECONDS = 20.0
+START_SECONDS = 30.0
+"""How long a connection without a prompt may take to send its `start` frame."""
+
+RECONNECT_SPREAD_MS = (250, 2250)
+"""A draining gateway spreads its readers' reconnects over this range."""
+
+
+class RunLeg:
+    """A browser's WebSocket that follows one run, and takes `stop`, `pause`, `resume` and `pong` from the browser."""
+
+    def __init__(self, runs: Runs, socket: web.WebSocketResponse, session: str, *, batch: bool) -> None:
+        self._runs = runs
+        self._socket = socket
+        self._session = session
+        self._sink = WebSocketSink(socket, batch=batch)
+        self.run: str | None = None
+
+    async def first_frame(self) -> dict[str, Any] | None:
+        """The browser's `start` frame; None once the browser was sent elsewhere, for this gateway drains, or has left.
+        Raises `BadRequest` when something else comes, or nothing in time."""
+        frames: list[dict[str, Any]] = []
+
+        async def take() -> None:
+            frames.append(await self._start_frame())
+
+        if await _first(take(), self._runs.drained.wait()) == 1:
+            await self._send_elsewhere()
+        return frames[0] if frames else None
+
+    async def _start_frame(self) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                return await self._next_start()
+        except TimeoutError:
+            raise errors.BadRequest(
+                "No start frame came in time; send start{prompt} or give prompt in the URL."
+            ) from None
+
+    async def _next_start(self) -> dict[str, Any]:
+        while True:
+            message = await self._socket.receive()
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                raise ConnectionResetError("the browser left before it asked anything")
+            frame = parse_object(message.data, "frame") if message.type is WSMsgType.TEXT else {}
+            if frame.get("type") == "pong":
+                continue
+            if frame.get("type") != "start":
+                raise errors.BadRequest("The first frame must be start{prompt,…}.", field="type")
+            return frame
+
+    async def serve(self, run: Run, after: int, timing: dict[str, int]) -> None:
+        """Follow the run until its end, the browser's leave, or this gateway's drain."""
+        self.run = run.id
+        await tell(self._sink, FrameType.TIMING, run=run.id, **timing)
+        follower = Follower(self._runs, self._sink, self._session, run.id, after)
+        reading = self._read()
+        ended = await _first(follower.follow(run), reading, self._runs.drained.wait())
+        if ended == 0:
+            await self._socket.close(code=Close.OK)
+        elif ended == 2:
+            await self._send_elsewhere(run=run.id, after=follower.cursor)
+
+    async def _send_elsewhere(self, **cursor: Any) -> None:
+        """Have the browser reconnect, with its cursor where it has one."""
+        await tell(self._sink, FrameType.RECONNECT, **cursor, delayMs=random.randint(*RECONNECT_SPREAD_MS))
+        await self._socket.close(code=Close.GOING_AWAY)
+
+    async def fail(self, error: errors.VaporForgeError) -> None:
+        """End with an `error` frame and the error's close code."""
+        with suppress(ConnectionError):
+            await tell(self._sink, FrameType.ERROR, **error.body())
+        await self._socket.close(code=error.close, message=error.code.encode())
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            try:
+                if message.type is WSMsgType.BINARY:
+                    raise errors.BadRequest("Binary messages mean nothing here; send JSON text.")
+                await self._act(parse_object(message.data, "frame"))
+            except errors.VaporForgeError as error:
+                await tell(self._sink, FrameType.ERROR, **error.body())
+
+    async def _act(self, frame: dict[str, Any]) -> None:
+        match frame.get("type"):
+            case "stop":
+                await signals.stop(self._runs, self._session, self.run)
+            case "pause":
+                await signals.pause(self._runs, self._session, self.run)
+            case "resume":
+                await signals.pause(self._runs, self._session, self.run, resume=True)
+            case "ping":
+                await self._sink.send(b'{"type":"pong"}')
+            case "pong":
+                pass
+            case _:
+                raise errors.BadRequest("type must be stop, pause, resume or pong.", field="type")
+
+
+async def serve_events(
+    runs: Runs, response: web.StreamResponse, run: Run, after: int, timing: dict[str, int]
+) -> None:
+    """A run as server-sent events on a prepared response; errors become `error` events. `[DONE]` is last where asking
+    again would bring nothing more."""
+    sink = EventSink(response, run.id)
+    follower = Follower(runs, sink, run.session, run.id, after)
+    try:
+        await tell(sink, FrameType.TIMING, run=run.id, **timing)
+        ended = await _first(follower.follow(run), sink.heartbeat(), runs.drained.wait())
+        if ended == 2:
+            delay = random.randint(*RECONNECT_SPREAD_MS)
+            await tell(sink, FrameType.RECONNECT, run=run.id, after=follower.cursor, delayMs=delay)
+        if ended != 0:
+            return
+    except errors.VaporForgeError as error:
+        await tell(sink, FrameType.ERROR, **error.body())
+        if isinstance(error, errors.Unavailable):
+            return
+    await sink.write(b"data: [DONE]\n\n")
+
+
+async def serve_relay(runs: Runs, socket: web.WebSocketResponse, session: str) -> None:
+    """Copy between a browser and its session's relay, both ways, text as text and binary as binary."""
+    sandbox = await runs.driver.ensure(session)
+    upstream = await runs.agent.relay(sandbox)
+
+    async def up() -> None:
+        async for message in socket:
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                data = message.data.encode() if isinstance(message.data, str) else message.data
+                await upstream.send_frame(data, message.type)
+
+    async def down() -> None:
+        async for message in upstream:
+            if message.type is WSMsgType.TEXT and not is_text(message.data):
+                await upstream.close(code=WSCloseCode.INVALID_TEXT)
+                return
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                await socket.send_frame(message.data, message.type)
+
+    async with upstream:
+        ended = await _first(up(), down(), runs.drained.wait())
+        if ended == 1:
+            await socket.close(code=Close.TRY_AGAIN, message=b"the sandbox went away; connect again")
+        elif ended == 2:
+            await socket.close(code=Close.GOING_AWAY)
+
+
+async def _first(*works: Coroutine[Any, Any, Any]) -> int:
+    """Run side by side until one ends; cancel the others; which one it was, and its error raised here.
+
+    A peer that is gone (ConnectionError) is a normal end: -1.
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for index, task in enumerate(tasks):
+            if task.done():
+                task.result()
+                return index
+    except (ConnectionError, aiohttp.ClientConnectionError):
+        return -1
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return -1

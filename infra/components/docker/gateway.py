@@ -1,0 +1,72 @@
+"""The gateways: interchangeable containers that the proxy finds by one name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.images import BuiltImage
+
+ALIAS = "gateway"
+PORT = 8080
+BROKER_PORT = 8081
+
+BLOBS = "/var/lib/vaporforge/blobs"
+"""Where the snapshots of sandboxes are kept, on a volume that all gateways share."""
+
+DRAIN_SECONDS = 20
+"""How long a gateway takes to send its streams elsewhere; it gets ten seconds more before it is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayArgs:
+    """`env`: its settings (`gateway/config.py`). `blobs`: the volume of snapshots. `replicas`: how many. Sandboxes
+    reach the broker on `sandboxes`.
+    `after`: what a gateway calls: ready before it starts, and deleted after it."""
+
+    stack_id: str
+    image: BuiltImage
+    replicas: int
+    public: docker.Network
+    control: docker.Network
+    sandboxes: docker.Network
+    blobs: docker.Volume
+    env: Mapping[str, pulumi.Input[str]]
+    after: Sequence[pulumi.Resource]
+
+
+class Gateway(pulumi.ComponentResource):
+    """Replaced one after another: a new one is healthy before the next is made, and all before the old ones stop."""
+
+    containers: list[docker.Container]
+
+    def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("vaporforge:docker:Gateway", name, None, opts)
+        spec = ContainerSpec(
+            stack_id=args.stack_id,
+            role="gateway",
+            image=args.image.image_id,
+            image_name=args.image.name,
+            networks=[(args.public, [ALIAS]), (args.control, [ALIAS]), (args.sandboxes, [ALIAS])],
+            env={
+                **args.env,
+                "VF_STACK": args.stack_id,
+                "VF_BLOBS": f"folder:{BLOBS}",
+                "VF_PORT": str(PORT),
+                "VF_BROKER_PORT": str(BROKER_PORT),
+                "VF_DRAIN_SECONDS": str(DRAIN_SECONDS),
+            },
+            volumes=[docker.ContainerVolumeArgs(volume_name=args.blobs.name, container_path=BLOBS)],
+            tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},  # noqa: S108 - a tmpfs of its own
+            grace=DRAIN_SECONDS + 10,
+        )
+        self.containers = []
+        for number in range(args.replicas):
+            after: list[pulumi.Resource] = [args.image.ready, *args.after, *self.containers[-1:]]
+            options = pulumi.ResourceOptions(parent=self, depends_on=after, delete_before_replace=False)
+            self.containers.append(hardened(f"{args.stack_id}-gateway-{number}", spec, options))
+        self.register_outputs({"replicas": args.replicas})

@@ -1,0 +1,78 @@
+"""A container as every part of a stack gets it: no capabilities, a read-only file system, bounded logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.components.docker.labels import container_labels
+
+HEALTHY_SECONDS = 300
+"""Limit for a container to become healthy. It is a limit and no delay: a busy machine takes its time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """What differs between the parts. `networks`: network and the names that it is known by there. `env`: empty values
+    are left out. `user`: empty is the image's. `healthcheck`: None is the image's; it is waited for.
+    `grace`: seconds that it gets to stop."""
+
+    stack_id: str
+    role: str
+    image: pulumi.Input[str]
+    image_name: str
+    networks: Sequence[tuple[docker.Network, Sequence[str]]]
+    env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    user: str = ""
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    volumes: Sequence[docker.ContainerVolumeArgs] = ()
+    ports: Sequence[docker.ContainerPortArgs] = ()
+    working_dir: str = ""
+    healthcheck: docker.ContainerHealthcheckArgs | None = None
+    grace: int = 10
+
+
+def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> docker.Container:
+    """The container resource of `spec`."""
+    return docker.Container(
+        name,
+        image=spec.image,
+        command=list(spec.command) or None,
+        envs=environment(spec.env),
+        user=spec.user or None,
+        working_dir=spec.working_dir or None,
+        labels=container_labels(spec.stack_id, spec.role, spec.image_name),
+        networks_advanced=[
+            docker.ContainerNetworksAdvancedArgs(name=network.name, aliases=list(aliases))
+            for network, aliases in spec.networks
+        ],
+        ports=list(spec.ports) or None,
+        volumes=list(spec.volumes) or None,
+        tmpfs=dict(spec.tmpfs) or None,
+        privileged=False,
+        read_only=True,
+        capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+        security_opts=["no-new-privileges:true"],
+        log_driver="json-file",
+        log_opts={"max-size": "10m", "max-file": "3"},
+        restart="unless-stopped",
+        healthcheck=spec.healthcheck,
+        wait=True,
+        wait_timeout=HEALTHY_SECONDS,
+        stop_timeout=spec.grace,
+        destroy_grace_seconds=spec.grace,
+        opts=opts,
+    )
+
+
+def environment(env: Mapping[str, pulumi.Input[str]]) -> list[pulumi.Input[str]]:
+    """`KEY=value` for each that is not the empty string, in the order of their keys."""
+    return [
+        f"{key}={value}" if isinstance(value, str) else pulumi.Output.concat(key, "=", value)
+        for key, value in sorted(env.items())
+        if not (isinstance(value, str) and value == "")
+    ]

@@ -1,0 +1,66 @@
+"""The launcher: the one container that holds the engine's socket, and starts sandboxes for the gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.images import BuiltImage
+
+ALIAS = "launcher"
+PORT = 8090
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherArgs:
+    """`env`: what the stack says of sandboxes. `docker_socket`: the engine's, on its own machine. `after`: what it must
+    be deleted before: the sandboxes that it would start again."""
+
+    stack_id: str
+    image: BuiltImage
+    control: docker.Network
+    docker_socket: str
+    env: Mapping[str, pulumi.Input[str]]
+    after: pulumi.Resource
+
+
+class Launcher(pulumi.ComponentResource):
+    """Reachable from the control network only; no port of it is published. `url`: where the gateways call it."""
+
+    url: str
+    container: docker.Container
+
+    def __init__(self, name: str, args: LauncherArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("vaporforge:docker:Launcher", name, None, opts)
+        spec = ContainerSpec(
+            stack_id=args.stack_id,
+            role="launcher",
+            image=args.image.image_id,
+            image_name=args.image.name,
+            networks=[(args.control, [ALIAS])],
+            env={
+                **args.env,
+                "VF_STACK": args.stack_id,
+                "VF_PORT": str(PORT),
+                "VF_HEALTH_URL": f"http://127.0.0.1:{PORT}/ping",
+            },
+            command=["python", "-m", "gateway.launcher"],
+            # The socket is root's; without capabilities being root means nothing more than that.
+            user="0:0",
+            tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=16m"},  # noqa: S108 - a tmpfs of its own
+            volumes=[
+                docker.ContainerVolumeArgs(
+                    host_path=args.docker_socket, container_path="/var/run/docker.sock"
+                )
+            ],
+        )
+        options = pulumi.ResourceOptions(
+            parent=self, depends_on=[args.image.ready, args.after], delete_before_replace=False
+        )
+        self.container = hardened(f"{args.stack_id}-launcher", spec, options)
+        self.url = f"http://{ALIAS}:{PORT}"
+        self.register_outputs({"url": self.url})

@@ -1,0 +1,58 @@
+"""The proxy: the one published port, in front of the gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.images import BuiltImage
+
+PORT = 8080
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyArgs:
+    """`slots`: how many gateways it can follow at once; a rolling update has twice the replicas for a while.
+    `tls_certificate`: certificate chain and key as PEM, or None for plain HTTP. `after`: the gateways."""
+
+    stack_id: str
+    image: BuiltImage
+    public: docker.Network
+    bind_address: str
+    port: int
+    slots: int
+    tls_certificate: pulumi.Output[str] | None
+    after: Sequence[pulumi.Resource]
+
+
+class Proxy(pulumi.ComponentResource):
+    """HAProxy; it follows the gateways through the network's DNS, so their replacement leaves it alone."""
+
+    container: docker.Container
+
+    def __init__(self, name: str, args: ProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("vaporforge:docker:Proxy", name, None, opts)
+        spec = ContainerSpec(
+            stack_id=args.stack_id,
+            role="proxy",
+            image=args.image.image_id,
+            image_name=args.image.name,
+            networks=[(args.public, ["proxy"])],
+            env={"VF_SLOTS": str(args.slots), "VF_TLS_CERTIFICATE": args.tls_certificate or ""},
+            tmpfs={"/run/proxy": "rw,noexec,nosuid,nodev,size=1m,mode=0700,uid=1000,gid=1000"},
+            ports=[
+                docker.ContainerPortArgs(
+                    internal=PORT, external=args.port, ip=args.bind_address, protocol="tcp"
+                )
+            ],
+        )
+        # Two containers cannot publish one port: the old one goes first. Only a new proxy image does this.
+        options = pulumi.ResourceOptions(
+            parent=self, depends_on=[args.image.ready, *args.after], delete_before_replace=True
+        )
+        self.container = hardened(f"{args.stack_id}-proxy", spec, options)
+        self.register_outputs({"port": args.port})

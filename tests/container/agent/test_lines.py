@@ -1,0 +1,162 @@
+"""Bytes to lines, lines to frames."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.agent.lines import Line, LineFramer, StderrGate, agent_frame
+from container.protocol import MAX_BODY_BYTES, SERVER_ONLY
+
+
+def whole(data: bytes) -> Line:
+    return Line(data, len(data))
+
+
+def lines_of(chunks: list[bytes], limit: int) -> list[Line]:
+    framer = LineFramer(limit)
+    return [line for chunk in chunks for line in framer.feed(chunk)] + framer.finish()
+
+
+@given(
+    st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"x", b"\n"))),
+    st.integers(min_value=1, max_value=9),
+    st.data(),
+)
+def test_lines_do_not_depend_on_where_the_chunks_end(
+    parts: list[bytes], limit: int, data: st.DataObject
+) -> None:
+    stream = b"".join(parts)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    expected = stream.split(b"\n")
+    if not expected[-1]:
+        expected.pop()
+    assert lines_of(chunks, limit) == [Line(line[:limit], len(line)) for line in expected]
+
+
+def test_a_line_over_the_limit_is_counted_and_the_next_is_whole() -> None:
+    chunks = [b"a" * 1000] * 1000 + [b"\nnext\n"]
+    assert lines_of(chunks, 10) == [Line(b"a" * 10, 1_000_000), Line(b"next", 4)]
+
+
+def test_a_frame_keeps_its_bytes() -> None:
+    body = b'{"type": "text-delta",  "text":"\\u00e9 \xc3\xa9", "n": [1.50, 1e5, 18446744073709551616]}'
+    assert agent_frame(whole(b"  " + body + b" \r")) == ("text-delta", body)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (rb'"a\ud83d"', "a?"),
+        (rb'"\uDE00b"', "?b"),
+        (rb'"\ude00\ud83d"', "??"),
+        (rb'"\ud83d\ude00"', "\U0001f600"),
+        (rb'"\\ud83d"', r"\ud83d"),
+        (rb'{"\ud83d":["\udfff"]}', {"?": ["?"]}),
+        (b"1e999", None),
+        (b"[-1e999, 1e-999, 1.5]", [None, 0.0, 1.5]),
+        (b"1" + b"0" * 400, None),
+        (b"-" + b"9" * 10_000, None),
+        (b"1" + b"0" * 308, 1e308),
+        (rb'["\ud83d", 1e999, 12345678901234567890]', ["?", None, 12345678901234567890]),
+    ],
+)
+def test_a_frame_about_which_parsers_differ_is_encoded_anew(value: bytes, expected: object) -> None:
+    frame = agent_frame(whole(b'{"type":"x","value":%s}' % value))
+    assert frame is not None
+    assert orjson.loads(frame.body) == {"type": "x", "value": expected}
+
+
+STRICT = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=())),  # lone surrogates too
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(), inner, max_size=8),
+    max_leaves=30,
+)
+
+
+@given(STRICT, st.booleans())
+def test_a_strict_parser_takes_what_becomes_of_any_frame(value: object, ascii_only: bool) -> None:
+    line = json.dumps({"type": "x", "value": value}, ensure_ascii=ascii_only).encode("utf-8", "replace")
+    frame = agent_frame(whole(line))
+    assert frame is not None
+    assert frame.type == "x"
+    assert orjson.loads(frame.body)["type"] == "x"
+
+
+@pytest.mark.parametrize("line", [b"", b"  ", b"\r"])
+def test_a_blank_line_is_nothing(line: bytes) -> None:
+    assert agent_frame(whole(line)) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"plain text",
+        b"[1]",
+        b'{"no":"type"}',
+        b'{"type":7}',
+        b'{"type":""}',
+        b'{"type":"x","n":NaN}',
+        b"{" * 100_000,
+        b'{"type":"x","bad":"\xff"}',
+        *(b'{"type":"%s"}' % kind.encode() for kind in sorted(SERVER_ONLY)),
+    ],
+)
+def test_what_is_no_frame_of_an_agent_becomes_stderr(line: bytes) -> None:
+    frame = agent_frame(whole(line))
+    assert frame is not None
+    assert frame.type == "stderr"
+    assert json.loads(frame.body)["text"] == line.decode("utf-8", "replace")
+
+
+def test_an_agents_timing_is_none_of_the_stream() -> None:
+    frame = agent_frame(whole(b'{"type":"timing","queued":1}'))
+    assert frame is not None
+    assert frame.type == "stderr"
+
+
+def test_a_line_that_was_not_whole_says_how_long_it_was() -> None:
+    frame = agent_frame(Line(b'{"type":"x"}', 99_000_000))
+    assert frame is not None
+    assert json.loads(frame.body) == {
+        "type": "stderr",
+        "text": '{"type":"x"}',
+        "truncated": True,
+        "fullBytes": 99_000_000,
+    }
+
+
+def test_a_long_text_that_is_no_frame_is_cut() -> None:
+    frame = agent_frame(whole(b"x" * 1_000_000))
+    assert frame is not None
+    assert len(frame.body) <= MAX_BODY_BYTES
+    assert json.loads(frame.body)["fullBytes"] == 1_000_000
+
+
+def texts(frames: list[bytes]) -> list[str]:
+    return [json.loads(frame)["text"] for frame in frames]
+
+
+def test_stderr_is_held_back_past_its_rate_and_the_count_is_told() -> None:
+    gate = StderrGate(burst=10, rate=1)
+    assert texts(gate.frames([whole(b"12345"), whole(b"12345"), whole(b"12345"), whole(b"1")], 100.0)) == [
+        "12345",
+        "12345",
+    ]
+    assert texts(gate.frames([whole(b"abc")], 103.0)) == ["[2 lines left out]", "abc"]
+    assert gate.rest() == []
+
+
+def test_what_was_held_back_last_is_told_at_the_end() -> None:
+    gate = StderrGate(burst=1, rate=0)
+    assert gate.frames([whole(b"too long"), whole(b" ")], 0.0) == []
+    assert texts(gate.rest()) == ["[1 lines left out]"]

@@ -1,0 +1,68 @@
+"""The bridge between an MCP client on stdio and a server among the relay's peers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+
+from container.agents.mcp_relay import server_config
+from tests.container.conftest import TOKEN, Sandbox
+
+
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        **os.environ,
+        **server_config("browser")["env"],
+        "VF_PORT": str(sandbox.server.port),
+        "VF_SANDBOX_TOKEN": TOKEN,
+    }
+
+
+async def test_messages_go_both_ways_and_other_talk_does_not(sandbox: Sandbox) -> None:
+    config = server_config("browser")
+    async with sandbox.http.ws_connect("/relay") as browser:
+        bridge = await asyncio.create_subprocess_exec(
+            config["command"],
+            *config["args"],
+            env=environment(sandbox),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert bridge.stdin is not None
+        assert bridge.stdout is not None
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        bridge.stdin.write(json.dumps(call).encode() + b"\n")
+        asked = json.loads((await browser.receive(30)).data)
+        assert asked == {"type": "mcp", "server": "browser", "message": call}
+        answer = {"jsonrpc": "2.0", "id": 1, "result": {"tools": [], "big": "x" * 200_000}}
+        for noise in ("plain", "[]", '{"type":"mcp","server":"other","message":{}}', '{"type":"chat"}'):
+            await browser.send_str(noise)
+        await browser.send_bytes(b"\x00")
+        await browser.send_str(json.dumps({"type": "mcp", "server": "browser", "message": answer}))
+        received = b""
+        while not received.endswith(b"\n"):
+            received += await bridge.stdout.read(65536)
+        assert json.loads(received) == answer
+        bridge.stdin.close()
+        assert await bridge.wait() == 0
+
+
+async def test_a_refused_token_is_a_sentence(sandbox: Sandbox) -> None:
+    bridge = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "container.agents.mcp_relay", "browser"),
+        env={**environment(sandbox), "VF_SANDBOX_TOKEN": "other"},
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await bridge.communicate()
+    assert bridge.returncode == 1
+    assert b"cannot be reached" in errors
+
+
+async def test_it_wants_a_name() -> None:
+    bridge = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "container.agents.mcp_relay", stderr=asyncio.subprocess.DEVNULL
+    )
+    assert await bridge.wait() == 2

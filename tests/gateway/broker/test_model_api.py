@@ -1,0 +1,380 @@
+"""The broker between a sandbox's client and a fake model's API, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import logging
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from container.protocol import sandbox_token
+from gateway.broker.credentials import encrypt
+from gateway.broker.model_api import CACHE_SECONDS, build_broker
+from gateway.model import Session
+from tests.conftest import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp.typedefs import Handler
+
+    from gateway.config import Settings
+    from gateway.store.dynamo import DynamoStore
+
+KEY = "sk-ant-api03-the-real-one"
+OAUTH = "sk-ant-oat01-the-real-one"
+BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"secret words \xc3\xa9"}]}'
+
+
+class Upstream:
+    """A model's API that does what the test says, and remembers how it was asked."""
+
+    def __init__(self) -> None:
+        self.answer: Handler = self.echo
+        self.requests: list[web.Request] = []
+        self.bodies: list[bytes] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(request)
+        return await self.answer(request)
+
+    async def echo(self, request: web.Request) -> web.StreamResponse:
+        self.bodies.append(await request.read())
+        return web.json_response({"ok": True}, headers={"request-id": "req_1", "Set-Cookie": "a=b"})
+
+
+class Bench:
+    """A broker, its upstream, and a client in the place of a sandbox."""
+
+    def __init__(
+        self, settings: Settings, store: DynamoStore, upstream: Upstream, http: aiohttp.ClientSession
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.upstream = upstream
+        self.http = http
+        self.url = ""
+
+    @property
+    def token(self) -> str:
+        return sandbox_token(self.settings.sandbox_secret.encode(), "s1")
+
+    def post(self, path: str = "/v1/messages", **kwargs: Any) -> aiohttp.client._RequestContextManager:
+        kwargs.setdefault("headers", {"x-api-key": self.token})
+        kwargs.setdefault("data", BODY)
+        return self.http.post(URL(self.url + path, encoded=True), **kwargs)
+
+
+async def serve(stack: contextlib.AsyncExitStack, app: web.Application) -> str:
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+@pytest.fixture
+async def bench(store: DynamoStore, store_settings: Settings) -> AsyncIterator[Bench]:
+    await store.create_session(
+        Session(id="s1", owner="ada", title="", created_at=1_700_000_000.0, updated_at=1_700_000_000.0)
+    )
+    upstream = Upstream()
+    async with contextlib.AsyncExitStack() as stack:
+        api = web.Application(client_max_size=64 * 1024 * 1024)
+        api.router.add_route("*", "/{path:.*}", upstream.handle)
+        settings = replace(store_settings, model_api_url=await serve(stack, api), model_api_key=KEY)
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        shared = await stack.enter_async_context(aiohttp.ClientSession())
+        bench = Bench(settings, store, upstream, http)
+        bench.url = await serve(stack, build_broker(settings, store, shared))
+        yield bench
+
+
+async def test_the_token_is_swapped_for_the_key_and_the_body_untouched(bench: Bench) -> None:
+    headers = {
+        "x-api-key": bench.token,
+        "anthropic-version": "2023-06-01",
+        "Cookie": "c=d",
+        "User-Agent": "cli/1",
+    }
+    async with bench.post("/v1/messages?beta=true&x=%2F", headers=headers) as response:
+        assert response.status == 200
+        assert await response.json() == {"ok": True}
+        assert response.headers["request-id"] == "req_1"
+        assert "Set-Cookie" not in response.headers
+    (asked,) = bench.upstream.requests
+    assert asked.raw_path == "/v1/messages?beta=true&x=%2F"
+    assert asked.headers["x-api-key"] == KEY
+    assert asked.headers["anthropic-version"] == "2023-06-01"
+    assert asked.headers["User-Agent"] == "cli/1"
+    assert asked.headers["Content-Length"] == str(len(BODY))
+    assert not {"Authorization", "Cookie"} & set(asked.headers)
+    assert bench.upstream.bodies == [BODY]
+
+
+async def test_a_bearer_token_is_taken_too(bench: Bench) -> None:
+    headers = {"Authorization": f"Bearer {bench.token}", "Content-Type": "application/json"}
+    async with bench.post(headers=headers) as response:
+        assert response.status == 200
+    assert bench.upstream.requests[0].headers["x-api-key"] == KEY
+    assert "Authorization" not in bench.upstream.requests[0].headers
+
+
+@pytest.mark.parametrize(("sent", "expected"), [("", "oauth-2025-04-20"), ("a,b", "a,b,oauth-2025-04-20")])
+async def test_an_oauth_token_of_the_users_own_goes_as_bearer(bench: Bench, sent: str, expected: str) -> None:
+    own = encrypt(bench.settings.credential_key, "ada", OAUTH)
+    await bench.store.put_settings("ada", {"credential": own})
+    async with bench.post(headers={"x-api-key": bench.token, "anthropic-beta": sent}) as response:
+        assert response.status == 200
+    (asked,) = bench.upstream.requests
+    assert asked.headers["Authorization"] == f"Bearer {OAUTH}"
+    assert asked.headers["anthropic-beta"] == expected
+    assert "x-api-key" not in asked.headers
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "sk-ant-api03-mine", "vfs1.s1.0000", sandbox_token(b"x" * 32, "s1"), "vfs1.s1.é"],
+    ids=["none", "a real key", "short", "another stack's", "not ASCII"],
+)
+async def test_no_token_of_ours_no_key(bench: Bench, token: str) -> None:
+    async with bench.post(headers={"x-api-key": token}) as response:
+        assert response.status == 401
+        body = await response.json()
+    assert body["type"] == "error"
+    assert body["error"]["type"] == "authentication_error"
+    assert bench.upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/models?limit=2", 200),
+        ("GET", "/v1/models/claude-x", 200),
+        ("POST", "/v1/messages/count_tokens", 200),
+        ("GET", "/v1/messages", 404),
+        ("POST", "/v1/files", 404),
+        ("POST", "/v1/messages/batches", 404),
+        ("GET", "/v1/organizations/api_keys", 404),
+        ("GET", "/v1/models/..%2forganizations", 404),
+        ("GET", "/v1/models/..", 404),
+        ("POST", "/v1/messages%2f..", 404),
+        ("GET", "/", 404),
+    ],
+)
+async def test_only_what_an_agent_needs_is_forwarded(
+    bench: Bench, method: str, path: str, status: int
+) -> None:
+    url = URL(bench.url + path, encoded=True)
+    async with bench.http.request(method, url, headers={"x-api-key": bench.token}) as response:
+        assert response.status == status
+        if status == 404:
+            assert (await response.json())["error"]["type"] == "not_found_error"
+    assert [str(asked.rel_url) for asked in bench.upstream.requests] == ([path] if status == 200 else [])
+
+
+async def test_an_absolute_target_cannot_choose_the_host(bench: Bench) -> None:
+    url = URL(bench.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    request = (
+        f"GET http://elsewhere.invalid/v1/models HTTP/1.1\r\nHost: elsewhere.invalid\r\nx-api-key: {bench.token}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    writer.write(request.encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert bench.upstream.requests[0].headers["Host"] == bench.settings.model_api_url.removeprefix("http://")
+
+
+async def test_events_pass_as_they_come(bench: Bench) -> None:
+    more = asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Connection": "X-Private", "X-Private": "1"}
+        )
+        await response.prepare(request)
+        await response.write(b"event: message_start\ndata: {}\n\n")
+        await more.wait()
+        await response.write(b"event: message_stop\ndata: {}\n\n")
+        return response
+
+    bench.upstream.answer = stream
+    async with bench.post() as response:
+        assert response.headers["Content-Type"] == "text/event-stream"
+        assert "X-Private" not in response.headers
+        assert await response.content.readany() == b"event: message_start\ndata: {}\n\n"
+        more.set()
+        assert await response.read() == b"event: message_stop\ndata: {}\n\n"
+
+
+async def test_a_compressed_answer_stays_as_it_is(bench: Bench) -> None:
+    packed = gzip.compress(b'{"packed":true}')
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(
+            body=packed, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        )
+
+    bench.upstream.answer = answer
+    async with bench.post(auto_decompress=False) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert await response.read() == packed
+
+
+async def test_a_long_body_is_streamed_not_held(bench: Bench) -> None:
+    arrived = asyncio.Event()
+
+    async def first_part(request: web.Request) -> web.Response:
+        assert await request.content.readexactly(5) == b"first"
+        arrived.set()
+        rest = await request.content.read()
+        return web.json_response({"rest": len(rest)})
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"first"
+        await arrived.wait()
+        yield bytes(3_000_000)
+
+    bench.upstream.answer = first_part
+    async with bench.post(data=parts()) as response:
+        assert await response.json() == {"rest": 3_000_000}
+
+
+async def test_the_apis_own_errors_pass(bench: Bench) -> None:
+    async def overloaded(_: web.Request) -> web.Response:
+        body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
+        return web.Response(
+            status=529, body=body, headers={"retry-after": "7", "Content-Type": "application/json"}
+        )
+
+    bench.upstream.answer = overloaded
+    async with bench.post() as response:
+        assert response.status == 529
+        assert response.headers["retry-after"] == "7"
+        assert (await response.json())["error"]["type"] == "overloaded_error"
+
+
+async def test_redirects_are_the_clients_business(bench: Bench) -> None:
+    async def elsewhere(_: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": "http://elsewhere.invalid/"})
+
+    bench.upstream.answer = elsewhere
+    async with bench.post(allow_redirects=False) as response:
+        assert response.status == 307
+
+
+async def test_an_api_that_is_away_is_a_502_of_its_own_form(store: DynamoStore, bench: Bench) -> None:
+    settings = replace(bench.settings, model_api_url=f"http://127.0.0.1:{free_port()}")
+    async with contextlib.AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(aiohttp.ClientSession())
+        url = await serve(stack, build_broker(settings, store, shared))
+        async with bench.http.post(
+            f"{url}/v1/messages", data=BODY, headers={"x-api-key": bench.token}
+        ) as response:
+            assert response.status == 502
+            body = await response.json()
+    assert body["error"]["type"] == "api_error"
+    assert "cannot be reached" in body["error"]["message"]
+
+
+async def test_half_an_answer_never_looks_whole(bench: Bench) -> None:
+    async def broken(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"event: message_start\n")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    bench.upstream.answer = broken
+    with pytest.raises(aiohttp.ClientError):
+        async with bench.post() as response:
+            await response.read()
+
+
+async def test_a_client_that_leaves_ends_the_request(bench: Bench) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        try:
+            started.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+        finally:
+            ended.set()
+
+    bench.upstream.answer = endless
+    asking = asyncio.create_task(_ask(bench))
+    async with asyncio.timeout(30):
+        await started.wait()
+        asking.cancel()
+        await ended.wait()
+
+
+async def _ask(bench: Bench) -> None:
+    async with bench.post() as response:
+        await response.read()
+
+
+async def test_without_a_credential_the_agent_is_told_what_to_do(store: DynamoStore, bench: Bench) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(aiohttp.ClientSession())
+        url = await serve(stack, build_broker(replace(bench.settings, model_api_key=""), store, shared))
+        async with bench.http.post(
+            f"{url}/v1/messages", data=BODY, headers={"x-api-key": bench.token}
+        ) as response:
+            assert response.status == 403
+            error = (await response.json())["error"]
+    assert error["type"] == "permission_error"
+    assert "Settings" in error["message"]
+    assert bench.upstream.requests == []
+
+
+async def test_a_session_that_is_gone_gets_nothing(bench: Bench) -> None:
+    unknown = sandbox_token(bench.settings.sandbox_secret.encode(), "s2")
+    async with bench.post(headers={"x-api-key": unknown}) as response:
+        assert response.status == 404
+    assert bench.upstream.requests == []
+
+
+async def test_a_credential_is_remembered_for_seconds_only(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("gateway.broker.model_api.time", SimpleNamespace(monotonic=lambda: now))
+
+    async def key_sent() -> str:
+        async with bench.post() as response:
+            assert response.status == 200
+        return bench.upstream.requests[-1].headers["x-api-key"]
+
+    assert await key_sent() == KEY
+    own = encrypt(bench.settings.credential_key, "ada", "sk-ant-api03-own")
+    await bench.store.put_settings("ada", {"credential": own})
+    assert await key_sent() == KEY
+    now += CACHE_SECONDS + 1
+    assert await key_sent() == "sk-ant-api03-own"
+
+
+async def test_nothing_secret_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(_: web.Request) -> web.Response:
+        raise web.HTTPBadGateway(text="down")
+
+    with caplog.at_level(logging.DEBUG):
+        async with bench.post():
+            pass
+        bench.upstream.answer = broken
+        async with bench.post():
+            pass
+    assert not [word for word in (KEY, bench.token, "secret words") if word in caplog.text]

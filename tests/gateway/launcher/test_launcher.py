@@ -1,0 +1,567 @@
+"""The launcher: what it refuses, what it answers without an engine, and on a real one how a sandbox is confined."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import docker
+import pytest
+from aiohttp import web
+from docker import errors as docker_errors
+
+from gateway import errors
+from gateway.config import ConfigError, Settings
+from gateway.launcher import spec
+from gateway.launcher.app import build_launcher
+from gateway.launcher.containers import Containers
+from gateway.launcher.engine import DockerEngine
+from gateway.launcher.settings import read_launcher_settings
+from gateway.sandboxes.drivers.docker import DockerDriver
+from tests.conftest import ROOT, free_port
+from tests.gateway.sandboxes.drivers.docker_bench import DockerBench, agent_image
+from tests.gateway.sandboxes.drivers.driver_conformance import Probe, probe, session, until_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+__all__ = ["agent_image", "probe", "session"]
+
+SECRET = "l" * 32
+ENVIRON = {
+    "VF_STACK": "dev",
+    "VF_LAUNCHER_SECRET": SECRET,
+    "VF_SANDBOX_SECRET": "s" * 32,
+    "VF_SANDBOX_IMAGE": "agent:1",
+    "VF_SANDBOX_NETWORK": "dev-sandboxes",
+}
+
+on_docker = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+def test_settings_are_read_with_their_defaults() -> None:
+    settings = read_launcher_settings({**ENVIRON, "VF_SANDBOX_CPUS": "1.5", "VF_PORT": ""})
+    assert (settings.stack, settings.image, settings.cpus, settings.port) == ("dev", "agent:1", 1.5, 8090)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VF_STACK", ""),
+        ("VF_STACK", "a/b"),
+        ("VF_LAUNCHER_SECRET", "short"),
+        ("VF_SANDBOX_SECRET", "short"),
+        ("VF_SANDBOX_IMAGE", ""),
+        ("VF_SANDBOX_NETWORK", " "),
+        ("VF_SANDBOX_MEMORY_MB", "12"),
+        ("VF_SANDBOX_MEMORY_MB", "2.5"),
+        ("VF_SANDBOX_CPUS", "nan"),
+        ("VF_SANDBOX_CPUS", "inf"),
+        ("VF_SANDBOX_PIDS", "-1"),
+        ("VF_PORT", "http"),
+    ],
+)
+def test_a_bad_setting_is_named(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=variable):
+        read_launcher_settings({**ENVIRON, variable: value})
+
+
+class Client:
+    """The launcher in this process, with a Docker engine that is away."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self._http = http
+        self.url = url
+
+    async def ask(self, method: str, path: str, *, secret: str = SECRET, **kwargs: Any) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        async with self._http.request(method, self.url + path, headers=headers, **kwargs) as response:
+            return response.status, await response.json()
+
+
+@pytest.fixture
+async def engineless(tmp_path: Path) -> AsyncIterator[Client]:
+    settings = replace(read_launcher_settings(ENVIRON), docker_url=f"unix://{tmp_path}/docker.sock")
+    runner = web.AppRunner(build_launcher(settings, DockerEngine(settings)))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as http:
+        yield Client(http, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await runner.cleanup()
+
+
+ROUTES = [("PUT", "/sandboxes/a"), ("GET", "/sandboxes/a"), ("DELETE", "/sandboxes/a"), ("GET", "/sandboxes")]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize("secret", ["", "wrong", SECRET + "l", SECRET[:-1], "é"])
+async def test_every_route_wants_the_secret(engineless: Client, method: str, path: str, secret: str) -> None:
+    status, body = await engineless.ask(method, path, secret=secret)
+    assert (status, body["code"]) == (401, "unauthorized")
+
+
+async def test_ping_is_open(engineless: Client) -> None:
+    assert await engineless.ask("GET", "/ping", secret="") == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize("body", [{"image": "mine"}, {}, []])
+async def test_a_body_is_refused(engineless: Client, method: str, path: str, body: object) -> None:
+    status, answer = await engineless.ask(method, path, json=body)
+    assert (status, answer["code"]) == (400, "bad-request")
+    assert "no body" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/sandboxes/a?image=mine"),
+        ("PUT", "/sandboxes/a?volumes=1"),
+        ("GET", "/sandboxes?all=1"),
+        ("DELETE", "/sandboxes/a?force=1"),
+        ("DELETE", "/sandboxes/a?volumes=yes"),
+        ("PUT", "/sandboxes/" + "a" * 65),
+        ("PUT", "/sandboxes/a%20b"),
+        ("PUT", "/sandboxes/..%2fa"),
+        ("DELETE", "/sandboxes/%C3%A4?volumes=1"),
+    ],
+)
+async def test_what_it_does_not_take_is_refused(engineless: Client, method: str, path: str) -> None:
+    status, body = await engineless.ask(method, path)
+    assert (status, body["code"]) == (400, "bad-request")
+
+
+async def test_other_routes_do_not_exist(engineless: Client) -> None:
+    assert (await engineless.ask("GET", "/containers/json"))[0] == 404
+    assert (await engineless.ask("POST", "/sandboxes/a"))[0] == 405
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_an_engine_that_is_away_is_a_503_with_a_sentence(
+    engineless: Client, method: str, path: str
+) -> None:
+    status, body = await engineless.ask(method, path)
+    assert (status, body["code"]) == (503, "sandbox-unavailable")
+    assert "Docker engine does not answer" in body["error"]
+
+
+async def test_the_driver_passes_the_launchers_sentence_on(engineless: Client) -> None:
+    settings = Settings(
+        stack="dev",
+        jwt_secret="j" * 32,
+        sandbox_secret="s" * 32,
+        credential_key="c" * 32,
+        launcher_url=engineless.url,
+        launcher_secret=SECRET,
+    )
+    for told, sentence in (
+        (settings, "Docker engine does not answer"),
+        (replace(settings, launcher_secret="wrong"), "VF_LAUNCHER_SECRET"),
+        (replace(settings, launcher_url=f"http://127.0.0.1:{free_port()}"), "launcher at .* does not answer"),
+    ):
+        driver = DockerDriver(told)
+        for call in (
+            driver.ensure("a"),
+            driver.status("a"),
+            driver.stop("a"),
+            driver.delete("a"),
+            driver.list(),
+        ):
+            with pytest.raises(errors.SandboxUnavailable, match=sentence):
+                await call
+        await driver.close()
+
+
+async def test_a_secret_that_is_no_utf_8_is_a_wrong_one(engineless: Client) -> None:
+    address = urlsplit(engineless.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        request = b"GET /sandboxes HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
+        writer.write(request)
+        assert (await reader.readline()).split()[1] == b"401"
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+class FakeApi:
+    """The Docker SDK's client, with an engine of one CPU."""
+
+    def __init__(self) -> None:
+        self.refuses = ""
+        """The network that it lets nobody join."""
+        self.joined: list[tuple[str, str]] = []
+        self.created: list[dict[str, Any]] = []
+        self.removed: list[str] = []
+        self.started: list[str] = []
+        self.listed: list[dict[str, Any]] = []
+        self.volume_labels: list[dict[str, str]] = []
+
+    def info(self) -> dict[str, Any]:
+        return {"NCPU": 1}
+
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        numbers = [number for number, given in enumerate(self.created, 1) if given["name"] == name]
+        if not numbers:
+            raise docker_errors.NotFound("none")
+        container = f"container-{numbers[-1]}"
+        state = {
+            "Status": "running" if container in self.started else "created",
+            "StartedAt": "2026-01-01T00:00:00+00:00",
+            "OOMKilled": False,
+            "ExitCode": 0,
+        }
+        labels = self.created[numbers[-1] - 1]["labels"]
+        networks: dict[str, Any] = {network: {} for joined, network in self.joined if joined == container}
+        return {
+            "Id": container,
+            "State": state,
+            "Config": {"Labels": labels},
+            "NetworkSettings": {"Networks": networks},
+        }
+
+    def create_volume(self, name: str, labels: dict[str, str]) -> dict[str, Any]:
+        return {"Name": name, "Labels": labels}
+
+    def create_host_config(self, **given: Any) -> dict[str, Any]:
+        return given
+
+    def create_container(self, **given: Any) -> dict[str, str]:
+        self.created.append(given)
+        return {"Id": f"container-{len(self.created)}"}
+
+    def connect_container_to_network(self, container: str, network: str) -> None:
+        if network == self.refuses:
+            raise docker_errors.APIError("no such network")
+        self.joined.append((container, network))
+
+    def start(self, container: str) -> None:
+        self.started.append(container)
+
+    def remove_container(self, container: str, **_: Any) -> None:
+        self.removed.append(container)
+
+    def volumes(self, filters: Any) -> dict[str, Any]:
+        return {"Volumes": [{"Name": "v", "Labels": labels} for labels in self.volume_labels]}
+
+    def containers(self, **_: Any) -> list[dict[str, Any]]:
+        return self.listed
+
+
+@pytest.fixture
+def fake_api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    api = FakeApi()
+    monkeypatch.setattr(docker, "APIClient", lambda *_, **__: api)
+    return api
+
+
+def containers(**settings: Any) -> Containers:
+    return Containers(replace(read_launcher_settings(ENVIRON), **settings), connections=1)
+
+
+def test_a_sandbox_gets_no_more_cpus_than_the_engine_has(
+    fake_api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = containers(cpus=2.0)
+    made.ensure("a")
+    made.ensure("b")
+    assert [given["host_config"]["nano_cpus"] for given in fake_api.created] == [1_000_000_000] * 2
+    assert caplog.text.count("VF_SANDBOX_CPUS is 2 and the engine has 1") == 1
+
+
+def test_fewer_cpus_than_the_engine_has_stay_as_they_are(fake_api: FakeApi) -> None:
+    containers(cpus=0.5).ensure("a")
+    assert fake_api.created[0]["host_config"]["nano_cpus"] == 500_000_000
+
+
+def test_a_container_is_not_started_before_it_joined_its_second_network(
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not by the next launcher, when one died in between."""
+    monkeypatch.setattr("gateway.launcher.containers.PAUSES", (0, 0))
+    fake_api.refuses = "dev-egress"
+    with pytest.raises(docker_errors.APIError):
+        containers(egress_network="dev-egress").ensure("a")
+    assert (len(fake_api.created), fake_api.started) == (1, [])
+    fake_api.refuses = ""
+    containers(egress_network="dev-egress").ensure("a")
+    assert (len(fake_api.created), fake_api.started) == (1, ["container-1"])
+    assert fake_api.joined == [("container-1", "dev-egress")]
+
+
+def test_a_container_that_joined_already_is_just_started(fake_api: FakeApi) -> None:
+    made = containers(egress_network="dev-egress")
+    made.ensure("a")
+    fake_api.started.clear()
+    made.ensure("a")
+    assert (len(fake_api.created), len(fake_api.started), len(fake_api.joined)) == (1, 1, 1)
+
+
+def test_what_has_the_labels_and_no_session_is_left_out_of_the_list(fake_api: FakeApi) -> None:
+    ours = {"vaporforge.stack": "dev", "vaporforge.role": "sandbox"}
+    fake_api.volume_labels = [ours, {**ours, "vaporforge.session": "a"}]
+    fake_api.listed = [{"Labels": ours, "State": "running", "Created": 0}]
+    assert [(found.session, found.state) for found in containers().list()] == [("a", "stopped")]
+
+
+class TestOnAnEngine:
+    """On a real engine, with the real agent image."""
+
+    pytestmark = on_docker
+
+    @pytest.fixture
+    async def bench(self, agent_image: str) -> AsyncIterator[DockerBench]:
+        async with DockerBench(agent_image) as bench:
+            yield bench
+
+    async def test_a_missing_image_is_named(self, bench: DockerBench, session: str) -> None:
+        driver = bench.driver_at(await bench.launcher(image="vaporforge-no-such:image"))
+        with pytest.raises(
+            errors.SandboxUnavailable, match=r"vaporforge-no-such:image is not on .* scripts/up"
+        ):
+            await driver.ensure(session)
+        assert await bench.alive(session) == 0
+
+    async def test_a_missing_network_leaves_no_container(self, bench: DockerBench, session: str) -> None:
+        driver = bench.driver_at(await bench.launcher(network="vaporforge-no-such-network"))
+        with pytest.raises(errors.SandboxUnavailable, match="refused"):
+            await driver.ensure(session)
+        assert [name for name in await bench.leftovers(session) if name.startswith("/")] == []
+
+    async def test_a_container_that_was_made_and_never_started_is_started(
+        self, bench: DockerBench, session: str
+    ) -> None:
+        settings = bench.launcher_settings
+        for name in spec.volume_names(settings, session):
+            await bench.engine(bench.api.create_volume, name, labels=spec.labels(settings, session))
+        arguments = spec.create_arguments(bench.api, settings, session, "")
+        made = await bench.engine(bench.api.create_container, **arguments)
+        assert (await bench.driver().status(session)).state == "starting"
+        await bench.driver().ensure(session)
+        assert (await bench.inspect(session))["Id"] == made["Id"]
+
+    async def test_what_is_not_ours_is_not_touched(self, bench: DockerBench, session: str) -> None:
+        name, settings = bench.name(session), bench.launcher_settings
+        stranger = await bench.engine(bench.api.create_container, settings.image, name=name)
+        try:
+            for call in (bench.driver().ensure, bench.driver().stop, bench.driver().delete):
+                with pytest.raises(errors.SandboxUnavailable, match="not of this stack"):
+                    await call(session)
+            assert (await bench.inspect(session))["Id"] == stranger["Id"]
+        finally:
+            await bench.engine(bench.api.remove_container, stranger["Id"], force=True)
+
+    async def test_one_that_runs_goes_on_when_the_image_changes(
+        self, bench: DockerBench, probe: Probe, session: str
+    ) -> None:
+        driver = bench.driver()
+        before = await driver.ensure(session)
+        newer = f"{bench.stack}:newer"
+        await bench.engine(bench.api.tag, bench.launcher_settings.image, bench.stack, "newer")
+        try:
+            renewed = bench.driver_at(await bench.launcher(image=newer))
+            assert await renewed.ensure(session) == before
+            await renewed.stop(session)
+            await renewed.ensure(session)
+            assert (await bench.inspect(session))["Config"]["Image"] == newer
+            await renewed.delete(session)
+        finally:
+            await bench.engine(bench.api.remove_image, newer)
+
+    async def test_out_of_memory_is_told(self, bench: DockerBench, probe: Probe, session: str) -> None:
+        driver = bench.driver()
+        sandbox = await driver.ensure(session)
+        await probe.write(sandbox, "a.txt", b"kept")
+        # What a tmpfs holds counts as the sandbox's memory and stays when its writer is killed: the server is next.
+        filling = asyncio.create_task(
+            bench.run(session, "sh", "-c", "while :; do cat /dev/zero >>/tmp/fill; done")
+        )
+        assert (await until_stopped(driver, session)).lost_reason == "oom"
+        await asyncio.gather(filling, return_exceptions=True)
+        woken = await driver.ensure(session)
+        assert (await probe.ping(woken))["lostReason"] == "oom"
+        assert await probe.read(woken, "a.txt") == (200, b"kept")
+
+    async def test_limits_and_hardening_as_the_engine_sees_them(
+        self, bench: DockerBench, session: str
+    ) -> None:
+        await bench.driver().ensure(session)
+        found = await bench.inspect(session)
+        host, config = found["HostConfig"], found["Config"]
+        assert host["CapDrop"] == ["ALL"]
+        assert not host["CapAdd"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert host["ReadonlyRootfs"] is True
+        assert host["Privileged"] is False
+        assert host["Memory"] == host["MemorySwap"] == 256 * 1024 * 1024
+        assert host["NanoCpus"] == 1_000_000_000
+        assert host["PidsLimit"] == 128
+        assert host["RestartPolicy"]["Name"] == "no"
+        assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
+        assert not host["PortBindings"]
+        assert not host["Binds"]
+        assert {(mount["Type"], mount["Destination"]) for mount in found["Mounts"]} == {
+            ("volume", "/workspace"),
+            ("volume", "/home/agent"),
+        }
+        assert list(found["NetworkSettings"]["Networks"]) == [bench.launcher_settings.network]
+        assert config["User"] == "10001:10001"
+        assert (
+            config["Labels"].items()
+            >= {
+                "vaporforge.stack": bench.stack,
+                "vaporforge.session": session,
+                "vaporforge.image": bench.launcher_settings.image,
+                "vaporforge.role": "sandbox",
+            }.items()
+        )
+        token = next(item for item in config["Env"] if item.startswith("VF_SANDBOX_TOKEN=")).split("=", 1)[1]
+        assert token not in str([config["Cmd"], config["Entrypoint"], config["Labels"], found["Args"]])
+
+    async def test_confined_as_seen_from_inside(self, bench: DockerBench, session: str) -> None:
+        await bench.driver().ensure(session)
+        _, ids = await bench.run(session, "id")
+        assert ids.startswith("uid=10001(agent) gid=10001(agent)")
+        _, status = await bench.run(session, "cat", "/proc/1/status")
+        fields = dict(line.split(":\t", 1) for line in status.splitlines())
+        assert {fields[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {
+            "0" * 16
+        }
+        assert fields["NoNewPrivs"].strip() == "1"
+        assert fields["Seccomp"].strip() == "2"
+        for folder in ("/", "/opt", "/usr/bin", "/etc"):
+            code, output = await bench.run(session, "touch", f"{folder}/x")
+            assert code != 0, folder
+            assert "Read-only file system" in output or "Permission denied" in output
+        for folder in ("/workspace", "/home/agent", "/tmp", "/run/vaporforge"):
+            assert await bench.run(session, "touch", f"{folder}/x") == (0, ""), folder
+        assert (await bench.run(session, "stat", "-c", "%a %U", "/run/vaporforge"))[1] == "700 agent\n"
+        _, sockets = await bench.run(session, "find", "/run/", "/var/run/", "-name", "*.sock")
+        assert sockets == ""
+        _, mounts = await bench.run(session, "cat", "/proc/self/mounts")
+        assert "docker.sock" not in mounts
+
+    async def test_the_gateways_secrets_are_not_inside(self, bench: DockerBench, session: str) -> None:
+        await bench.driver().ensure(session)
+        _, environment = await bench.run(session, "env")
+        names = {line.split("=", 1)[0] for line in environment.splitlines()}
+        assert not {name for name in names if "SECRET" in name or "CREDENTIAL" in name or "AWS" in name}
+        assert bench.launcher_settings.sandbox_secret not in environment
+        assert bench.launcher_settings.launcher_secret not in environment
+
+    async def test_another_network_of_the_stack_cannot_be_reached(
+        self, bench: DockerBench, session: str
+    ) -> None:
+        control = f"{bench.stack}-control"
+        await bench.engine(bench.network, control)
+        elsewhere = await bench.launcher(network=control)
+        target = f"{session}-target"
+        there = await bench.driver_at(elsewhere).ensure(target)  # the host gets through, so it does listen
+        await bench.driver().ensure(session)
+        reach = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
+        python = "/opt/venv/bin/python"
+        own, _ = await bench.run(session, python, "-c", reach, "127.0.0.1", "8765")
+        assert own == 0
+        code, output = await bench.run(session, python, "-c", reach, there.host, str(there.port))
+        assert code == 1, output
+        assert "timed out" in output or "unreachable" in output
+        await bench.driver().delete(target)
+
+    async def test_names_are_the_engine_s_own_and_no_others_are_asked_for(
+        self, bench: DockerBench, session: str
+    ) -> None:
+        target = f"{session}-target"
+        driver = bench.driver()
+        there = await driver.ensure(target)
+        await driver.ensure(session)
+        name = (await bench.inspect(target))["Config"]["Hostname"]
+        code, output = await bench.run(session, "getent", "hosts", name)
+        assert (code, output.split()[:1]) == (0, [there.host])
+        assert (await bench.inspect(session))["HostConfig"]["Dns"] == [spec.NO_DNS]
+        await driver.delete(target)
+
+    async def test_a_second_network_only_when_the_stack_says_so(
+        self, bench: DockerBench, session: str
+    ) -> None:
+        egress = f"{bench.stack}-egress"
+        await bench.engine(bench.network, egress)
+        driver = bench.driver_at(await bench.launcher(egress_network=egress))
+        sandbox = await driver.ensure(session)
+        found = await bench.inspect(session)
+        networks = found["NetworkSettings"]["Networks"]
+        assert not found["HostConfig"]["Dns"]
+        assert set(networks) == {bench.launcher_settings.network, egress}
+        assert sandbox.host == networks[bench.launcher_settings.network]["IPAddress"]
+
+    async def test_a_fork_bomb_meets_its_limit(self, bench: DockerBench, probe: Probe, session: str) -> None:
+        sandbox = await bench.driver().ensure(session)
+        _, output = await bench.run(
+            session, "sh", "-c", "for i in $(seq 200); do sleep 20 & done; echo started; kill $(jobs -p)"
+        )
+        assert "fork" in output.lower()
+        assert (await probe.ping(sandbox))["status"] == "ok"
+
+    async def test_the_real_process_starts_and_finds_everything_again(
+        self, bench: DockerBench, session: str
+    ) -> None:
+        sandbox = await bench.driver().ensure(session)
+        port = free_port()
+        environ = {
+            **ENVIRON,
+            "PATH": os.environ["PATH"],
+            "VF_STACK": bench.stack,
+            "VF_SANDBOX_IMAGE": bench.launcher_settings.image,
+            "VF_SANDBOX_NETWORK": bench.launcher_settings.network,
+            "VF_HOST": "127.0.0.1",
+            "VF_PORT": str(port),
+        }
+        for _ in range(2):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "gateway.launcher",
+                cwd=ROOT,
+                env=environ,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            try:
+                driver = bench.driver_at(f"http://127.0.0.1:{port}")
+                await _until_up(f"http://127.0.0.1:{port}/ping")
+                assert await driver.ensure(session) == sandbox
+                assert [found.session for found in await driver.list()] == [session]
+            finally:
+                process.send_signal(signal.SIGTERM)
+                _, log = await asyncio.wait_for(process.communicate(), 15)
+            assert process.returncode == 0, log.decode()
+            assert bench.launcher_settings.sandbox_secret not in log.decode()
+
+
+async def _until_up(url: str) -> None:
+    async with aiohttp.ClientSession() as http, asyncio.timeout(30):
+        while True:
+            try:
+                async with http.get(url):
+                    return
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.05)
+
+
+async def test_the_real_process_refuses_bad_settings() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway.launcher",
+        cwd=ROOT,
+        env={"VF_STACK": "dev"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, message = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    assert "VF_LAUNCHER_SECRET is not set" in message.decode()

@@ -1,0 +1,149 @@
+"""Browser legs: where a browser is sent by a gateway that goes away, and what ends a stream of events for good."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from gateway.errors import BadRequest, CursorAhead, StoreUnavailable, VaporForgeError
+from gateway.model import RunState
+from gateway.web.streams import browser_connection as relay
+from gateway.web.streams.browser_connection import RunLeg, serve_events
+from tests.gateway.fakes import SESSION, FakeAgent, FakeSocket, FakeStore, a_run, fake_runs, line, until
+
+RUNNING = a_run(RunState.RUNNING)
+
+
+def live(*frames: bytes) -> Any:
+    """Runs with one that goes on after these frames."""
+    return fake_runs(FakeStore(RUNNING), FakeAgent(FakeSocket(frames, close_code=None)))
+
+
+@asynccontextmanager
+async def serving(handle: Callable[[web.Request], Any]) -> AsyncIterator[TestClient[Any, Any]]:
+    app = web.Application()
+    app.router.add_get("/", handle)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+def leg(runs: Any, work: Callable[[RunLeg], Any]) -> Callable[[web.Request], Any]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        one = RunLeg(runs, socket, SESSION, batch=True)
+        try:
+            await work(one)
+        except VaporForgeError as error:
+            await one.fail(error)
+        return socket
+
+    return handle
+
+
+async def test_a_drain_tells_a_reader_its_cursor() -> None:
+    runs = live(line(1, "run"), line(2))
+    async with serving(leg(runs, lambda one: one.serve(RUNNING, 0, {}))) as client:
+        async with client.ws_connect("/") as socket:
+            while (await socket.receive_json(timeout=30)).get("seq") != 2:
+                pass
+            runs.drained.set()
+            told = await socket.receive_json(timeout=30)
+            assert (told["type"], told["run"], told["after"]) == ("reconnect", RUNNING.id, 2)
+            assert told["delayMs"] > 0
+            await socket.receive(timeout=30)
+        assert socket.close_code == 1001
+
+
+async def test_a_drain_sends_one_that_has_not_asked_yet_elsewhere() -> None:
+    runs = live()
+    first: list[Any] = []
+
+    async def work(one: RunLeg) -> None:
+        first.append(await one.first_frame())
+
+    async with serving(leg(runs, work)) as client, client.ws_connect("/") as socket:
+        await socket.send_json({"type": "pong"})
+        runs.drained.set()
+        told = await socket.receive_json(timeout=30)
+        assert told.keys() == {"type", "delayMs"}
+        await socket.receive(timeout=30)
+        await until(lambda: first == [None])
+        assert socket.close_code == 1001
+
+
+async def test_pongs_do_not_make_the_time_for_a_start_frame_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "START_SECONDS", 0.2)
+
+    async def work(one: RunLeg) -> None:
+        with pytest.raises(BadRequest):
+            await one.first_frame()
+
+    async with serving(leg(live(), work)) as client, client.ws_connect("/") as socket:
+        async with asyncio.timeout(30):
+            while not socket.closed:
+                await socket.send_json({"type": "pong"})
+                with suppress(TimeoutError):
+                    await socket.receive(timeout=0.02)
+
+
+async def test_a_start_frame_of_no_time_left_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "START_SECONDS", 0.0)
+    async with (
+        serving(leg(live(), lambda one: one.first_frame())) as client,
+        client.ws_connect("/") as socket,
+    ):
+        assert (await socket.receive_json(timeout=30))["code"] == "bad-request"
+
+
+async def events(runs: Any, run: Any = RUNNING, after: int = 0) -> str:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await serve_events(runs, response, run, after, {})
+        return response
+
+    async with serving(handle) as client, client.get("/", timeout=aiohttp.ClientTimeout(30)) as response:
+        return await response.text()
+
+
+async def test_events_end_for_good_only_where_asking_again_brings_nothing() -> None:
+    ended = FakeStore(
+        a_run(RunState.COMPLETED, recorded=2, reason="completed"), [line(1, "run"), line(2, "process-exit")]
+    )
+    assert (await events(fake_runs(ended, FakeAgent()), ended.run)).endswith("data: [DONE]\n\n")
+    away = FakeStore(RUNNING)
+    away.away = StoreUnavailable("away")
+    text = await events(fake_runs(away, FakeAgent()), a_run(RunState.QUEUED))
+    assert '"code":"store-unavailable"' in text
+    assert "[DONE]" not in text
+    ahead = fake_runs(FakeStore(RUNNING), FakeAgent(CursorAhead("ahead")))
+    text = await events(ahead, RUNNING, 9)
+    assert '"code":"cursor-ahead"' in text
+    assert text.endswith("data: [DONE]\n\n")
+
+
+async def test_a_drain_tells_a_reader_of_events_its_cursor() -> None:
+    class Said(FakeSocket):
+        """Once it has nothing more to say the reader has got all of it, and the gateway begins to drain."""
+
+        async def receive(self, seconds: float | None = None) -> Any:
+            if not self._messages:
+                runs.drained.set()
+            return await super().receive(seconds)
+
+    said = Said([line(1, "run"), line(2)], close_code=None)
+    runs = fake_runs(FakeStore(RUNNING), FakeAgent(said))
+    last = (await events(runs)).strip().split("\n\n")[-1]
+    told = json.loads(last.removeprefix("data: "))
+    assert (told["type"], told["run"], told["after"]) == ("reconnect", RUNNING.id, 2)

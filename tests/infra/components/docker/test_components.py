@@ -1,0 +1,235 @@
+"""What each part of a stack is declared as: hardening, networks, order, secrets, settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.components.docker.gateway import DRAIN_SECONDS
+from infra.program import program
+from tests.infra.certificates import certificate_and_key
+from tests.infra.mocked import IMAGE_ID, MADE, STACK_ID, Declared, Program, run
+
+PARTS = ["gateway-0", "gateway-1", "launcher", "proxy", "dynamodb"]
+
+
+def networks_of(container: Declared) -> dict[str, list[str]]:
+    """By the network's part: the names that the container is known by there."""
+    return {
+        item["name"].removeprefix(f"{STACK_ID}-").removesuffix("-0abcdef"): item.get("aliases", [])
+        for item in container.inputs["networksAdvanced"]
+    }
+
+
+def label_of(container: Declared, label: str) -> str:
+    [value] = [item["value"] for item in container.inputs["labels"] if item["label"] == label]
+    return str(value)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_container_is_hardened(part: str, declared: Program) -> None:
+    inputs = declared.container(part).inputs
+    assert inputs["privileged"] is False
+    assert inputs["readOnly"] is True
+    assert inputs["capabilities"] == {"drops": ["ALL"]}
+    assert inputs["securityOpts"] == ["no-new-privileges:true"]
+    assert inputs["logOpts"] == {"max-size": "10m", "max-file": "3"}
+    assert inputs["image"] == IMAGE_ID
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_container_is_waited_for_and_labelled(part: str, declared: Program) -> None:
+    container = declared.container(part)
+    assert container.inputs["wait"] is True
+    assert container.inputs["restart"] == "unless-stopped"
+    assert label_of(container, "vaporforge.stack") == STACK_ID
+    assert label_of(container, "vaporforge.role") in {"gateway", "launcher", "proxy", "table"}
+
+
+def test_only_the_launcher_has_the_engine_s_socket(declared: Program) -> None:
+    for part in PARTS:
+        mounted = [volume.get("hostPath") for volume in declared.container(part).inputs.get("volumes", [])]
+        on_volumes = part == "dynamodb" or part.startswith("gateway")
+        assert mounted == (["/var/run/docker.sock"] if part == "launcher" else [None] * on_volumes), part
+
+
+def test_only_the_proxy_publishes_a_port_and_only_here(declared: Program) -> None:
+    for part in PARTS:
+        ports = declared.container(part).inputs.get("ports", [])
+        if part == "proxy":
+            assert ports == [{"internal": 8080, "external": 8080, "ip": "127.0.0.1", "protocol": "tcp"}]
+        else:
+            assert ports == [], part
+
+
+def test_who_may_talk_to_whom(declared: Program) -> None:
+    gateway = {"public": ["gateway"], "control": ["gateway"], "sandboxes": ["gateway"]}
+    assert networks_of(declared.container("gateway-0")) == gateway
+    assert networks_of(declared.container("gateway-1")) == gateway
+    assert networks_of(declared.container("launcher")) == {"control": ["launcher"]}
+    assert networks_of(declared.container("dynamodb")) == {"control": ["dynamodb"]}
+    assert networks_of(declared.container("proxy")) == {"public": ["proxy"]}
+
+
+def test_only_the_public_network_has_a_way_out(declared: Program) -> None:
+    internal = {
+        item.name.removeprefix(f"{STACK_ID}-"): item.inputs["internal"]
+        for item in declared.of_type(":Network")
+    }
+    assert internal == {"public": False, "control": True, "sandboxes": True}
+    for item in declared.of_type(":Network"):
+        hidden = (item.inputs.get("options") or {}).get("com.docker.network.bridge.inhibit_ipv4") == "true"
+        assert hidden is item.inputs["internal"]
+    assert "VF_SANDBOX_EGRESS_NETWORK" not in declared.env("launcher")
+
+
+def test_sandboxes_with_internet_get_a_network_of_their_own_for_it() -> None:
+    stack = run(program, {"sandboxInternet": "true"})
+    egress = stack.named(f"{STACK_ID}-egress", ":Network").inputs
+    assert egress["internal"] is False
+    assert egress["options"] == {"com.docker.network.bridge.enable_icc": "false"}
+    assert stack.env("launcher")["VF_SANDBOX_EGRESS_NETWORK"] == f"{STACK_ID}-egress-0abcdef"
+    assert "egress" not in networks_of(stack.container("gateway-0"))
+
+
+def test_the_gateways_get_more_time_to_stop_than_they_take_to_drain(declared: Program) -> None:
+    inputs = declared.container("gateway-0").inputs
+    assert inputs["stopTimeout"] == inputs["destroyGraceSeconds"] > DRAIN_SECONDS
+    assert declared.env("gateway-0")["VF_DRAIN_SECONDS"] == str(DRAIN_SECONDS)
+
+
+def test_gateways_are_replaced_one_after_another_with_no_gap(declared: Program) -> None:
+    first, second = declared.container("gateway-0"), declared.container("gateway-1")
+    assert first.delete_before_replace is False
+    assert second.delete_before_replace is False
+    assert first.urn in second.dependencies
+
+
+def test_the_new_launcher_is_there_before_the_old_one_goes(declared: Program) -> None:
+    assert declared.container("launcher").delete_before_replace is False
+
+
+def test_the_proxy_and_the_table_cannot_be_there_twice(declared: Program) -> None:
+    assert declared.container("proxy").delete_before_replace
+    assert declared.container("dynamodb").delete_before_replace
+
+
+def test_nothing_gets_the_stack_s_name_where_another_deployment_has_it(declared: Program) -> None:
+    guard = declared.named(f"{STACK_ID}-sessions", ":SessionVolumes")
+    alone = {guard.name, f"{STACK_ID}-secrets"}
+    for resource in declared.resources.values():
+        if not resource.type.startswith("vaporforge:docker:") and resource.name not in alone:
+            # A pulled image has no name of the stack's.
+            assert guard.name in declared.before(resource) or resource.type.endswith(":RemoteImage"), (
+                resource.name
+            )
+
+
+def test_what_the_engine_adds_to_a_network_does_not_replace_it() -> None:
+    for network in run(program, {"sandboxInternet": "true"}).of_type(":Network"):
+        assert network.ignore_changes == ("options", "ipv6"), network.name
+
+
+def test_sandboxes_are_made_anew_when_their_networks_are_others(declared: Program) -> None:
+    def scope(stack: Program) -> str:
+        return str(stack.named(f"{STACK_ID}-sandboxes", ":SandboxContainers").inputs["scope"])
+
+    inside = f"{STACK_ID}-sandboxes-id"
+    assert scope(declared) == inside
+    assert scope(run(program, {"sandboxInternet": "true"})) == f"{inside}:{STACK_ID}-egress-id"
+
+
+def test_gateways_start_after_what_they_call(declared: Program) -> None:
+    before = declared.before(declared.container("gateway-0"))
+    assert {f"{STACK_ID}-dynamodb", f"{STACK_ID}-launcher", f"{STACK_ID}-gateway-tag"} <= before
+
+
+def test_sandboxes_go_after_the_launcher_and_before_their_network_and_volumes(declared: Program) -> None:
+    launcher = declared.container("launcher")
+    assert f"{STACK_ID}-sandboxes" in declared.before(launcher)
+    sandboxes = declared.named(f"{STACK_ID}-sandboxes", ":SandboxContainers")
+    gone_later = declared.before(sandboxes)
+    assert {f"{STACK_ID}-control", f"{STACK_ID}-sessions", f"{STACK_ID}-agent-tag"} <= gone_later
+    assert any(
+        item.type.endswith(":Network") and item.name in gone_later for item in declared.resources.values()
+    )
+
+
+def test_the_launcher_is_root_and_nothing_else_is_but_the_table(declared: Program) -> None:
+    users = {part: declared.container(part).inputs.get("user", "") for part in PARTS}
+    assert users == {"gateway-0": "", "gateway-1": "", "launcher": "0:0", "proxy": "", "dynamodb": "0:0"}
+
+
+def test_each_part_gets_the_secrets_that_it_needs_and_no_others(declared: Program) -> None:
+    gateway, launcher = declared.env("gateway-0"), declared.env("launcher")
+    assert gateway["VF_JWT_SECRET"] == MADE["jwt"]
+    assert gateway["VF_CREDENTIAL_KEY"] == MADE["credential"]
+    assert gateway["VF_LAUNCHER_SECRET"] == launcher["VF_LAUNCHER_SECRET"] == MADE["launcher"]
+    assert gateway["VF_SANDBOX_SECRET"] == launcher["VF_SANDBOX_SECRET"] == MADE["sandbox"]
+    assert {MADE["jwt"], MADE["credential"]}.isdisjoint(launcher.values())
+    assert not any(
+        secret in str(declared.container(part).inputs)
+        for part in ("proxy", "dynamodb")
+        for secret in MADE.values()
+    )
+
+
+def test_the_model_s_key_stays_with_the_gateways() -> None:
+    stack = run(program, {"agent": "claude"}, {"modelApiKey": "sk-not-real"})
+    assert stack.env("gateway-1")["VF_MODEL_API_KEY"] == "sk-not-real"
+    assert "sk-not-real" not in str(stack.container("launcher").inputs)
+    assert "envs" in stack.container("gateway-1").secret_inputs
+
+
+def test_a_signing_secret_of_the_stack_s_own_is_used() -> None:
+    stack = run(program, {}, {"jwtSecret": "o" * 40})
+    assert stack.env("gateway-0")["VF_JWT_SECRET"] == "o" * 40
+    assert stack.outputs["jwtSecret"] == "o" * 40
+    assert "jwtSecret" in stack.secret_outputs
+
+
+def test_generated_secrets_are_secret_outputs(declared: Program) -> None:
+    [secrets] = declared.of_type(":Secrets")
+    assert set(secrets.secret_outputs) == set(MADE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "part", "variable"),
+    [
+        ("sandboxMemoryMb", "512", "launcher", "VF_SANDBOX_MEMORY_MB"),
+        ("sandboxCpus", "1.5", "launcher", "VF_SANDBOX_CPUS"),
+        ("sandboxPids", "99", "launcher", "VF_SANDBOX_PIDS"),
+        ("sandboxRuntime", "runsc", "launcher", "VF_SANDBOX_RUNTIME"),
+        ("model", "some-model", "launcher", "VF_MODEL"),
+        ("agent", "my-agent --flag", "launcher", "VF_AGENT"),
+        ("agent", "my-agent --flag", "gateway-0", "VF_AGENT"),
+        ("modelApiUrl", "https://api.example", "gateway-0", "VF_MODEL_API_URL"),
+        ("queueLimit", "3", "gateway-0", "VF_QUEUE_LIMIT"),
+        ("idleMinutes", "5", "gateway-0", "VF_IDLE_MINUTES"),
+        ("messageTtlDays", "30", "gateway-0", "VF_MESSAGE_TTL_DAYS"),
+        ("allowedOrigins", "https://a.example", "gateway-0", "VF_ALLOWED_ORIGINS"),
+        ("jwtAudience", "team", "gateway-0", "VF_JWT_AUDIENCE"),
+        ("logLevel", "DEBUG", "gateway-0", "VF_LOG_LEVEL"),
+    ],
+)
+def test_a_key_reaches_its_part(key: str, value: str, part: str, variable: str) -> None:
+    assert run(program, {key: value}).env(part)[variable] == value
+
+
+def test_replicas_and_slots_follow_the_configuration() -> None:
+    stack = run(program, {"gatewayReplicas": "5"})
+    assert len([item for item in stack.of_type(":Container") if "-gateway-" in item.name]) == 5
+    assert stack.env("proxy")["VF_SLOTS"] == "12"
+
+
+def test_the_certificate_reaches_the_proxy_as_a_secret() -> None:
+    pem = "".join(certificate_and_key()).strip()
+    stack = run(program, {}, {"tlsCertificate": pem})
+    assert stack.env("proxy")["VF_TLS_CERTIFICATE"] == pem
+    assert "envs" in stack.container("proxy").secret_inputs
+    assert stack.outputs["url"] == "https://localhost:8080"
+
+
+def test_the_table_s_data_lies_on_the_stack_s_volume(declared: Program) -> None:
+    [volume] = declared.container("dynamodb").inputs["volumes"]
+    assert volume == {"volumeName": f"{STACK_ID}-table-0abcdef", "containerPath": "/data"}
+    assert "-inMemory" not in declared.container("dynamodb").inputs["command"]
