@@ -12,29 +12,11 @@ AgentServerError 500
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from container.protocol import Close
+from container.protocol import ApiError, Close
 
 
-class AgentServerError(Exception):
-    """Root of every error of ours. `message`: a sentence that says what is wrong; `field`: the input at fault."""
-
-    status: ClassVar[int] = 500
-    close: ClassVar[Close] = Close.INTERNAL
-    code: ClassVar[str] = "internal"
-
-    def __init__(self, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
-
-    def body(self) -> dict[str, Any]:
-        """`{error, code}` and `field` where there is one: the JSON of every error response and `error` frame."""
-        body: dict[str, Any] = {"error": self.message, "code": self.code}
-        if self.field is not None:
-            body["field"] = self.field
-        return body
+class AgentServerError(ApiError):
+    """Root of every error of the agent server."""
 
 
 class BadRequest(AgentServerError):

@@ -12,7 +12,7 @@ import math
 import re
 import sys
 from enum import IntEnum, StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 VERSION: Final = "0.20.0"
 """The version of VaporForge; every other place reads it from here."""
@@ -27,7 +27,7 @@ MAX_PROMPT_CHARS: Final = 100_000
 """Longest prompt, in characters."""
 
 MAX_FRAME_BYTES: Final = 256 * 1024
-"""Longest frame, in bytes of UTF-8 JSON; longer agent lines are cut to it and say so (see `cut_frame`)."""
+"""Longest frame, in bytes of UTF-8 JSON; longer agent lines are cut to it and say so."""
 
 MAX_BODY_BYTES: Final = MAX_FRAME_BYTES - 128
 """Longest frame before `stamp`: leaves room for the longest `run` and `seq`."""
@@ -114,6 +114,27 @@ class Close(IntEnum):
     CONFLICT = 4409
     GONE = 4410
     CURSOR_AHEAD = 4416
+
+
+class ApiError(Exception):
+    """Root of every error that a client may see. `message`: a sentence that says what is wrong and what to do;
+    `field`: the input at fault, where there is one. `code` is stable and listed in docs/protocol.md."""
+
+    status: ClassVar[int] = 500
+    close: ClassVar[Close] = Close.INTERNAL
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def body(self) -> dict[str, Any]:
+        """`{error, code}` and `field` where there is one: the JSON of every error response and `error` frame."""
+        body: dict[str, Any] = {"error": self.message, "code": self.code}
+        if self.field is not None:
+            body["field"] = self.field
+        return body
 
 
 def encode(frame: dict[str, Any]) -> bytes:
@@ -204,61 +225,6 @@ def _is_too_deep(value: dict[str, Any]) -> bool:
         inner = (item.values() if isinstance(item, dict) else item for item in level)
         level = [part for parts in inner for part in parts if isinstance(part, dict | list)]
     return bool(level)
-
-
-class _Cutter:
-    """One pass over a JSON value that keeps strings to `cap` characters, and at most `nodes` values, 64 deep."""
-
-    def __init__(self, cap: int, nodes: int) -> None:
-        self._cap, self._nodes = cap, nodes
-
-    def cut(self, value: Any, depth: int = 0) -> Any:
-        self._nodes -= 1
-        if isinstance(value, str):
-            return value[: self._cap]
-        if isinstance(value, float):
-            return value if math.isfinite(value) else None
-        if not isinstance(value, dict | list):
-            return value
-        if depth == 64:
-            return None
-        if isinstance(value, list):
-            items = []
-            for item in value:
-                if self._nodes <= 0:
-                    break
-                items.append(self.cut(item, depth + 1))
-            return items
-        fields = {}
-        for key, item in value.items():
-            if self._nodes <= 0:
-                break
-            fields[key[: self._cap]] = self.cut(item, depth + 1)
-        return fields
-
-
-def cut_object(frame: dict[str, Any], full_bytes: int, limit: int = MAX_BODY_BYTES) -> bytes:
-    """`frame` encoded in at most `limit` (>= 256) bytes: its longest strings shortened first, then values left out,
-    `type` always kept; with `"truncated":true,"fullBytes":full_bytes`."""
-    mark = {"truncated": True, "fullBytes": full_bytes}
-    kind = str(frame.get("type", ""))[:64]
-    if "type" in frame:
-        frame = {"type": kind, **frame} | {"type": kind}  # first, so that it is the last to go
-    for halvings in range(limit.bit_length()):
-        # No value takes fewer than two bytes, so the first pass leaves out nothing that could have stayed.
-        frame = _Cutter(max(64, limit >> halvings), max(2, (limit // 2) >> halvings)).cut(frame)
-        cut = encode({**frame, **mark})
-        if len(cut) <= limit:
-            return cut
-    return encode({"type": re.sub(r"[^\w-]", "?", kind, flags=re.ASCII), **mark})
-
-
-def cut_frame(line: bytes, limit: int = MAX_BODY_BYTES) -> bytes:
-    """`line`, a JSON object's bytes, as it is when it has at most `limit` bytes, else cut to them by `cut_object`.
-
-    Raises ValueError when it must be cut and is not a JSON object.
-    """
-    return line if len(line) <= limit else cut_object(decode(line), len(line), limit)
 
 
 def stamp(line: bytes, run: str, seq: int) -> bytes:

@@ -9,10 +9,12 @@ from typing import Final
 from aiohttp import web
 
 from gateway.config import Settings
-from gateway.runs.service import Runs
+from gateway.runs.service import RunService
 from gateway.runs.stats import Stats
+from gateway.runs.sweeper import sweep_forever
 from gateway.sandboxes.agent_client import AgentClient, sandbox_client
 from gateway.sandboxes.drivers import Driver
+from gateway.sandboxes.reaper import Reaper
 from gateway.sandboxes.snapshots import Snapshots
 from gateway.sandboxes.waking import WakingDriver
 from gateway.store import Store
@@ -95,9 +97,12 @@ async def _snapshots(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _runs(app: web.Application) -> AsyncIterator[None]:
-    async with Runs(app[SETTINGS], app[STORE], app[DRIVER], app[CLIENT], app[STATS], app[SNAPSHOTS]) as app[
-        RUNS
-    ]:
+    settings, store, driver = app[SETTINGS], app[STORE], app[DRIVER]
+    async with RunService(settings, store, driver, app[CLIENT], app[STATS]) as runs:
+        app[RUNS] = runs
+        reaper = Reaper(driver, store, runs.agent, app[SNAPSHOTS], idle=settings.idle_minutes * 60)
+        runs.beside(sweep_forever(runs), name="sweeper")
+        runs.beside(reaper.reap_forever(), name="reaper")
         yield
 
 

@@ -22,7 +22,7 @@ from gateway.config import Settings
 from gateway.ids import new_id
 from gateway.store.dynamo import DynamoStore
 from tests.gateway.fault_proxy import FaultProxy
-from tests.gateway.store.store_table import PATIENCE, empty
+from tests.gateway.store.store_table import RETRY_SECONDS, empty
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -116,7 +116,7 @@ def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 async def _make_a_table(endpoint: str) -> None:
     """Its first table takes DynamoDB Local as long as its start: on a busy machine longer than a store waits."""
-    first = DynamoStore(settings_for(endpoint, "first"), patience=START_SECONDS)
+    first = DynamoStore(settings_for(endpoint, "first"), retry_seconds=START_SECONDS)
     try:
         await first.open()
     finally:
@@ -146,7 +146,7 @@ def store_settings(dynamodb_endpoint: str) -> Settings:
 @pytest.fixture
 async def store(store_settings: Settings) -> AsyncIterator[DynamoStore]:
     """An open store on a table of its own."""
-    opened = DynamoStore(store_settings, patience=PATIENCE)
+    opened = DynamoStore(store_settings, retry_seconds=RETRY_SECONDS)
     await opened.open()
     try:
         yield opened
@@ -163,7 +163,7 @@ def shared_settings(dynamodb_endpoint: str) -> Settings:
 @pytest.fixture(scope="module")
 def module_store(shared_settings: Settings) -> Iterator[DynamoStore]:
     """One client and one table for a module: making them is most of what a short test would cost."""
-    opened = DynamoStore(shared_settings, patience=PATIENCE)
+    opened = DynamoStore(shared_settings, retry_seconds=RETRY_SECONDS)
     asyncio.run(opened.open())
     yield opened
     asyncio.run(opened.close())

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = frozenset({"container", "gateway", "infra", "tests"})
-PURE = ("container/protocol.py", "container/runs/framelog.py")
+PURE = ("container/protocol.py", "container/runs/framelog.py", "container/agent/cut.py")
 IMPURE = frozenset({"asyncio", "aiohttp", "time", "random"})
 
 

@@ -168,13 +168,13 @@ class Agent:
         process = self._answer.asked if self._answer is not None else None
         if process is None or not process.is_alive:
             return False
-        process.signal_family(signal.SIGSTOP)
+        process.signal_tree(signal.SIGSTOP)
         return True
 
     def resume(self) -> None:
         """SIGCONT to all that is the agent's."""
         if self._process is not None and self._process.is_alive:
-            self._process.signal_family(signal.SIGCONT)
+            self._process.signal_tree(signal.SIGCONT)
 
     async def _outcome(self, answer: _Answer, process: AgentProcess) -> Outcome:
         if answer.finished.done() and process.is_alive:

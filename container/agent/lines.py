@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from container.agent.cut import cut_object
 from container.protocol import (
     MAX_BODY_BYTES,
     MAX_LINE_BYTES,
     SERVER_ONLY,
     FrameType,
-    cut_object,
     encode,
     read_frame,
 )

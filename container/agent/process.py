@@ -1,4 +1,4 @@
-"""One operating-system process of an agent: spawn, lines in and out, signals to its family, bounded end."""
+"""One operating-system process of an agent: spawn, lines in and out, signals to its process tree, bounded end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from container.agent.lines import MAX_STDERR_LINE, Line, LineFramer
-from container.agent.process_tree import Family
+from container.agent.process_tree import ProcessTree
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +26,19 @@ STDOUT, STDERR = 1, 2
 
 
 class AgentProcess(asyncio.SubprocessProtocol):
-    """A running agent, leader of a process group and of a family. Output arrives by callback, in order, as it is read;
-    reading never waits for anyone."""
+    """A running agent, leader of a process group and root of a process tree. Output arrives by callback, in order,
+    as it is read; reading never waits for anyone."""
 
     def __init__(
         self,
         on_lines: Callable[[AgentProcess, list[Line]], None],
         on_stderr: Callable[[AgentProcess, list[Line]], None],
-        family: Family,
+        tree: ProcessTree,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._on_lines = on_lines
         self._on_stderr = on_stderr
-        self._family = family
+        self._tree = tree
         self._is_closing = False
         self._framers = {STDOUT: LineFramer(), STDERR: LineFramer(MAX_STDERR_LINE)}
         self._transport: asyncio.SubprocessTransport | None = None
@@ -59,11 +59,11 @@ class AgentProcess(asyncio.SubprocessProtocol):
         on_stderr: Callable[[AgentProcess, list[Line]], None],
     ) -> AgentProcess:
         """Start `argv` in a new session. Raises OSError when the program or `cwd` cannot be had."""
-        family = Family()
+        tree = ProcessTree()
         _, protocol = await asyncio.get_running_loop().subprocess_exec(
-            lambda: cls(on_lines, on_stderr, family),
+            lambda: cls(on_lines, on_stderr, tree),
             *argv,
-            env={**env, **family.environment},
+            env={**env, **tree.environment},
             cwd=cwd,
             start_new_session=True,
         )
@@ -89,12 +89,12 @@ class AgentProcess(asyncio.SubprocessProtocol):
             ):  # it ended, and the event loop has not heard of it yet
                 os.kill(self.pid, signal.SIGINT)
 
-    def signal_family(self, number: signal.Signals) -> None:
+    def signal_tree(self, number: signal.Signals) -> None:
         """Send a signal to the agent and to all that it has started; none left is fine."""
-        self._family.signal(number)
+        self._tree.signal(number)
 
     async def close(self, *, grace: float = 0.0) -> int:
-        """End it: stdin closed and `grace` seconds to go by itself, then TERM, then KILL to the family; the exit code.
+        """End it: stdin closed and `grace` seconds to go by itself, then TERM, then KILL to the tree; the exit code.
 
         Takes at most `grace` + TERM_SECONDS + DRAIN_SECONDS and a moment. May be called twice.
         """
@@ -105,12 +105,12 @@ class AgentProcess(asyncio.SubprocessProtocol):
             await self._wait(grace)
         if self.is_alive:
             self._is_closing = True
-            self.signal_family(signal.SIGTERM)
-            self.signal_family(signal.SIGCONT)  # a paused family takes TERM only when it goes on
+            self.signal_tree(signal.SIGTERM)
+            self.signal_tree(signal.SIGCONT)  # a paused tree takes TERM only when it goes on
             try:
-                await self._family.gone(TERM_SECONDS)
+                await self._tree.gone(TERM_SECONDS)
             finally:
-                self.signal_family(signal.SIGKILL)
+                self.signal_tree(signal.SIGKILL)
         return await asyncio.shield(self.ended)
 
     async def _wait(self, seconds: float) -> None:
@@ -120,7 +120,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
-        self.pid = self._family.leader = self._transport.get_pid() or 0
+        self.pid = self._tree.leader = self._transport.get_pid() or 0
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         lines = self._framers[fd].feed(data)
@@ -139,7 +139,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         if not self._is_closing:  # `close` gives what is left the time to end by itself
-            self.signal_family(signal.SIGKILL)
+            self.signal_tree(signal.SIGKILL)
         asyncio.get_running_loop().create_task(self._finish())
 
     async def _finish(self) -> None:

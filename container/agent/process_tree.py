@@ -1,4 +1,4 @@
-"""The family of an agent's process: its group, and whatever carries its mark in the environment (proc(5)).
+"""The process tree of an agent: its group, and whatever carries its mark in the environment (proc(5)).
 
 Claude Code's shells, for one, are leaders of sessions of their own: no signal to the agent's group reaches them.
 """
@@ -23,7 +23,7 @@ _STATE, _GROUP = 0, 2
 """Positions in `/proc/<pid>/stat` behind the command's name, which is its second field (proc(5))."""
 
 
-class Family:
+class ProcessTree:
     """Everything that descends from one agent process and has kept its mark or its group. `leader`: its pid, which is
     the group's number too, once there is one."""
 

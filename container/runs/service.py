@@ -25,7 +25,7 @@ KEEP_FINISHED: Final = 8
 """This many of the newest ended runs keep their logs, recorded or not."""
 
 
-class Runs:
+class RunService:
     """Every run of this sandbox. A run exists once something connects to it, or stops it, and its query is there."""
 
     def __init__(self, settings: Settings, agent: Agent, pending: Pending) -> None:

@@ -15,7 +15,7 @@ from aiohttp import StreamReader, hdrs, web
 
 from container.agent.agent import Agent
 from container.errors import AgentServerError, BadRequest, Busy, Conflict, InsufficientStorage
-from container.runs.service import Runs
+from container.runs.service import RunService
 from container.settings import Settings
 from container.workspace import archive
 
@@ -47,7 +47,7 @@ class Snapshots:
     is cut short leaves a mark, by which the next start of the server makes the sandbox fresh again.
     """
 
-    def __init__(self, settings: Settings, agent: Agent, runs: Runs, idle: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, agent: Agent, runs: RunService, idle: Callable[[], float]) -> None:
         """`idle`: for how many seconds nothing has run, waited or been connected."""
         self._settings = settings
         self._agent = agent

@@ -1,1 +1,1 @@
-"""Small tools of asyncio that know nothing of runs: backoff, condition, retry budget, single-flight."""
+"""Small tools of asyncio that know nothing of runs: backoff, condition, single-flight."""

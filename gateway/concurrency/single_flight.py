@@ -1,4 +1,4 @@
-"""Questions that many ask at the same moment, asked once: a crowd that comes back is then as cheap as a few."""
+"""Single-flight: a call that many make at the same moment is made once; a returning crowd is as cheap as a few."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-class Together(Generic[K, T]):
+class SingleFlight(Generic[K, T]):
     """`ask(key)` is `call(key)`, shared by those who ask for the same key while another call for it is on.
 
     An answer is never older than its question: who comes while a call is on waits for the next one. Errors are shared

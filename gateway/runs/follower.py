@@ -17,14 +17,14 @@ from container.protocol import MAX_BATCH_BYTES, PING_SECONDS, Close, FrameType, 
 from gateway import errors
 from gateway.concurrency.backoff import Backoff
 from gateway.model import Run, RunState
-from gateway.runs.service import Runs
+from gateway.runs.service import RunService
+from gateway.runs.sink import Sink, tell
 from gateway.sandboxes.agent_client import Socket, is_text
 from gateway.sandboxes.drivers import Sandbox
-from gateway.web.streams.sinks import Sink, tell
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 0.1
+STATUS_DELAY_SECONDS = 0.1
 """A wait that is longer than this is reported as a `status` frame; a shorter one is not worth a flicker."""
 
 SETTLE_SECONDS = 5.0
@@ -44,7 +44,7 @@ class Follower:
     the reader has seen, `StoreUnavailable`, and ConnectionError when the reader itself is gone.
     """
 
-    def __init__(self, runs: Runs, sink: Sink, session: str, run: str, after: int) -> None:
+    def __init__(self, runs: RunService, sink: Sink, session: str, run: str, after: int) -> None:
         self._runs = runs
         self._sink = sink
         self._session = session
@@ -87,8 +87,10 @@ class Follower:
                 if recorder is not None:
                     if recorder.sandbox is not None:
                         return recorder.sandbox
-                    await self._status("sandbox-starting", patient=True)
-                    await self._runs.changed.wait(PATIENCE_SECONDS if self._told is None else LOOK_SECONDS)
+                    await self._status("sandbox-starting", delayed=True)
+                    await self._runs.changed.wait(
+                        STATUS_DELAY_SECONDS if self._told is None else LOOK_SECONDS
+                    )
                     continue
                 run = known or await self._runs.run.ask((self._session, self._run))
                 known = None
@@ -111,9 +113,9 @@ class Follower:
         queue = (await self._runs.store.get_session(self._session)).queue
         return queue.index(self._run) + 1 if self._run in queue else 1
 
-    async def _status(self, phase: str, *, position: int | None = None, patient: bool = False) -> None:
-        """Tell the reader what it waits for, once for each thing; `patient`: only from the second time on."""
-        if patient and self._told is None:
+    async def _status(self, phase: str, *, position: int | None = None, delayed: bool = False) -> None:
+        """Tell the reader what it waits for, once for each thing; `delayed`: only from the second time on."""
+        if delayed and self._told is None:
             self._told = ("", None)
             return
         if self._told == (phase, position):
@@ -167,7 +169,7 @@ class Follower:
                         return
                     if recorder is not None and recorder.ended:
                         return
-                    await self._runs.changed.wait(LOOK_SECONDS if recorder else PATIENCE_SECONDS)
+                    await self._runs.changed.wait(LOOK_SECONDS if recorder else STATUS_DELAY_SECONDS)
 
     async def _replay(self, run: Run) -> None:
         """Everything behind the cursor from the store. A reader that has it all is told the run's end once more: only

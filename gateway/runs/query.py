@@ -8,8 +8,8 @@ from typing import Any
 from gateway.broker.credentials import servers_of
 from gateway.config import Settings
 from gateway.model import Run
+from gateway.runs.prompt import strip_prefix
 from gateway.store import Store
-from gateway.web.request.bodies import strip_prefix
 
 
 async def build_query(settings: Settings, store: Store, run: Run, prompt: str | None) -> dict[str, Any]:

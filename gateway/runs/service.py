@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,32 +13,29 @@ import aiohttp
 
 from gateway import errors
 from gateway.broker.credentials import require_credential
-from gateway.concurrency.condition import Bell
-from gateway.concurrency.single_flight import Together
+from gateway.concurrency.condition import Condition
+from gateway.concurrency.single_flight import SingleFlight
 from gateway.config import Settings
 from gateway.ids import new_id
 from gateway.model import Admission, NewRun, OnBusy, Run, Session
+from gateway.runs.prompt import PromptRequest, parse_prompt
 from gateway.runs.recording.recorder import Recorder
 from gateway.runs.recording.run_lease import LeaseLost
-from gateway.runs.signals import stop
+from gateway.runs.signals import Signals
 from gateway.runs.stats import Stats
-from gateway.runs.sweeper import sweep_forever
 from gateway.sandboxes.agent_client import AgentClient
 from gateway.sandboxes.drivers import Driver, Sandbox
-from gateway.sandboxes.reaper import Reaper
-from gateway.sandboxes.snapshots import Snapshots
 from gateway.store import Store
-from gateway.web.request.bodies import PromptRequest, parse_prompt
 
 log = logging.getLogger(__name__)
 
 
-class Runs:
+class RunService:
     """Everything about runs that this gateway does; use it as an async context manager.
 
-    `recorders`: the runs that are driven here. `changed`: rings when one of them starts, moves or ends.
+    `recorders`: the runs that are driven here. `changed`: notified when one of them starts, moves or ends.
     `drained`: set once readers must go elsewhere. `session`, `run` (by session and run), `sandbox` (which is woken):
-    what every reader asks when it comes; a crowd of them asks together.
+    what every reader asks when it comes; a crowd of them makes one call.
     """
 
     def __init__(
@@ -48,21 +45,20 @@ class Runs:
         driver: Driver,
         client: aiohttp.ClientSession,
         stats: Stats,
-        snapshots: Snapshots | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
         self.driver = driver
         self.stats = stats
-        self.snapshots = snapshots
         self.agent = AgentClient(client, settings.sandbox_secret)
-        self.session: Together[str, Session] = Together(lambda session: store.get_session(session))
-        self.run: Together[tuple[str, str], Run] = Together(lambda names: store.get_run(*names))
-        self.sandbox: Together[str, Sandbox] = Together(lambda session: driver.ensure(session))
+        self.session: SingleFlight[str, Session] = SingleFlight(lambda session: store.get_session(session))
+        self.run: SingleFlight[tuple[str, str], Run] = SingleFlight(lambda names: store.get_run(*names))
+        self.sandbox: SingleFlight[str, Sandbox] = SingleFlight(lambda session: driver.ensure(session))
         self.gateway = new_id()
-        self.changed = Bell()
+        self.changed = Condition()
         self.drained = asyncio.Event()
         self.recorders: dict[str, Recorder] = {}
+        self.signals = Signals(store, driver, self.agent, self.changed, self.recorder_of)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._submits: set[asyncio.Task[Admission]] = set()
@@ -76,12 +72,6 @@ class Runs:
         return self.drained.is_set()
 
     async def __aenter__(self) -> Self:
-        self._background.add(asyncio.create_task(sweep_forever(self), name="sweeper"))
-        self._background.add(
-            asyncio.create_task(
-                Reaper(self, idle=self.settings.idle_minutes * 60).reap_forever(), name="reaper"
-            )
-        )
         return self
 
     async def __aexit__(
@@ -125,7 +115,7 @@ class Runs:
         try:
             active = admission.active or (await self.store.get_session(waiting.session)).active_run
             if active is not None and active != waiting.id:
-                await stop(self, waiting.session, active)
+                await self.signals.stop(waiting.session, active)
         except errors.VaporForgeError as error:
             log.warning("session %s run %s: not interrupted: %s", waiting.session, waiting.id, error)
 
@@ -177,12 +167,12 @@ class Runs:
             store=self.store,
             driver=self.driver,
             agent=self.agent,
-            bell=self.changed,
+            changed=self.changed,
             gateway=self.gateway,
         )
         self.recorders[run.id] = recorder
         self._tasks[run.id] = asyncio.create_task(self._record(recorder, prompt), name=f"record {run.id}")
-        self.changed.ring()
+        self.changed.notify_all()
 
     async def _record(self, recorder: Recorder, prompt: str | None) -> None:
         run, promoted = recorder.run, None
@@ -200,7 +190,7 @@ class Runs:
         finally:
             self.recorders.pop(run.id, None)
             self._tasks.pop(run.id, None)
-            self.changed.ring()
+            self.changed.notify_all()
         if promoted is not None:
             await self._drive(promoted)
 
@@ -237,6 +227,10 @@ class Runs:
             self._forgotten.discard(session)
 
     # -- shutdown --
+    def beside(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run `work` beside the runs until this gateway drains, which cancels it."""
+        self._background.add(asyncio.create_task(work, name=name))
+
     async def drain(self) -> None:
         """Stop admitting, send readers elsewhere, write what is buffered, give every lease back: within `drain_seconds`
         from the first call on, at most half of them for prompts that are being admitted. Twice is fine."""
@@ -244,7 +238,7 @@ class Runs:
         if not self.draining:
             self._drained_by = clock() + self.settings.drain_seconds
         self.drained.set()
-        self.changed.ring()
+        self.changed.notify_all()
         if self._submits:
             await asyncio.wait(self._submits, timeout=max(0.0, self._drained_by - clock()) / 2)
         tasks = [*self._background, *self._warming.values(), *self._tasks.values()]

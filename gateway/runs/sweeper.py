@@ -12,7 +12,7 @@ from gateway import errors
 
 if TYPE_CHECKING:
     from gateway.model import Run
-    from gateway.runs.service import Runs
+    from gateway.runs.service import RunService
 
 BATCH = 25
 """Runs that are taken over side by side; while a look finds so many the next one follows at once."""
@@ -20,7 +20,7 @@ BATCH = 25
 log = logging.getLogger(__name__)
 
 
-async def sweep_forever(runs: Runs) -> None:
+async def sweep_forever(runs: RunService) -> None:
     """Sweep five times in a lease's time, at uneven moments, so that gateways do not race for the same runs."""
     while not runs.draining:
         try:
@@ -33,13 +33,13 @@ async def sweep_forever(runs: Runs) -> None:
         await asyncio.sleep(runs.settings.lease_seconds / 5 * random.uniform(0.7, 1.3))
 
 
-async def sweep(runs: Runs) -> int:
+async def sweep(runs: RunService) -> int:
     """One look: how many runs were taken over."""
     expired = await runs.store.expired_runs(now=time.time(), limit=BATCH)
     return sum(await asyncio.gather(*(_take_over(runs, run) for run in expired)))
 
 
-async def _take_over(runs: Runs, run: Run) -> bool:
+async def _take_over(runs: RunService, run: Run) -> bool:
     if run.id in runs.recorders or runs.draining:
         return False
     lease = await runs.store.take_lease(

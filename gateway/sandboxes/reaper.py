@@ -13,7 +13,10 @@ from gateway.sandboxes.drivers import Sandbox, SandboxState
 from gateway.sandboxes.snapshots import gone_for_good
 
 if TYPE_CHECKING:
-    from gateway.runs.service import Runs
+    from gateway.sandboxes.agent_client import AgentClient
+    from gateway.sandboxes.drivers import Driver
+    from gateway.sandboxes.snapshots import Snapshots
+    from gateway.store import Store
 
 FRESH_SECONDS = 12.0
 """An answer that took longer (a call is bounded to ten seconds) says nothing about now."""
@@ -30,16 +33,21 @@ AT_ONCE = 4
 class Reaper:
     """Looks at every sandbox of the stack, ten times in an idle limit and at least once a minute."""
 
-    def __init__(self, runs: Runs, *, idle: float) -> None:
-        """`idle`: seconds."""
-        self._runs = runs
+    def __init__(
+        self, driver: Driver, store: Store, agent: AgentClient, snapshots: Snapshots | None, *, idle: float
+    ) -> None:
+        """`idle`: seconds. `snapshots`: None when they are off."""
+        self._driver = driver
+        self._store = store
+        self._agent = agent
+        self._snapshots = snapshots
         self._idle = idle
         self._silent: dict[str, int] = {}
         """Session → for how many rounds its sandbox has not answered."""
 
     async def reap_forever(self) -> None:
-        """Look again and again; what fails is left to the next round."""
-        while not self._runs.draining:
+        """Look again and again until cancelled; what fails is left to the next round."""
+        while True:
             await asyncio.sleep(min(60.0, self._idle / 10) * random.uniform(0.7, 1.3))
             try:
                 await self.reap()
@@ -51,20 +59,20 @@ class Reaper:
     async def reap(self) -> None:
         """One look at every sandbox, and at some of the snapshots."""
         turn = asyncio.Semaphore(AT_ONCE)
-        sandboxes = await self._runs.driver.list()
+        sandboxes = await self._driver.list()
         self._silent = {one.session: self._silent.get(one.session, 0) for one in sandboxes}
         async with asyncio.TaskGroup() as group:
             for sandbox in sandboxes:
                 group.create_task(self._reap_in_turn(sandbox, turn))
-        if self._runs.snapshots is not None:
-            await self._runs.snapshots.sweep(self._runs.store)
+        if self._snapshots is not None:
+            await self._snapshots.sweep(self._store)
 
     async def _reap_in_turn(self, sandbox: Sandbox, turn: asyncio.Semaphore) -> None:
         async with turn:
             try:
                 if sandbox.state is SandboxState.RUNNING:
                     # Its `started_at` tells it from a successor; a listing may tell another one.
-                    sandbox = await self._runs.driver.status(sandbox.session)
+                    sandbox = await self._driver.status(sandbox.session)
                 await self._reap_or_bear(sandbox)
             except errors.VaporForgeError as error:
                 log.info("session %s: not reaped: %s", sandbox.session, error)
@@ -78,22 +86,21 @@ class Reaper:
             self._silent[sandbox.session] = 0
 
     async def _reap_one(self, sandbox: Sandbox) -> None:
-        runs = self._runs
-        if await gone_for_good(runs.store, sandbox.session):
+        if await gone_for_good(self._store, sandbox.session):
             log.info("session %s is gone: its sandbox is deleted", sandbox.session)
-            await runs.driver.delete(sandbox.session)
+            await self._driver.delete(sandbox.session)
             return
         if sandbox.state is not SandboxState.RUNNING:
             return
         # The snapshot comes before the retirement, so that no prompt ever waits for one: a prompt that comes
         # meanwhile is answered, and the sandbox then refuses to retire: it has not been idle since the snapshot began.
         begun = time.monotonic()
-        if runs.snapshots is not None and not await runs.snapshots.take(sandbox, idle=self._idle):
+        if self._snapshots is not None and not await self._snapshots.take(sandbox, idle=self._idle):
             return
-        if runs.snapshots is not None:
-            await runs.snapshots.delete_if_gone(sandbox.session, runs.store)
+        if self._snapshots is not None:
+            await self._snapshots.delete_if_gone(sandbox.session, self._store)
         asked = time.monotonic()
-        if not await runs.agent.retire(sandbox, idle=max(self._idle, asked - begun)):
+        if not await self._agent.retire(sandbox, idle=max(self._idle, asked - begun)):
             return
         if time.monotonic() - asked > FRESH_SECONDS:
             return  # this gateway was paused: another may have replaced the sandbox; the next round asks again
@@ -102,9 +109,9 @@ class Reaper:
 
     async def _stop(self, sandbox: Sandbox) -> None:
         """Stop this sandbox, and not one that has taken its place since it was looked at."""
-        now = await self._runs.driver.status(sandbox.session)
+        now = await self._driver.status(sandbox.session)
         if now.started_at == sandbox.started_at:
-            await self._runs.driver.stop(sandbox.session)
+            await self._driver.stop(sandbox.session)
 
     async def _bear(self, sandbox: Sandbox, error: errors.SandboxUnavailable) -> None:
         """A sandbox that answers nobody for long is of no use to its session either: the next prompt wakes another."""

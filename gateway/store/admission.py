@@ -10,7 +10,7 @@ from __future__ import annotations
 from gateway.errors import Conflict, QueueFull, SessionBusy
 from gateway.model import Admission, Message, NewRun, OnBusy
 from gateway.store import keys
-from gateway.store.client import Patience, Table
+from gateway.store.client import RetryBudget, Table
 from gateway.store.codec import Item
 from gateway.store.leases import Leases
 from gateway.store.lifetime import Lifetime
@@ -34,7 +34,7 @@ class Admissions:
         self, new: NewRun, *, on_busy: OnBusy, queue_limit: int, gateway: str, lease_seconds: float, op: str
     ) -> Admission:
         """See `Store.create_run`. Raises `errors.Conflict` when the message's id belongs to a message without a run."""
-        patience = Patience(self._table.seconds)
+        budget = RetryBudget(self._table.seconds)
         staged: tuple[list[Write], Item] | None = None
         while True:
             meta, known = await self._read(new)
@@ -60,7 +60,7 @@ class Admissions:
                 if failed.found[2] and failed.found[0] is None:
                     await self._messages.drop(new.session, staged[1])
                     raise Conflict(f"run {new.id} exists already, for another message", field="run") from None
-                await patience.wait("the session changes too fast")
+                await budget.wait("the session changes too fast")
             else:
                 if not busy:
                     return Admission(from_item(item), 0)

@@ -25,11 +25,11 @@ R = TypeVar("R")
 THREADS: Final = 32
 """Requests under way at once; more wait. At 5 ms each that is more than one core's boto3 can ask for."""
 
-PATIENCE: Final = 8.0
+RETRY_SECONDS: Final = 8.0
 """Seconds for which an operation is tried: two time-outs and some pauses, and still an answer to whoever asked."""
 
 LEAST_SECONDS: Final = 2.0
-"""An attempt gets this long at least, also where less is left of an operation's patience."""
+"""An attempt gets this long at least, also where less is left of an operation's time."""
 
 BATCH_WRITE: Final = 25
 BATCH_READ: Final = 100
@@ -57,7 +57,7 @@ _UNUSABLE: Final = frozenset(
 )
 
 
-class Patience:
+class RetryBudget:
     """Waits between attempts, with full jitter, until a deadline; then raises `errors.StoreUnavailable`."""
 
     def __init__(self, seconds: float, *, base: float = 0.02, cap: float = 0.8) -> None:
@@ -86,7 +86,9 @@ class Table:
     caller must recognise its own work in `ConditionFailed.found`.
     """
 
-    def __init__(self, name: str, *, endpoint: str = "", region: str = "", seconds: float = PATIENCE) -> None:
+    def __init__(
+        self, name: str, *, endpoint: str = "", region: str = "", seconds: float = RETRY_SECONDS
+    ) -> None:
         self.name = name
         self.seconds = seconds
         self._endpoint, self._region = endpoint, region
@@ -127,11 +129,11 @@ class Table:
         if self._client is None:
             raise StoreUnavailable("the store is not open")
         method: Callable[..., dict[str, Any]] = getattr(self._client, operation)
-        patience = Patience(self.seconds)
+        budget = RetryBudget(self.seconds)
         while True:
             try:
                 # In time also where every thread is taken by requests that wait for their time-outs.
-                async with asyncio.timeout(max(LEAST_SECONDS, patience.left())):
+                async with asyncio.timeout(max(LEAST_SECONDS, budget.left())):
                     return await self.offload(lambda: method(**request))
             except TimeoutError as error:
                 log.warning("%s on %s gave up: no answer in time", operation, self.name)
@@ -147,7 +149,7 @@ class Table:
                 cause = error
             log.debug("%s on %s: %s", operation, self.name, cause)
             try:
-                await patience.wait(_name(cause))
+                await budget.wait(_name(cause))
             except StoreUnavailable as error:
                 log.warning("%s on %s gave up: %s", operation, self.name, cause)
                 raise error from cause
@@ -168,7 +170,7 @@ class Table:
                     "ConsistentRead": True,
                 }
             }
-            patience = Patience(self.seconds)
+            budget = RetryBudget(self.seconds)
             while True:
                 answer = await self.call("batch_get_item", RequestItems=wanted)
                 for item in map(decode, answer["Responses"].get(self.name, ())):
@@ -176,7 +178,7 @@ class Table:
                 wanted = answer.get("UnprocessedKeys")
                 if not wanted:
                     break
-                await patience.wait("UnprocessedKeys")
+                await budget.wait("UnprocessedKeys")
         return found
 
     async def page(self, request: dict[str, Any]) -> tuple[list[Item], dict[str, Any] | None]:
@@ -227,11 +229,11 @@ class Table:
         requests += [{"DeleteRequest": {"Key": encode_key(key)}} for key in deletes]
         for start in range(0, len(requests), BATCH_WRITE):
             wanted: Any = {self.name: requests[start : start + BATCH_WRITE]}
-            patience = Patience(self.seconds)
+            budget = RetryBudget(self.seconds)
             while wanted:
                 wanted = (await self.call("batch_write_item", RequestItems=wanted)).get("UnprocessedItems")
                 if wanted:
-                    await patience.wait("UnprocessedItems")
+                    await budget.wait("UnprocessedItems")
 
 
 def _name(error: BotoCoreError | ClientError) -> str:

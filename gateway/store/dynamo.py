@@ -12,7 +12,7 @@ from gateway.ids import new_id
 from gateway.model import Admission, Message, NewRun, OnBusy, Page, Run, RunState, Session
 from gateway.store import keys
 from gateway.store.admission import Admissions
-from gateway.store.client import PATIENCE, Table
+from gateway.store.client import RETRY_SECONDS, Table
 from gateway.store.endings import Endings
 from gateway.store.frames import Frames
 from gateway.store.leases import Leases
@@ -29,13 +29,17 @@ log = logging.getLogger(__name__)
 
 class DynamoStore:
     """A `Store` (see there for what every method promises). `clock` gives epoch seconds; an operation is tried again
-    for `patience` seconds."""
+    for `retry_seconds`."""
 
     def __init__(
-        self, settings: Settings, *, clock: Callable[[], float] = time.time, patience: float = PATIENCE
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._table = Table(
-            settings.table, endpoint=settings.dynamodb_endpoint, region=settings.region, seconds=patience
+            settings.table, endpoint=settings.dynamodb_endpoint, region=settings.region, seconds=retry_seconds
         )
         self._create = settings.table_create
         lifetime = Lifetime(settings.message_ttl_days, clock)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from gateway.errors import Conflict
 from gateway.model import Message, Run, RunState
 from gateway.store import keys
-from gateway.store.client import Patience, Table
+from gateway.store.client import RetryBudget, Table
 from gateway.store.codec import Item
 from gateway.store.lifetime import Lifetime
 from gateway.store.messages import Messages
@@ -44,7 +44,7 @@ class Endings:
     ) -> Ended | None:
         """See `Store.finish_run`. In a session that is gone or going only the run ends.
         Raises `errors.Conflict` when the run's state does not allow `state`."""
-        patience = Patience(self._table.seconds)
+        budget = RetryBudget(self._table.seconds)
         answer = _Answer(self._messages, message)
         await answer.stage(op)
         skipped: set[str] = set()
@@ -75,7 +75,7 @@ class Endings:
                     await answer.drop()
                 if "next" in failed:
                     skipped.add(promoted)
-                await patience.wait("the session changes too fast")
+                await budget.wait("the session changes too fast")
             else:
                 if not promoted:
                     return replace(run, state=state, reason=reason, lease_until=0.0), None

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gateway.store.client import Patience, Table
+from gateway.store.client import RetryBudget, Table
 
 
 def definition() -> dict[str, Any]:
@@ -29,9 +29,9 @@ async def prepare(table: Table, *, create: bool) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceInUseException":
             raise
-    patience = Patience(table.seconds)
+    budget = RetryBudget(table.seconds)
     while (await table.call("describe_table", TableName=table.name))["Table"]["TableStatus"] != "ACTIVE":
-        await patience.wait("the table is being created")
+        await budget.wait("the table is being created")
     answer = await table.call("describe_time_to_live", TableName=table.name)
     if answer["TimeToLiveDescription"]["TimeToLiveStatus"] in ("DISABLED", "DISABLING"):
         try:

@@ -7,7 +7,7 @@ from typing import Any
 from container.protocol import ExitReason, FrameType, encode, stamp
 from gateway.model import Run, RunState
 from gateway.store import keys
-from gateway.store.client import Patience, Table
+from gateway.store.client import RetryBudget, Table
 from gateway.store.codec import pack
 from gateway.store.frames import Frames
 from gateway.store.leases import Leases
@@ -30,7 +30,7 @@ class Stops:
 
     async def stop(self, session: str, run: str) -> Run:
         """See `Store.request_stop`: one update for a run that is on, two reads' worth more for a queued one."""
-        patience = Patience(self._table.seconds)
+        budget = RetryBudget(self._table.seconds)
         while True:
             wish = update(
                 keys.run(session, run),
@@ -51,7 +51,7 @@ class Stops:
                 return found
             if await self._stop_queued(found):
                 return await self._leases.get(session, run)
-            await patience.wait("the session changes too fast")
+            await budget.wait("the session changes too fast")
 
     async def _stop_queued(self, run: Run) -> bool:
         """End a queued run: its state, its frames and its place in the queue, at once. False when the session

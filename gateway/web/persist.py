@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from gateway.fields import identifier, text
 from gateway.model import Message
 from gateway.web.request.app_keys import AUTH, STORE
-from gateway.web.request.bodies import identifier, json_response, read_json, text
+from gateway.web.request.bodies import json_response, read_json
 from gateway.web.sessions import owned_session
 
 if TYPE_CHECKING:

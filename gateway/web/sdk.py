@@ -11,16 +11,16 @@ from aiohttp import hdrs, web
 
 from container.protocol import Close
 from gateway import errors
+from gateway.fields import identifier
 from gateway.model import Run, RunState, Session
-from gateway.runs import signals
 from gateway.web.request.app_keys import AUTH, RUNS, STORE
-from gateway.web.request.bodies import identifier, json_response, read_json
+from gateway.web.request.bodies import json_response, read_json
 from gateway.web.sessions import owned_session
 from gateway.web.streams.browser_connection import (
     CLIENT_MESSAGE_LIMIT,
     HEARTBEAT_SECONDS,
     RELAY_MESSAGE_LIMIT,
-    RunLeg,
+    BrowserConnection,
     serve_events,
     serve_relay,
 )
@@ -48,7 +48,7 @@ async def ws(request: web.Request) -> web.StreamResponse:
         runs.warm(session.id)
     socket = _socket(protocol, CLIENT_MESSAGE_LIMIT)
     await socket.prepare(request)
-    leg = RunLeg(runs, socket, session.id, batch=request.query.get("batch") == "1")
+    leg = BrowserConnection(runs, socket, session.id, batch=request.query.get("batch") == "1")
     try:
         if run is None:
             frame = await leg.first_frame()
@@ -106,7 +106,7 @@ async def stop(request: web.Request) -> web.Response:
     # Who asked for a run that is recorded here owns its session: that is known without the store.
     if recorder is None or recorder.run.owner != user:
         await owned_session(request.app, user, session)
-    run = await signals.stop(request.app[RUNS], session, run_id)
+    run = await request.app[RUNS].signals.stop(session, run_id)
     return json_response(
         {"success": True, "run": run.id if run else None, "state": run.state if run else None}
     )
@@ -115,14 +115,14 @@ async def stop(request: web.Request) -> web.Response:
 async def pause(request: web.Request) -> web.Response:
     """POST /api/sdk/pause: freeze the agent of a running run."""
     session, run_id = await _addressed(request)
-    run = await signals.pause(request.app[RUNS], session.id, run_id)
+    run = await request.app[RUNS].signals.pause(session.id, run_id)
     return json_response({"success": True, "run": run.id})
 
 
 async def resume(request: web.Request) -> web.Response:
     """POST /api/sdk/resume: let it go on."""
     session, run_id = await _addressed(request)
-    run = await signals.pause(request.app[RUNS], session.id, run_id, resume=True)
+    run = await request.app[RUNS].signals.pause(session.id, run_id, resume=True)
     return json_response({"success": True, "run": run.id})
 
 

@@ -9,10 +9,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from gateway.errors import BadRequest, NotOwner, SessionGone
+from gateway.fields import identifier, text, whole
 from gateway.ids import new_id
 from gateway.model import Message, Session
 from gateway.web.request.app_keys import AUTH, BACKGROUND, DRIVER, RUNS, STORE
-from gateway.web.request.bodies import identifier, iso, json_response, read_json, text, whole
+from gateway.web.request.bodies import iso, json_response, read_json
 
 MAX_TITLE_CHARS: Final = 200
 DEFAULT_TITLE: Final = "New session"

@@ -12,8 +12,9 @@ from aiohttp import web
 from container.protocol import RUN_ID
 from gateway.broker.credentials import encrypt, encrypt_servers, servers_of
 from gateway.errors import BadRequest
+from gateway.fields import text
 from gateway.web.request.app_keys import AUTH, SETTINGS, STORE
-from gateway.web.request.bodies import json_response, read_json, text
+from gateway.web.request.bodies import json_response, read_json
 
 MAX_BODY_BYTES: Final = 128 * 1024
 MAX_SERVERS: Final = 32

@@ -16,7 +16,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from container.settings import Settings
-from container.web.app import AGENT, CONNECTIONS, RUNS, build_app
+from container.web.app import build_app
+from container.web.app_keys import AGENT, CONNECTIONS, RUNS
 
 AGENT_SCRIPT = Path(__file__).parent / "programmable_agent.py"
 KEPT = f"{sys.executable} {AGENT_SCRIPT} --kept"

@@ -14,7 +14,6 @@ from docker.errors import APIError
 from playwright.async_api import expect
 
 from container.protocol import Close
-from gateway.sandboxes.reaper import Reaper
 from tests.chaos.waiting import until
 from tests.e2e.conftest import FLAGS
 from tests.e2e.containers import Bench, ContainerStack
@@ -228,7 +227,7 @@ async def queued(scene: Scene, session: str) -> None:
 async def asleep(scene: Scene, session: str) -> None:
     """Its sandbox was reaped, with a snapshot."""
     await idle(scene, session)
-    reaper = Reaper(scene.stack.gateways[0].runs, idle=0)
+    reaper = scene.stack.gateways[0].reaper()
     async with asyncio.timeout(SECONDS):
         while await scene.bench.alive(session):
             await reaper.reap()

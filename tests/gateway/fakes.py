@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from container.protocol import encode, stamp
-from gateway.concurrency.condition import Bell
+from gateway.concurrency.condition import Condition
 from gateway.model import Mode, Run, RunState, Session
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 from tests.gateway.stack import settings_for
@@ -235,7 +235,7 @@ class FakeSink:
 
 
 def fake_runs(store: FakeStore, agent: FakeAgent, driver: FakeDriver | None = None) -> Any:
-    """What a follower or a leg asks of `Runs`."""
+    """What a follower or a leg asks of `RunService`."""
     driver = driver or FakeDriver()
 
     async def run(_names: object) -> Run:
@@ -246,7 +246,7 @@ def fake_runs(store: FakeStore, agent: FakeAgent, driver: FakeDriver | None = No
         agent=agent,
         driver=driver,
         recorders={},
-        changed=Bell(),
+        changed=Condition(),
         drained=asyncio.Event(),
         run=SimpleNamespace(ask=run),
         sandbox=SimpleNamespace(ask=driver.ensure),

@@ -17,6 +17,7 @@ from container.agent.agent import AgentState, Outcome
 from container.protocol import ExitReason, encode, sandbox_token
 from container.settings import Settings
 from container.web import app as server
+from container.web import app_keys
 from gateway.errors import SandboxUnavailable
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from container.web.app import Handler
+    from container.web.middleware import Handler
 
 GONE = b"gone"
 END_SECONDS = 1.0
@@ -124,17 +125,17 @@ class SandboxDouble:
     @property
     def agent(self) -> Puppet | None:
         """The agent; None while there is no sandbox."""
-        return None if self._runner is None else self._runner.app[server.AGENT]  # type: ignore[return-value]
+        return None if self._runner is None else self._runner.app[app_keys.AGENT]  # type: ignore[return-value]
 
     @property
     def active(self) -> str | None:
         """The run that its agent answers."""
-        run = None if self._runner is None else self._runner.app[server.RUNS].active
+        run = None if self._runner is None else self._runner.app[app_keys.RUNS].active
         return run.id if run is not None else None
 
     def is_on(self, run: str) -> bool:
         """Whether a live agent server has the run and has not ended it."""
-        known = {} if self._runner is None else self._runner.app[server.RUNS]._runs
+        known = {} if self._runner is None else self._runner.app[app_keys.RUNS]._runs
         return run in known and not known[run].is_final
 
     def cut(self) -> None:
@@ -163,7 +164,7 @@ class SandboxDouble:
     def look(self) -> dict[str, list[bytes]]:
         """Every frame that is on the present volume, by run. Raises AssertionError when one of them has changed."""
         written = self.written[-1]
-        for run in self._runner.app[server.RUNS]._runs.values() if self._runner is not None else ():
+        for run in self._runner.app[app_keys.RUNS]._runs.values() if self._runner is not None else ():
             lines = written.setdefault(run.id, [])
             assert run.frames.last >= len(lines), f"run {run.id} has lost frames"
             while len(lines) < run.frames.last:
@@ -205,7 +206,7 @@ class SandboxDouble:
         async with self._lock:
             if self._runner is not None:
                 if self.reachable:
-                    await self._runner.app[server.RUNS].close()
+                    await self._runner.app[app_keys.RUNS].close()
                 self._kill()
 
     async def _start(self) -> None:

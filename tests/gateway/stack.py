@@ -18,14 +18,15 @@ from gateway.sandboxes.drivers import SandboxState
 from gateway.sandboxes.drivers.process import ProcessDriver
 from gateway.store.blobs import make_blobs
 from gateway.store.dynamo import DynamoStore
-from gateway.web.request.app_keys import RUNS
+from gateway.web.request.app_keys import RUNS, SNAPSHOTS
 from gateway.web.request.auth import mint
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from gateway.runs.service import Runs
+    from gateway.runs.service import RunService
+from gateway.sandboxes.reaper import Reaper
 
 SECRET = "x" * 48
 
@@ -70,8 +71,13 @@ class Gateway:
         self.url = ""
 
     @property
-    def runs(self) -> Runs:
+    def runs(self) -> RunService:
         return self.app[RUNS]
+
+    def reaper(self, *, idle: float = 0) -> Reaper:
+        """A reaper of this gateway, to be told when to look."""
+        runs = self.runs
+        return Reaper(runs.driver, runs.store, runs.agent, self.app[SNAPSHOTS], idle=idle)
 
     async def start(self) -> None:
         await self._runner.setup()

@@ -17,15 +17,15 @@ import aiohttp
 
 from gateway import errors
 from gateway.concurrency.backoff import Backoff
-from gateway.concurrency.condition import Bell
-from gateway.concurrency.retry_budget import Patience
+from gateway.concurrency.condition import Condition
 from gateway.config import Settings
 from gateway.model import Run, RunState
 from gateway.runs.query import build_query
 from gateway.runs.recording.intake import Gap, Intake
 from gateway.runs.recording.last_frames import last_frames
-from gateway.runs.recording.run_lease import LeasedRun, LeaseLost
+from gateway.runs.recording.run_lease import LeaseLost, RunLease
 from gateway.runs.recording.transcript import Transcript
+from gateway.runs.recording.watchdog import Watchdog
 from gateway.sandboxes.agent_client import AgentClient, Socket
 from gateway.sandboxes.drivers import Driver, Sandbox
 from gateway.store import Store
@@ -48,17 +48,17 @@ class Recorder:
         store: Store,
         driver: Driver,
         agent: AgentClient,
-        bell: Bell,
+        changed: Condition,
         gateway: str,
     ) -> None:
         self.sandbox: Sandbox | None = None
         self.ended = False
-        self._lease = LeasedRun(run, settings=settings, store=store, gateway=gateway)
+        self._lease = RunLease(run, settings=settings, store=store, gateway=gateway)
         self._settings = settings
         self._store = store
         self._driver = driver
         self._agent = agent
-        self._bell = bell
+        self._changed = changed
         self._transcript = Transcript()
         self._intake = Intake(self._transcript)
         self._stop_sent = False
@@ -68,7 +68,7 @@ class Recorder:
         self._finishing = False
         self._handed_over = run.generation > 1
         """Whether the sandbox may have the query, from here or from an earlier recorder: then only it ends the run."""
-        self._patience = Patience(settings.start_seconds)
+        self._watchdog = Watchdog(settings.start_seconds)
 
     @property
     def run(self) -> Run:
@@ -89,7 +89,7 @@ class Recorder:
                 task.cancel()
             await asyncio.gather(keeper, driving, return_exceptions=True)
             self.sandbox = None
-            self._bell.ring()
+            self._changed.notify_all()
         return self._lease.promoted
 
     async def hand_over(self) -> None:
@@ -129,7 +129,7 @@ class Recorder:
                     return
                 attached = time.monotonic()
                 if await self._follow(upstream) or time.monotonic() - attached > LASTING_SECONDS:
-                    self._patience.renew()
+                    self._watchdog.reset()
                     backoff.reset()
                 elif not self.ended:
                     await self._bear(errors.SandboxUnavailable("The sandbox breaks off every connection."))
@@ -185,7 +185,7 @@ class Recorder:
         else:
             sandbox = await self._driver.ensure(run.session)
         self.sandbox = sandbox
-        self._bell.ring()
+        self._changed.notify_all()
         upstream = await self._agent.attach(sandbox, run.id, after=run.recorded, batch=True, recorder=True)
         try:
             await self._lease.mark_running()
@@ -228,13 +228,13 @@ class Recorder:
 
     async def _bear(self, error: errors.SandboxUnavailable) -> None:
         """Wait for a sandbox that cannot be reached; after long restart it once, after long again end the run."""
-        if not self._patience.is_over():
+        if not self._watchdog.expired():
             return
         # It may be frozen and wake later: only once it is surely stopped may anybody else say how its run ended,
         # unless it never had the query.
         if not await self._stop_sandbox() and self._handed_over:
-            self._patience.renew()
-        elif self._patience.is_spent():
+            self._watchdog.reset()
+        elif self._watchdog.expired_twice():
             lost = self.run.state is RunState.RUNNING
             await self._end(RunState.LOST if lost else RunState.FAILED, error)
 
@@ -276,7 +276,7 @@ class Recorder:
         message = self._transcript.message(self.run, now=time.time())
         await self._lease.finish(state, self._transcript.reason, message)
         self.ended = True
-        self._bell.ring()
+        self._changed.notify_all()
         log.info("%s: %s", self._name(), self.run.state)
 
     async def _end(self, state: RunState, error: errors.VaporForgeError | None = None) -> None:

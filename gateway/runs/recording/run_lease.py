@@ -25,7 +25,7 @@ class LeaseLost(Exception):
     """Another gateway holds the run's lease now, or the run is gone: stop at once and write nothing."""
 
 
-class LeasedRun:
+class RunLease:
     """`run`: the run as the store last told it. `promoted`: the run that became active when this one ended.
 
     Every method raises `LeaseLost`; none gives up while the store is away, for every call here may be repeated

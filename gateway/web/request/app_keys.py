@@ -10,7 +10,7 @@ from aiohttp import ClientSession, web
 from gateway.config import Settings
 
 if TYPE_CHECKING:
-    from gateway.runs.service import Runs
+    from gateway.runs.service import RunService
     from gateway.runs.stats import Stats
     from gateway.sandboxes.drivers import Driver
     from gateway.sandboxes.snapshots import Snapshots
@@ -26,7 +26,7 @@ AUTH: web.AppKey[Authenticator] = web.AppKey("auth")
 BLOBS: web.AppKey[Blobs | None] = web.AppKey("blobs")
 SNAPSHOTS: web.AppKey[Snapshots | None] = web.AppKey("snapshots")
 """None when they are off."""
-RUNS: web.AppKey[Runs] = web.AppKey("runs")
+RUNS: web.AppKey[RunService] = web.AppKey("runs")
 BACKGROUND: web.AppKey[set[asyncio.Task[None]]] = web.AppKey("background")
 """Work that goes on when the client who asked for it has left."""
 STATS: web.AppKey[Stats] = web.AppKey("stats")

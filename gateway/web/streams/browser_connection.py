@@ -14,13 +14,13 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from container.protocol import Close, FrameType
 from gateway import errors
+from gateway.fields import parse_object
 from gateway.model import Run
-from gateway.runs import signals
 from gateway.runs.follower import Follower
-from gateway.runs.service import Runs
+from gateway.runs.service import RunService
+from gateway.runs.sink import tell
 from gateway.sandboxes.agent_client import is_text
-from gateway.web.request.bodies import parse_object
-from gateway.web.streams.sinks import EventSink, WebSocketSink, tell
+from gateway.web.streams.sinks import EventSink, WebSocketSink
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ RECONNECT_SPREAD_MS = (250, 2250)
 """A draining gateway spreads its readers' reconnects over this range."""
 
 
-class RunLeg:
+class BrowserConnection:
     """A browser's WebSocket that follows one run, and takes `stop`, `pause`, `resume` and `pong` from the browser."""
 
-    def __init__(self, runs: Runs, socket: web.WebSocketResponse, session: str, *, batch: bool) -> None:
+    def __init__(self, runs: RunService, socket: web.WebSocketResponse, session: str, *, batch: bool) -> None:
         self._runs = runs
         self._socket = socket
         self._session = session
@@ -114,11 +114,11 @@ class RunLeg:
     async def _act(self, frame: dict[str, Any]) -> None:
         match frame.get("type"):
             case "stop":
-                await signals.stop(self._runs, self._session, self.run)
+                await self._runs.signals.stop(self._session, self.run)
             case "pause":
-                await signals.pause(self._runs, self._session, self.run)
+                await self._runs.signals.pause(self._session, self.run)
             case "resume":
-                await signals.pause(self._runs, self._session, self.run, resume=True)
+                await self._runs.signals.pause(self._session, self.run, resume=True)
             case "ping":
                 await self._sink.send(b'{"type":"pong"}')
             case "pong":
@@ -128,7 +128,7 @@ class RunLeg:
 
 
 async def serve_events(
-    runs: Runs, response: web.StreamResponse, run: Run, after: int, timing: dict[str, int]
+    runs: RunService, response: web.StreamResponse, run: Run, after: int, timing: dict[str, int]
 ) -> None:
     """A run as server-sent events on a prepared response; errors become `error` events. `[DONE]` is last where asking
     again would bring nothing more."""
@@ -149,7 +149,7 @@ async def serve_events(
     await sink.write(b"data: [DONE]\n\n")
 
 
-async def serve_relay(runs: Runs, socket: web.WebSocketResponse, session: str) -> None:
+async def serve_relay(runs: RunService, socket: web.WebSocketResponse, session: str) -> None:
     """Copy between a browser and its session's relay, both ways, text as text and binary as binary."""
     sandbox = await runs.driver.ensure(session)
     upstream = await runs.agent.relay(sandbox)

@@ -1,27 +1,15 @@
-"""Sinks: where a reader's frames go, a WebSocket or a stream of server-sent events."""
+"""Sinks of a browser: a WebSocket, or a stream of server-sent events."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
-from container.protocol import FrameType, encode, seq_of
+from container.protocol import seq_of
 
 EVENT_HEARTBEAT_SECONDS = 30.0
 """A comment goes out this often, whatever else does, so that who waits for it knows a live stream from a dead one."""
-
-
-class Sink(Protocol):
-    """Takes messages of one or more whole frames, a frame a line; waits while its peer is slow.
-
-    Raises ConnectionError (aiohttp's ClientConnectionResetError is one) once the peer is gone.
-    """
-
-    batch: bool
-
-    async def send(self, message: bytes) -> None: ...
 
 
 class WebSocketSink:
@@ -64,8 +52,3 @@ class EventSink:
         while True:
             await asyncio.sleep(EVENT_HEARTBEAT_SECONDS)
             await self.write(b": heartbeat\n\n")
-
-
-async def tell(sink: Sink, kind: FrameType, **fields: Any) -> None:
-    """Send a frame about the connection: it has no `seq` and is not recorded."""
-    await sink.send(encode({"type": kind, **fields}))

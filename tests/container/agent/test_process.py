@@ -121,7 +121,7 @@ async def test_what_has_left_the_group_is_paused_and_ended_too() -> None:
     process = await output.spawn(ELSEWHERE.format(source=child) + "time.sleep(600)")
     await eventually(lambda: len(output.lines) == 2)
     pid = int(min(line.data for line in output.lines))
-    process.signal_family(signal.SIGSTOP)
+    process.signal_tree(signal.SIGSTOP)
     stat = Path(f"/proc/{pid}/stat")
     await eventually(lambda: stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T")
     async with asyncio.timeout(30):
@@ -174,7 +174,7 @@ async def test_a_stopped_group_is_closed_too() -> None:
     output = Output()
     process = await output.spawn("import time; print('up', flush=True); time.sleep(600)")
     await eventually(lambda: bool(output.lines))
-    process.signal_family(signal.SIGSTOP)
+    process.signal_tree(signal.SIGSTOP)
     assert await process.close() == 128 + signal.SIGTERM
 
 

@@ -1,4 +1,4 @@
-"""The family of a process: found by group and by mark, signalled whole."""
+"""The process tree: found by group and by mark, signalled whole."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from pathlib import Path
 
 import pytest
 
-from container.agent.process_tree import MARK, Family
+from container.agent.process_tree import MARK, ProcessTree
 from tests.container.agent.test_process import exists
 from tests.container.conftest import eventually
 
-Pair = tuple[Family, subprocess.Popen[bytes], int]
+Pair = tuple[ProcessTree, subprocess.Popen[bytes], int]
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    """A family of two: a leader, and its child in a session of its own."""
-    family = Family()
+    """A tree of two: a leader, and its child in a session of its own."""
+    tree = ProcessTree()
     source = (
         "import subprocess as s, time; p = s.Popen(['sleep', '600'], start_new_session=True); print(p.pid)"
     )
     leader = subprocess.Popen(
         [sys.executable, "-uc", f"{source}; time.sleep(600)"],
-        env={**os.environ, **family.environment},
+        env={**os.environ, **tree.environment},
         start_new_session=True,
         stdout=subprocess.PIPE,
     )
-    family.leader = leader.pid
+    tree.leader = leader.pid
     assert leader.stdout is not None
     with leader.stdout:
         child = int(leader.stdout.readline())
-        yield family, leader, child
-    family.signal(signal.SIGKILL)
+        yield tree, leader, child
+    tree.signal(signal.SIGKILL)
     leader.wait()
 
 
@@ -46,24 +46,24 @@ def state(pid: int) -> str:
 
 
 def test_members_are_those_of_the_group_and_those_with_the_mark(pair: Pair) -> None:
-    family, leader, child = pair
-    assert family.members() == {leader.pid, child}
-    other = Family()
+    tree, leader, child = pair
+    assert tree.members() == {leader.pid, child}
+    other = ProcessTree()
     other.leader = -1
     assert other.members() == set()
-    assert other.environment[MARK] != family.environment[MARK]
+    assert other.environment[MARK] != tree.environment[MARK]
 
 
 async def test_a_signal_reaches_all_and_an_end_is_seen(pair: Pair) -> None:
-    family, leader, child = pair
-    family.signal(signal.SIGSTOP)
+    tree, leader, child = pair
+    tree.signal(signal.SIGSTOP)
     await eventually(lambda: state(leader.pid) == state(child) == "T")
-    await family.gone(0.05)
-    family.signal(signal.SIGCONT)
+    await tree.gone(0.05)
+    tree.signal(signal.SIGCONT)
     await eventually(lambda: "T" not in {state(leader.pid), state(child)})
-    family.signal(signal.SIGKILL)
+    tree.signal(signal.SIGKILL)
     async with asyncio.timeout(30):
-        await family.gone(60)
+        await tree.gone(60)
     assert not exists(leader.pid)
     assert not exists(child)
-    family.signal(signal.SIGKILL)
+    tree.signal(signal.SIGKILL)

@@ -17,7 +17,7 @@ from container.agent.process import AgentProcess
 from container.protocol import VERSION
 from container.runs import pending
 from container.runs import service as runs
-from container.web.app import RELAY
+from container.web.app_keys import RELAY
 from tests.container.conftest import DEADLINE, ONE_SHOT, Sandbox, Start, eventually, recorded, text
 from tests.container.runs.test_framelog import no_file_grows_past
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from container.web.app import SNAPSHOTS
+from container.web.app_keys import SNAPSHOTS
 from container.workspace import snapshot
 from container.workspace.snapshot import SKIP
 from tests.container.conftest import DEADLINE, Sandbox, Start, eventually, settings_in, text

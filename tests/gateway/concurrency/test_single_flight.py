@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.concurrency.single_flight import Together
+from gateway.concurrency.single_flight import SingleFlight
 
 
 class Oracle:
@@ -34,7 +34,7 @@ async def turn() -> None:
 
 async def test_a_crowd_is_one_call_and_who_comes_later_gets_a_later_answer() -> None:
     oracle = Oracle()
-    together = Together(oracle)
+    together = SingleFlight(oracle)
     first = [asyncio.create_task(together.ask("a")) for _ in range(20)]
     await turn()
     late = [asyncio.create_task(together.ask("a")) for _ in range(20)]
@@ -54,7 +54,7 @@ async def test_everybody_hears_of_an_error_and_the_next_call_is_a_new_one() -> N
     oracle = Oracle()
     oracle.fails = True
     oracle.may_answer.set()
-    together = Together(oracle)
+    together = SingleFlight(oracle)
     answers = await asyncio.gather(*(together.ask("a") for _ in range(3)), return_exceptions=True)
     assert [str(answer) for answer in answers] == ["a 1"] * 3
     oracle.fails = False
@@ -63,7 +63,7 @@ async def test_everybody_hears_of_an_error_and_the_next_call_is_a_new_one() -> N
 
 async def test_who_leaves_takes_the_answer_from_nobody() -> None:
     oracle = Oracle()
-    together = Together(oracle)
+    together = SingleFlight(oracle)
     leaver, stayer = (asyncio.create_task(together.ask("a")) for _ in range(2))
     await turn()
     leaver.cancel()
@@ -77,7 +77,7 @@ async def test_who_leaves_takes_the_answer_from_nobody() -> None:
 async def test_an_error_that_everybody_left_before_is_no_trouble() -> None:
     oracle = Oracle()
     oracle.fails = True
-    together = Together(oracle)
+    together = SingleFlight(oracle)
     leaver = asyncio.create_task(together.ask("a"))
     await turn()
     leaver.cancel()

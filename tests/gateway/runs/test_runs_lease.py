@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.model import Admission, Run, RunState
-from gateway.runs.service import Runs
+from gateway.runs.service import RunService
 from gateway.runs.stats import Stats
 from gateway.sandboxes.agent_client import sandbox_client
 from tests.gateway.fakes import SESSION, FakeDriver, FakeStore, a_run, a_session, line, quick_settings, until
@@ -40,18 +40,18 @@ END = [line(1, "run"), line(2, "process-exit", exitCode=0, reason="completed")]
 
 
 @pytest.fixture
-async def late() -> AsyncIterator[tuple[Runs, LateStore]]:
+async def late() -> AsyncIterator[tuple[RunService, LateStore]]:
     """A gateway on such a store."""
     other = a_run(id=NEXT, generation=2, lease_owner="another")
     store = LateStore({"admitted": other, "promoted": other})
     async with sandbox_client() as client:
-        runs = Runs(quick_settings(lease_seconds=60.0), store, FakeDriver(), client, Stats())  # type: ignore[arg-type]
+        runs = RunService(quick_settings(lease_seconds=60.0), store, FakeDriver(), client, Stats())  # type: ignore[arg-type]
         yield runs, store
         await runs.drain()
 
 
 async def test_a_run_that_was_taken_over_before_its_admission_was_heard_of_is_not_driven(
-    late: tuple[Runs, LateStore],
+    late: tuple[RunService, LateStore],
 ) -> None:
     runs, _ = late
     admission = await runs.submit(a_session(), "ada", {"sessionId": SESSION, "prompt": "hello"})
@@ -60,7 +60,7 @@ async def test_a_run_that_was_taken_over_before_its_admission_was_heard_of_is_no
 
 
 async def test_a_run_that_was_taken_over_before_its_promotion_was_heard_of_is_not_driven(
-    late: tuple[Runs, LateStore],
+    late: tuple[RunService, LateStore],
 ) -> None:
     runs, store = late
     runs.start_recorder(store.run)
@@ -69,7 +69,7 @@ async def test_a_run_that_was_taken_over_before_its_promotion_was_heard_of_is_no
 
 
 async def test_a_gateway_that_goes_away_gives_back_no_lease_of_another(
-    late: tuple[Runs, LateStore],
+    late: tuple[RunService, LateStore],
 ) -> None:
     runs, store = late
     runs.drained.set()

@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from gateway import errors
 from gateway.model import Run
-from gateway.runs.service import Runs
+from gateway.runs.service import RunService
 from gateway.runs.stats import Stats
 from gateway.web.request.app_keys import STATS
 from tests.gateway.fakes import quick_settings
@@ -302,7 +302,7 @@ async def test_every_prompt_is_counted_once_whatever_becomes_of_it(
 
 
 async def test_a_drain_has_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(quick_settings(drain_seconds=0.4), None, None, None, Stats())  # type: ignore[arg-type]
+    runs = RunService(quick_settings(drain_seconds=0.4), None, None, None, Stats())  # type: ignore[arg-type]
     released = asyncio.Event()
 
     async def stubborn() -> None:

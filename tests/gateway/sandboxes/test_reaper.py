@@ -13,7 +13,7 @@ from gateway.sandboxes.agent_client import AgentClient, sandbox_client
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 from gateway.sandboxes.reaper import Reaper
 from gateway.sandboxes.snapshots import Snapshots
-from tests.gateway.fakes import SESSION, FakeDriver, FakeStore, a_run, fake_runs, quick_settings
+from tests.gateway.fakes import SESSION, FakeDriver, FakeStore, a_run, quick_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,13 +62,13 @@ async def test_a_sandbox_that_answers_nobody_is_stopped_with_snapshots_too(
     monkeypatch.setattr(reaper, "SILENT_ROUNDS", 2)
     async with silent_server() as port, sandbox_client() as client:
         agent = AgentClient(client, "x" * 32)
-        runs = fake_runs(FakeStore(a_run()), agent, At(port))  # type: ignore[arg-type]
-        runs.snapshots = Snapshots(quick_settings(), NoBlobs(), agent)  # type: ignore[arg-type]
-        one = Reaper(runs, idle=0)
+        driver = At(port)
+        snapshots = Snapshots(quick_settings(), NoBlobs(), agent)  # type: ignore[arg-type]
+        one = Reaper(driver, FakeStore(a_run()), agent, snapshots, idle=0)  # type: ignore[arg-type]
         async with asyncio.timeout(30):
             for stops in (0, 0, 1):
                 await one.reap()
-                assert runs.driver.stops == stops
+                assert driver.stops == stops
 
 
 class Idle:
@@ -91,7 +91,6 @@ async def test_a_successor_of_the_retired_sandbox_is_left_alone(replaced: bool) 
             return [Sandbox(session=SESSION, state=SandboxState.RUNNING, started_at=0.5)]
 
     driver = Listing()
-    runs = fake_runs(FakeStore(a_run()), Idle(driver, replaced=replaced), driver)  # type: ignore[arg-type]
-    runs.snapshots = None
-    await Reaper(runs, idle=0).reap()
+    agent = Idle(driver, replaced=replaced)
+    await Reaper(driver, FakeStore(a_run()), agent, None, idle=0).reap()  # type: ignore[arg-type]
     assert driver.stops == (0 if replaced else 1)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import errors
-from gateway.concurrency.retry_budget import Patience
 from gateway.ids import new_id
 from gateway.runs.recording import recorder
+from gateway.runs.recording.watchdog import Watchdog
 from gateway.sandboxes.drivers import SandboxState
 from gateway.sandboxes.drivers.process import ProcessDriver
-from gateway.sandboxes.reaper import Reaper
 from gateway.store.blobs.folder import FolderBlobs
 from gateway.web.request.app_keys import DRIVER
 from tests.gateway.stack import Stack, assert_whole, text_of
@@ -61,7 +60,7 @@ async def state(stack: Stack, session: str) -> SandboxState:
 async def reap(stack: Stack, session: str, gateway: int = 0) -> None:
     """Reap every sandbox, the session's once nobody is connected to it any more: it is idle then."""
     await stack.quiet(session)
-    await Reaper(stack.gateways[gateway].runs, idle=0).reap()
+    await stack.gateways[gateway].reaper().reap()
 
 
 async def lose_host(stack: Stack, session: str) -> None:
@@ -139,7 +138,7 @@ async def test_an_unused_sandbox_leaves_no_snapshot_and_replaces_none(snapped: S
     session = await snapped.session()
     runs = snapped.gateways[0].runs
     await runs.driver.ensure(session)
-    await Reaper(runs, idle=0).reap()
+    await snapped.gateways[0].reaper().reap()
     assert (await state(snapped, session), kept(snapped)) == (SandboxState.STOPPED, [])
 
 
@@ -179,7 +178,6 @@ async def test_a_prompt_that_comes_while_a_snapshot_is_taken_is_answered_at_once
 
 async def test_prompts_that_race_the_reaper_lose_nothing(snapped: Stack) -> None:
     session = await snapped.session()
-    runs = snapped.gateways[0].runs
     for number in range(1, 7):
 
         async def prompt(name: int = number) -> None:
@@ -187,7 +185,9 @@ async def test_prompts_that_race_the_reaper_lose_nothing(snapped: Stack) -> None
             frames = await snapped.ask(session, f"Create a file called {name}.txt with 'x' (every 0 ms)")
             assert_whole(frames)
 
-        await asyncio.gather(prompt(), Reaper(runs, idle=0).reap(), Reaper(runs, idle=0).reap())
+        await asyncio.gather(
+            prompt(), snapped.gateways[0].reaper().reap(), snapped.gateways[0].reaper().reap()
+        )
     await reap(snapped, session)
     assert await state(snapped, session) is SandboxState.STOPPED
     await lose_host(snapped, session)
@@ -209,13 +209,13 @@ async def test_deleting_a_session_deletes_its_snapshot(snapped: Stack) -> None:
 
 async def test_what_a_crash_left_of_a_deleted_session_goes(snapped: Stack) -> None:
     alive = await snapped.session()
-    blobs, runs = blobs_of(snapped), snapped.gateways[0].runs
+    blobs = blobs_of(snapped)
     gone = [new_id() for _ in range(50)]
     another_stores = "0" * 26  # older than this store: not ours to delete
     for session in (alive, another_stores, *gone):
         await blobs.put(session, chunks(b"x"))
     for _ in range(3):  # some of them in each round
-        await Reaper(runs, idle=0).reap()
+        await snapped.gateways[0].reaper().reap()
     assert sorted(kept(snapped)) == sorted([alive, another_stores])
 
 
@@ -278,7 +278,7 @@ def hostile_archive() -> bytes:
 async def test_no_run_starts_on_an_empty_workspace_in_place_of_a_bad_snapshot(
     snapped: Stack, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "Patience", lambda _: Patience(1.0))
+    monkeypatch.setattr(recorder, "Watchdog", lambda _: Watchdog(1.0))
     session = await snapped.session()
     await blobs_of(snapped).put(session, chunks(content))
     with pytest.raises(errors.SandboxUnavailable, match="cannot be restored from its snapshot"):

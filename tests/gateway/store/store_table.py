@@ -39,7 +39,7 @@ async def kinds(store: DynamoStore) -> list[str]:
     return [kind for kind in found if kind != BIRTH[1]]
 
 
-PATIENCE = 60.0
+RETRY_SECONDS = 60.0
 """Seconds in which a busy machine makes no store unavailable."""
 
 
@@ -49,7 +49,7 @@ def patiently(*stores: DynamoStore) -> Iterator[None]:
     tables = [store._table for store in stores]
     before = [table.seconds for table in tables]
     for table in tables:
-        table.seconds = PATIENCE
+        table.seconds = RETRY_SECONDS
     try:
         yield
     finally:
@@ -58,9 +58,9 @@ def patiently(*stores: DynamoStore) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def through(proxy: FaultProxy, settings: Settings, patience: float) -> AsyncIterator[DynamoStore]:
+async def through(proxy: FaultProxy, settings: Settings, retry_seconds: float) -> AsyncIterator[DynamoStore]:
     """A store of the same table behind the proxy."""
-    opened = DynamoStore(replace(settings, dynamodb_endpoint=proxy.url), patience=patience)
+    opened = DynamoStore(replace(settings, dynamodb_endpoint=proxy.url), retry_seconds=retry_seconds)
     with patiently(opened):
         await opened.open()
     try:

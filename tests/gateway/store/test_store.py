@@ -160,7 +160,7 @@ class TestDeletion:
         for number in range(60):
             await store.put_message(message("s1", f"x{number}"))
         attempts = 0
-        async with through(fault_proxy, shared_settings, patience=0.0) as weak:
+        async with through(fault_proxy, shared_settings, retry_seconds=0.0) as weak:
             fault_proxy.faults = Faults(cut=0.1, lost=0.1, partial=0.1)
             while True:
                 attempts += 1

@@ -46,7 +46,7 @@ class TestUnknownOutcomes:
     async def test_each_call_again_after_its_answer_was_lost(
         self, store: DynamoStore, shared_settings: Settings, fault_proxy: FaultProxy
     ) -> None:
-        async with through(fault_proxy, shared_settings, patience=0.0) as weak:
+        async with through(fault_proxy, shared_settings, retry_seconds=0.0) as weak:
 
             async def twice(call: Any) -> Any:
                 fault_proxy.faults = Faults(lost=1)
@@ -105,7 +105,7 @@ class TestUnknownOutcomes:
     async def test_a_lost_answer_within_a_call_is_no_lost_lease(
         self, store: DynamoStore, shared_settings: Settings, fault_proxy: FaultProxy
     ) -> None:
-        async with through(fault_proxy, shared_settings, patience=30.0) as patient:
+        async with through(fault_proxy, shared_settings, retry_seconds=30.0) as patient:
             fault_proxy.faults = Faults(lost=0.5)
             for number in range(8):
                 name = f"s{number}"
@@ -130,7 +130,7 @@ class TestUnknownOutcomes:
     ) -> None:
         await store.create_session(session("s1"))
         run = (await admit(store, "s1", "m1")).run
-        async with through(fault_proxy, shared_settings, patience=0.0) as weak:
+        async with through(fault_proxy, shared_settings, retry_seconds=0.0) as weak:
             fault_proxy.faults = Faults(zombie=1, hold_seconds=3600)
             for attempt in (
                 weak.append_frames(run, first=1, last=2, frames=frames(run.id, 1, 2)),
@@ -154,7 +154,7 @@ class TestAvailability:
     async def test_bounded_faults_are_ridden_out(
         self, store: DynamoStore, shared_settings: Settings, fault_proxy: FaultProxy
     ) -> None:
-        async with through(fault_proxy, shared_settings, patience=30.0) as patient:
+        async with through(fault_proxy, shared_settings, retry_seconds=30.0) as patient:
             fault_proxy.faults = Faults(throttle=0.2, error=0.1, cut=0.1, lost=0.1, partial=0.2, latency_ms=5)
             await patient.create_session(session("s1"))
             admitted = await asyncio.gather(
@@ -173,7 +173,7 @@ class TestAvailability:
     async def test_what_lasts_is_told_within_the_deadline(
         self, shared_settings: Settings, fault_proxy: FaultProxy, kind: str
     ) -> None:
-        async with through(fault_proxy, shared_settings, patience=1.0) as opened:
+        async with through(fault_proxy, shared_settings, retry_seconds=1.0) as opened:
             fault_proxy.faults = Faults(**{kind: 1})
             for attempt in (opened.ping(), opened.get_session("s1"), opened.put_settings("alice", {})):
                 with pytest.raises(StoreUnavailable):
@@ -182,7 +182,7 @@ class TestAvailability:
 
     async def test_no_store_at_all(self, shared_settings: Settings) -> None:
         away = DynamoStore(
-            replace(shared_settings, dynamodb_endpoint=f"http://127.0.0.1:{free_port()}"), patience=0.2
+            replace(shared_settings, dynamodb_endpoint=f"http://127.0.0.1:{free_port()}"), retry_seconds=0.2
         )
         with pytest.raises(StoreUnavailable):
             await away.ping()

@@ -27,7 +27,7 @@ from gateway.store.dynamo import DynamoStore
 from tests.conftest import settings_for
 from tests.gateway.fault_proxy import FaultProxy, Faults
 from tests.gateway.store.store_samples import LEASE, frames, message, new_run, numbered, read, session
-from tests.gateway.store.store_table import PATIENCE, patiently
+from tests.gateway.store.store_table import RETRY_SECONDS, patiently
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,13 +77,13 @@ class World:
         self.runner = asyncio.Runner()
         self.now = time.time()
         config = settings_for(endpoint, f"machine-{new_id()}")
-        self.observer = DynamoStore(config, clock=lambda: self.now, patience=PATIENCE)
+        self.observer = DynamoStore(config, clock=lambda: self.now, retry_seconds=RETRY_SECONDS)
         self.runner.run(self.observer.open())
         self.proxy = FaultProxy(endpoint, seed=11)
         self.runner.run(self.proxy.__aenter__())
         behind = settings_for(self.proxy.url, config.table)
-        self.gateway = DynamoStore(behind, clock=lambda: self.now, patience=30)
-        self.crashing = DynamoStore(behind, clock=lambda: self.now, patience=0)
+        self.gateway = DynamoStore(behind, clock=lambda: self.now, retry_seconds=30)
+        self.crashing = DynamoStore(behind, clock=lambda: self.now, retry_seconds=0)
         with patiently(self.gateway, self.crashing):
             self.runner.run(self.gateway.open())
             self.runner.run(self.crashing.open())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.model import Run
 
-PATIENCE = 0.05
+RETRY_SECONDS = 0.05
 """Seconds for which an operation is tried: not long, so that its callers' own repeats are tested too."""
 
 WRITES = ("update_item", "transact_write_items")
@@ -69,7 +69,7 @@ class WatchedStore(DynamoStore):
     def __init__(
         self, settings: Settings, clock: Callable[[], float], generations: Generations, wrongs: Wrongs
     ) -> None:
-        super().__init__(settings, clock=clock, patience=PATIENCE)
+        super().__init__(settings, clock=clock, retry_seconds=RETRY_SECONDS)
         self._generations, self._wrongs = generations, wrongs
         self._thawed = asyncio.Event()
         self._thawed.set()

@@ -11,7 +11,6 @@ from container.agent.agent import Outcome
 from container.protocol import ExitReason
 from gateway import errors
 from gateway.model import OnBusy
-from gateway.runs import signals
 from tests.gateway.fault_proxy import Faults
 from tests.gateway.runs.recording.recorder_readers import Reader
 from tests.gateway.runs.recording.recorder_world import LEASE, START, Place, World
@@ -129,7 +128,7 @@ class Acts:
             agent.end(Outcome(0, ExitReason.COMPLETED))
 
     async def _stop(self, act: Act) -> None:
-        await signals.stop(self.world.places[act.who % 2].runs, self.world.session.id, self._some_run(act))
+        await self.world.places[act.who % 2].runs.signals.stop(self.world.session.id, self._some_run(act))
 
     def _some_run(self, act: Act) -> str | None:
         runs = list(self.admitted.values())

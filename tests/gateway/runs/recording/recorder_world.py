@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from gateway import errors
-from gateway.concurrency import retry_budget
 from gateway.concurrency.backoff import Backoff
 from gateway.ids import new_id
 from gateway.model import RunState, Session
 from gateway.runs import follower, service, signals, sweeper
-from gateway.runs.recording import intake, recorder, run_lease
-from gateway.runs.service import Runs
+from gateway.runs.recording import intake, recorder, run_lease, watchdog
+from gateway.runs.service import RunService
 from gateway.runs.stats import Stats
 from gateway.runs.sweeper import sweep
 from gateway.sandboxes.agent_client import sandbox_client
@@ -25,7 +24,7 @@ from gateway.store.dynamo import DynamoStore
 from tests.gateway.fault_proxy import FaultProxy, Faults
 from tests.gateway.sandbox_double import SandboxDouble
 from tests.gateway.stack import settings_for
-from tests.gateway.store.store_table import PATIENCE, patiently
+from tests.gateway.store.store_table import RETRY_SECONDS, patiently
 from tests.gateway.store.watched_store import Generations, WatchedStore, Wrongs
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ USER = "ada"
 class Place:
     """Where a gateway runs. Its table, proxy and client stay; the gateway may die, and another one takes its place."""
 
-    runs: Runs
+    runs: RunService
     client: aiohttp.ClientSession
 
     def __init__(self, world: World, settings: Settings) -> None:
@@ -79,7 +78,7 @@ class Place:
     def boot(self) -> None:
         """A new gateway."""
         self.store.thaw()
-        self.runs = Runs(
+        self.runs = RunService(
             self._settings,
             self.store,
             self._world.sandbox,
@@ -153,7 +152,7 @@ class World:
             queue_limit=QUEUE,
             drain_seconds=4.0,
         )
-        self.observer = DynamoStore(self.settings, clock=self.clock, patience=PATIENCE)
+        self.observer = DynamoStore(self.settings, clock=self.clock, retry_seconds=RETRY_SECONDS)
         self.runner.run(self.observer.open())
         self.places = [Place(self, self.settings) for _ in range(2)]
         for place in self.places:
@@ -178,14 +177,18 @@ class World:
         self._offset += seconds
 
     def _hurry(self) -> None:
-        """One clock for all that leases and patience depend on, and short pauses where nothing depends on them."""
+        """One clock for all that leases and watchdogs depend on, and short pauses where nothing depends on them."""
         clock = SimpleNamespace(time=self.clock, monotonic=lambda: self._offset)
-        for module in (run_lease, sweeper, service, retry_budget, recorder):
+        for module in (run_lease, sweeper, service, watchdog, recorder):
             self._patches.enter_context(mock.patch.object(module, "time", clock))
         self._patches.enter_context(mock.patch.object(Backoff, "next", return_value=0.01))
         self._patches.enter_context(mock.patch.object(intake, "FLUSH_SECONDS", 0.03))
         self._patches.enter_context(mock.patch.object(recorder, "HAND_OVER_SECONDS", 1.0))
-        for name, seconds in (("LOOK_SECONDS", 0.03), ("PATIENCE_SECONDS", 0.02), ("SETTLE_SECONDS", 0.3)):
+        for name, seconds in (
+            ("LOOK_SECONDS", 0.03),
+            ("STATUS_DELAY_SECONDS", 0.02),
+            ("SETTLE_SECONDS", 0.3),
+        ):
             self._patches.enter_context(mock.patch.object(follower, name, seconds))
         self._patches.enter_context(mock.patch.object(signals, "STOP_SECONDS", 0.5))
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from container.protocol import MAX_FRAME_BYTES
-from gateway.concurrency.condition import Bell
+from gateway.concurrency.condition import Condition
 from gateway.errors import SandboxUnavailable, StoreUnavailable
 from gateway.model import RunState
 from gateway.runs.recording.recorder import Recorder
@@ -33,7 +33,7 @@ def recorder(store: FakeStore, agent: FakeAgent, driver: FakeDriver, **changes: 
         store=store,  # type: ignore[arg-type]
         driver=driver,  # type: ignore[arg-type]
         agent=agent,  # type: ignore[arg-type]
-        bell=Bell(),
+        changed=Condition(),
         gateway="g1",
     )
 

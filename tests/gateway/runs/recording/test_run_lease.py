@@ -10,15 +10,15 @@ import pytest
 
 from gateway.errors import RunNotFound, StoreUnavailable
 from gateway.model import RunState
-from gateway.runs.recording.run_lease import LeasedRun, LeaseLost
+from gateway.runs.recording.run_lease import LeaseLost, RunLease
 from tests.gateway.fakes import FakeStore, a_run, quick_settings, until, working
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-def leased(store: FakeStore) -> LeasedRun:
-    return LeasedRun(store.run, settings=quick_settings(), store=store, gateway="g1")  # type: ignore[arg-type]
+def leased(store: FakeStore) -> RunLease:
+    return RunLease(store.run, settings=quick_settings(), store=store, gateway="g1")  # type: ignore[arg-type]
 
 
 async def test_a_stop_that_hangs_does_not_hold_up_the_renewals() -> None:

@@ -11,19 +11,10 @@ from hypothesis import strategies as st
 
 from container.protocol import MAX_PROMPT_CHARS
 from gateway.errors import BadRequest
+from gateway.fields import choice, identifier, parse_object, text, whole
 from gateway.model import Mode, OnBusy
-from gateway.web.request.bodies import (
-    MAX_BODY_BYTES,
-    PromptRequest,
-    choice,
-    identifier,
-    iso,
-    parse_object,
-    parse_prompt,
-    strip_prefix,
-    text,
-    whole,
-)
+from gateway.runs.prompt import PromptRequest, parse_prompt, strip_prefix
+from gateway.web.request.bodies import MAX_BODY_BYTES, iso
 
 
 def field_of(call: Any) -> str | None:

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway.errors import BadRequest, CursorAhead, StoreUnavailable, VaporForgeError
 from gateway.model import RunState
 from gateway.web.streams import browser_connection as relay
-from gateway.web.streams.browser_connection import RunLeg, serve_events
+from gateway.web.streams.browser_connection import BrowserConnection, serve_events
 from tests.gateway.fakes import SESSION, FakeAgent, FakeSocket, FakeStore, a_run, fake_runs, line, until
 
 RUNNING = a_run(RunState.RUNNING)
@@ -35,11 +35,11 @@ async def serving(handle: Callable[[web.Request], Any]) -> AsyncIterator[TestCli
         yield client
 
 
-def leg(runs: Any, work: Callable[[RunLeg], Any]) -> Callable[[web.Request], Any]:
+def leg(runs: Any, work: Callable[[BrowserConnection], Any]) -> Callable[[web.Request], Any]:
     async def handle(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        one = RunLeg(runs, socket, SESSION, batch=True)
+        one = BrowserConnection(runs, socket, SESSION, batch=True)
         try:
             await work(one)
         except VaporForgeError as error:
@@ -67,7 +67,7 @@ async def test_a_drain_sends_one_that_has_not_asked_yet_elsewhere() -> None:
     runs = live()
     first: list[Any] = []
 
-    async def work(one: RunLeg) -> None:
+    async def work(one: BrowserConnection) -> None:
         first.append(await one.first_frame())
 
     async with serving(leg(runs, work)) as client, client.ws_connect("/") as socket:
@@ -83,7 +83,7 @@ async def test_a_drain_sends_one_that_has_not_asked_yet_elsewhere() -> None:
 async def test_pongs_do_not_make_the_time_for_a_start_frame_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "START_SECONDS", 0.2)
 
-    async def work(one: RunLeg) -> None:
+    async def work(one: BrowserConnection) -> None:
         with pytest.raises(BadRequest):
             await one.first_frame()
 

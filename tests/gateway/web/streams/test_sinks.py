@@ -10,10 +10,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from container.protocol import FrameType
 from gateway.concurrency.backoff import Backoff
-from gateway.concurrency.condition import Bell
+from gateway.concurrency.condition import Condition
 from gateway.runs.follower import _messages
+from gateway.runs.sink import tell
 from gateway.web.streams import sinks
-from gateway.web.streams.sinks import EventSink, tell
+from gateway.web.streams.sinks import EventSink
 from tests.gateway.fakes import working
 
 
@@ -74,10 +75,10 @@ def test_a_chunk_becomes_single_frames_or_batches_within_the_limit() -> None:
 
 
 async def test_a_bell_wakes_those_who_wait_and_nobody_later() -> None:
-    bell = Bell()
+    bell = Condition()
     waiting = [asyncio.create_task(bell.wait(30)) for _ in range(3)]
     await asyncio.sleep(0)
-    bell.ring()
+    bell.notify_all()
     async with asyncio.timeout(30):
         await asyncio.gather(*waiting)
     late = asyncio.create_task(bell.wait(0.05))

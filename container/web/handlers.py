@@ -1,0 +1,175 @@
+"""Handlers of the agent server's routes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+from container.errors import AgentServerError, BadRequest, Busy
+from container.protocol import RUN_ID, VERSION, Close, FrameType, encode
+from container.web.app_keys import AGENT, CONNECTIONS, RELAY, RUNS, SETTINGS, SNAPSHOTS
+from container.web.middleware import has_token
+from container.web.readers import Reader
+from container.web.relay import MAX_MESSAGE_BYTES
+from container.workspace import files
+from container.workspace.snapshot import idle_asked
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS: Final = 60.0
+"""WebSocket pings find a peer that vanished without a word; frames of type `ping` are for the reader's own watch."""
+
+
+async def ping(request: web.Request) -> web.Response:
+    """Alive; with the token also whose sandbox this is, and what the gateway wants to know of it."""
+    app = request.app
+    if not has_token(request):
+        return web.json_response({"status": "ok", "version": VERSION})
+    runs, connections = app[RUNS], app[CONNECTIONS]
+    return web.json_response(
+        {
+            "status": "ok",
+            "version": VERSION,
+            "session": app[SETTINGS].session,
+            "agent": app[AGENT].state,
+            "activeRun": runs.active.id if runs.active else None,
+            "connections": len(connections.open),
+            "idleSeconds": round(idle_seconds(app), 1),
+            "lostReason": app[SETTINGS].lost_reason,
+            "fresh": await app[SNAPSHOTS].is_fresh(),
+        }
+    )
+
+
+async def put_pending(request: web.Request) -> web.Response:
+    """Leave a query for a run."""
+    await request.app[SNAPSHOTS].settled()
+    await request.app[RUNS].put(run_id(request), await request.read())
+    return web.Response(status=204)
+
+
+async def read_run(request: web.Request) -> web.StreamResponse:
+    """Attach to a run, starting it when it has not started; with `attach=1` its query must be there already."""
+    runs, connections, query = request.app[RUNS], request.app[CONNECTIONS], request.query
+    run = query.get("run") or None
+    if run is not None and not RUN_ID.fullmatch(run):
+        raise BadRequest(f"run must match {RUN_ID.pattern}.", field="run")
+    after = query.get("after", "0") or "0"
+    if not after.isascii() or not after.isdigit() or len(after) > 15:
+        raise BadRequest("after must be a frame's number, 0 or more.", field="after")
+    may_wait = query.get("attach") != "1"
+    if run is None and not may_wait:
+        raise BadRequest("run must be given with attach=1.", field="run")
+    ws = web.WebSocketResponse(compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=65536, timeout=2.0)
+    if not ws.can_prepare(request):  # else a run would be started for nobody
+        raise BadRequest("This route is a WebSocket: the request must ask for an upgrade.")
+    waits = may_wait and not runs.is_known(run)
+    attached = None if waits else await runs.attach(run, int(after), may_wait=may_wait)
+    await ws.prepare(request)
+    with connections.hold(ws):
+        async with closed_when_it_fails(ws):
+            found = attached or await runs.attach(run, int(after), may_wait=may_wait)
+            assert request.transport is not None  # noqa: S101 - it is there while a request is handled
+            reader = Reader(
+                ws,
+                found,
+                int(after),
+                batch=query.get("batch") == "1",
+                recorder=query.get("recorder") == "1",
+                abort=request.transport.abort,
+            )
+            await reader.serve(lambda seq: runs.record(found, seq))
+    return ws
+
+
+@contextlib.asynccontextmanager
+async def closed_when_it_fails(ws: web.WebSocketResponse) -> AsyncIterator[None]:
+    """Behind the upgrade an error is an `error` frame and a close code: a response would be bytes amid the messages."""
+    try:
+        yield
+    except AgentServerError as error:
+        with contextlib.suppress(ConnectionError):  # it went away meanwhile
+            await ws.send_frame(encode({"type": FrameType.ERROR, **error.body()}), web.WSMsgType.TEXT)
+        await ws.close(code=error.close)
+    except Exception:
+        log.exception("a WebSocket is closed, as serving it failed")
+        await ws.close(code=Close.INTERNAL)
+
+
+async def stop(request: web.Request) -> web.Response:
+    """Ask for a run's end."""
+    run = await request.app[RUNS].stop(run_id(request))
+    return web.json_response({"state": run.state}, status=202)
+
+
+async def pause(request: web.Request) -> web.Response:
+    """Halt a run's agent."""
+    return web.json_response({"state": request.app[RUNS].pause(run_id(request)).state}, status=202)
+
+
+async def resume(request: web.Request) -> web.Response:
+    """Let a halted agent go on."""
+    return web.json_response({"state": request.app[RUNS].resume(run_id(request)).state}, status=202)
+
+
+async def retire(request: web.Request) -> web.Response:
+    """Take no query from now on, if nothing ran or was connected for `idle` seconds."""
+    idle = idle_asked(request)
+    seconds = idle_seconds(request.app)
+    if request.app[RUNS].has_work() or request.app[CONNECTIONS].open or seconds < idle:
+        raise Busy(f"The sandbox has been idle for {seconds:.1f} s, not {idle:.1f}.")
+    request.app[RUNS].retired = True
+    return web.json_response({"status": "retiring", "idleSeconds": round(seconds, 1)})
+
+
+async def get_file(request: web.Request) -> web.Response:
+    """A file's bytes."""
+    path = files.resolve(request.app[SETTINGS].workspace, request.match_info["path"])
+    data = await asyncio.to_thread(files.read, path)
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"}
+    return web.Response(body=data, content_type="application/octet-stream", headers=headers)
+
+
+async def put_file(request: web.Request) -> web.Response:
+    """Write a file whole."""
+    path = files.resolve(request.app[SETTINGS].workspace, request.match_info["path"])
+    is_new = await files.write(path, request.content.iter_chunked(65536))
+    return web.Response(status=201 if is_new else 204)
+
+
+async def relay(request: web.Request) -> web.StreamResponse:
+    """Join the session's relay; `inner=1` for the agent's own helpers, which do not keep the sandbox awake."""
+    ws = web.WebSocketResponse(
+        compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_MESSAGE_BYTES, timeout=2.0
+    )
+    await ws.prepare(request)
+    with request.app[CONNECTIONS].hold(ws, inner=request.query.get("inner") == "1"):
+        async with closed_when_it_fails(ws):
+            await request.app[RELAY].serve(ws)
+    return ws
+
+
+async def ask_later(_request: web.Request) -> None:
+    """For a body that its handler asks for with `100 Continue`, once it is known to be wanted."""
+
+
+def run_id(request: web.Request) -> str:
+    """The run's id in the path. Raises BadRequest."""
+    run = request.match_info["run"]
+    if not RUN_ID.fullmatch(run):
+        raise BadRequest(f"run must match {RUN_ID.pattern}.", field="run")
+    return run
+
+
+def idle_seconds(app: web.Application) -> float:
+    """How long nothing ran, waited or was connected."""
+    connections = app[CONNECTIONS]
+    if app[RUNS].has_work() or connections.open:
+        connections.busy_at = time.monotonic()
+    return time.monotonic() - connections.busy_at

@@ -1,0 +1,54 @@
+"""What every request meets first: its token is asked for, and an error becomes JSON."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from container.errors import AgentServerError, PayloadTooLarge, Unauthorized
+from container.runs.query import MAX_QUERY_BYTES
+from container.web.app_keys import SETTINGS
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error is `{error, code, field?}` with its status."""
+    try:
+        return await handler(request)
+    except AgentServerError as error:
+        if error.status >= 500:
+            log.warning("%s %s: %s", request.method, request.path, error.message)
+        return web.json_response(error.body(), status=error.status)
+    except web.HTTPRequestEntityTooLarge:
+        too_large = PayloadTooLarge(f"The body may have {MAX_QUERY_BYTES:,} bytes.", field="body")
+        return web.json_response(too_large.body(), status=too_large.status)
+    except web.HTTPException as error:
+        code = "not-found" if error.status == 404 else "bad-request"
+        body = {"error": f"{request.method} {request.path}: {error.reason}.", "code": code}
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return web.json_response(body, status=error.status, headers=headers)
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return web.json_response({"error": "The agent server failed.", "code": "internal"}, status=500)
+
+
+@web.middleware
+async def bearer_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Everything but `/ping` needs this sandbox's token; nothing else is looked at before."""
+    if request.path != "/ping" and not has_token(request):
+        raise Unauthorized("The sandbox's token is needed: Authorization: Bearer <sandbox token>.")
+    return await handler(request)
+
+
+def has_token(request: web.Request) -> bool:
+    """Whether the request carries this sandbox's token."""
+    expected = f"Bearer {request.app[SETTINGS].token}".encode()
+    given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+    return hmac.compare_digest(given, expected)
