@@ -19,7 +19,7 @@ from gateway.logs import configure_logging
 from gateway.sandboxes.drivers import Driver
 from gateway.sandboxes.drivers.process import ProcessDriver
 from gateway.serve import serve
-from gateway.store.blobs import make_blobs
+from gateway.store.blobs.factory import make_blobs
 from gateway.store.dynamo import DynamoStore
 
 

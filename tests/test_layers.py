@@ -1,32 +1,19 @@
-"""The layer rule: what each of our packages may import, read from the source itself."""
+"""The layer rule: what each package, and each room in it, may import, read from the source itself."""
 
-import ast
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.imports import PACKAGES, ROOT, circles, graph, imports
+from tests.imports import sources as modules
+from tests.map import MARKS, PAGE, picture
+from tests.rooms import FLOORS, floor_of, room_of
+
 OURS = frozenset({"container", "gateway", "infra", "tests"})
 PURE = ("container/protocol.py", "container/runs/framelog.py", "container/agent/cut.py")
+LARGE = frozenset({"gateway/store", "infra", "infra/plugin"})
 IMPURE = frozenset({"asyncio", "aiohttp", "time", "random"})
-
-
-def modules(package: str) -> list[Path]:
-    return sorted(path for path in (ROOT / package).rglob("*.py") if "node_modules" not in path.parts)
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Yield the full dotted name of everything that a module imports, wherever in it the import stands."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            assert node.module is not None
-            # `from container import protocol` names container.protocol as much as `import container.protocol`.
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def top(name: str) -> str:
@@ -68,3 +55,59 @@ def test_the_protocol_core_has_no_loop_no_clock_and_no_chance(name: str) -> None
 @pytest.mark.parametrize("package", ["container", "gateway", "infra"])
 def test_there_is_something_to_look_at(package: str) -> None:
     assert modules(package)
+
+
+@pytest.mark.parametrize("module", graph())
+def test_imports_point_down(module: str) -> None:
+    package, room = room_of(module)
+    for imported in graph()[module]:
+        if imported.partition(".")[0] == package and room_of(imported)[1] != room:
+            lower = room_of(imported)[1]
+            assert floor_of(package, lower) < floor_of(package, room), f"{module} imports {imported}"
+
+
+def test_no_modules_and_no_rooms_import_each_other_in_a_circle() -> None:
+    assert circles(graph()) == []
+    rooms: dict[str, set[str]] = {}
+    for module, imported in graph().items():
+        rooms.setdefault(".".join(room_of(module)), set()).update(
+            ".".join(room_of(name)) for name in imported
+        )
+    assert circles({room: frozenset(found - {room}) for room, found in rooms.items()}) == []
+
+
+def test_a_circle_is_found() -> None:
+    edges = {"a": frozenset("b"), "b": frozenset("c"), "c": frozenset("b"), "d": frozenset("a")}
+    assert circles(edges) == [["b", "c"]]
+
+
+def test_every_room_has_something_in_it() -> None:
+    named = {
+        (package, room) for package in FLOORS for floor in FLOORS[package] for room in floor.split(" | ")
+    }
+    assert named == {room_of(module) for module in graph()}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_room_has_at_most_a_dozen_files(package: str) -> None:
+    """A folder past that wants a room in it; the store's modules are one object's, the package's own are words."""
+    counts: dict[str, int] = {}
+    for path in modules(package):
+        counts[path.parent.relative_to(ROOT).as_posix()] = (
+            counts.get(path.parent.relative_to(ROOT).as_posix(), 0) + 1
+        )
+    assert {folder: count for folder, count in counts.items() if count > 13 and folder not in LARGE} == {}
+
+
+def test_the_tests_mirror_the_rooms() -> None:
+    rooms = {path.parent.relative_to(ROOT) for package in PACKAGES for path in modules(package)}
+    tests = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    mirrored = {folder for folder in tests if folder.parts and folder.parts[0] in PACKAGES}
+    assert mirrored - {Path(room) for room in rooms} == set()
+
+
+def test_the_picture_in_the_docs_is_of_these_imports() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    shown = MARKS.search(page)
+    assert shown is not None
+    assert shown[0] == shown[1] + "\n".join(picture()) + "\n" + shown[2], "stale: run scripts/map"

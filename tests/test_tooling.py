@@ -285,3 +285,23 @@ def test_what_the_set_up_says_is_never_on_stdout(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=50)
     assert done.stdout == ""
     assert "noise" in done.stderr
+
+
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", DOCS, ids=name_of)
+def test_the_lines_of_docs_are_short(page: Path) -> None:
+    """But a table's rows, which Markdown wants on one line each."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
+@pytest.mark.parametrize("page", DOCS, ids=name_of)
+def test_a_file_that_docs_name_is_there(page: Path) -> None:
+    """From the root, or from tests/ in the table of the seed's features."""
+    folders = "gateway|container|infra|scripts|tests|docs"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    places = (ROOT, ROOT / "tests", ROOT / "gateway/static/vendor/..")
+    missing = [name for name in named if not any((place / name).exists() for place in places)]
+    assert [name for name in missing if name != "gateway/static/vendor"] == []

@@ -18,7 +18,7 @@ from gateway.concurrency.single_flight import SingleFlight
 from gateway.config import Settings
 from gateway.ids import new_id
 from gateway.model import Admission, NewRun, OnBusy, Run, Session
-from gateway.runs.prompt import PromptRequest, parse_prompt
+from gateway.prompt import PromptRequest, parse_prompt
 from gateway.runs.recording.recorder import Recorder
 from gateway.runs.recording.run_lease import LeaseLost
 from gateway.runs.signals import Signals

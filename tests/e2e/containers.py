@@ -10,7 +10,7 @@ from docker.errors import APIError
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
 from gateway.launcher import spec
 from gateway.sandboxes.drivers.docker import DockerDriver
-from gateway.store.blobs import make_blobs
+from gateway.store.blobs.factory import make_blobs
 from gateway.store.dynamo import DynamoStore
 from tests.e2e.leftovers import items
 from tests.gateway.sandboxes.drivers.docker_bench import DockerBench

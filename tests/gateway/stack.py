@@ -16,7 +16,7 @@ from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
 from gateway.config import Settings
 from gateway.sandboxes.drivers import SandboxState
 from gateway.sandboxes.drivers.process import ProcessDriver
-from gateway.store.blobs import make_blobs
+from gateway.store.blobs.factory import make_blobs
 from gateway.store.dynamo import DynamoStore
 from gateway.web.request.app_keys import RUNS, SNAPSHOTS
 from gateway.web.request.auth import mint

@@ -20,9 +20,9 @@ from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.condition import Condition
 from gateway.config import Settings
 from gateway.model import Run, RunState
-from gateway.runs.query import build_query
 from gateway.runs.recording.intake import Gap, Intake
 from gateway.runs.recording.last_frames import last_frames
+from gateway.runs.recording.query import build_query
 from gateway.runs.recording.run_lease import LeaseLost, RunLease
 from gateway.runs.recording.transcript import Transcript
 from gateway.runs.recording.watchdog import Watchdog

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from container.protocol import RUN_ID
 from gateway.errors import NotFound, Unavailable
-
-if TYPE_CHECKING:
-    from gateway.config import Settings
 
 
 class BlobNotFound(NotFound):
@@ -51,22 +48,6 @@ class Blobs(Protocol):
 
     async def close(self) -> None:
         """Release threads and sockets. May be called twice."""
-
-
-def make_blobs(settings: Settings) -> Blobs | None:
-    """The place that `settings.blobs` names, the stack's own part of it; None when snapshots are off."""
-    kind, _, place = settings.blobs.partition(":")
-    if kind == "folder":
-        from gateway.store.blobs.folder import FolderBlobs
-
-        return FolderBlobs(place, settings.stack)
-    if kind == "s3":
-        from gateway.store.blobs.s3 import S3Blobs
-
-        bucket, _, prefix = place.removeprefix("//").partition("/")
-        prefix = "/".join(part for part in (prefix.strip("/"), settings.stack) if part)
-        return S3Blobs(bucket, prefix, endpoint=settings.s3_endpoint, region=settings.region)
-    return None
 
 
 def checked(name: str) -> str:

@@ -14,7 +14,8 @@ import pytest
 
 from gateway.config import ConfigError, read_settings
 from gateway.ids import new_id
-from gateway.store.blobs import BlobsUnavailable, make_blobs
+from gateway.store.blobs import BlobsUnavailable
+from gateway.store.blobs.factory import make_blobs
 from tests.conftest import free_port, wait_for_http
 from tests.gateway.stack import settings_for
 from tests.gateway.store.blobs.blobs_conformance import BlobsConformance, chunks, read

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.broker.credentials import encrypt_servers
 from gateway.model import Mode, NewRun, OnBusy, Session
-from gateway.runs.query import build_query
+from gateway.runs.recording.query import build_query
 
 if TYPE_CHECKING:
     from gateway.config import Settings

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.broker.credentials import servers_of
 from gateway.config import Settings
 from gateway.model import Run
-from gateway.runs.prompt import strip_prefix
+from gateway.prompt import strip_prefix
 from gateway.store import Store
 
 
