@@ -41,7 +41,7 @@ def graph() -> Mapping[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for name, path in paths.items():
         known = (_known(imported, paths) for imported in imports(path))
-        found[name] = frozenset(module for module in known if module not in (None, name))  # type: ignore[misc]
+        found[name] = frozenset(module for module in known if module not in (None, name))
     return found
 
 
