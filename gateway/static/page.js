@@ -1,17 +1,17 @@
 /** The page: who is logged in, which session is open, and everything wired together. */
 
-import { Chat, DEFAULT_TITLE } from "./chat.js";
-import { createClient } from "./client.js";
-import { Composer } from "./composer.js";
-import { Dock } from "./dock.js";
-import { byId, element } from "./dom.js";
-import { Login } from "./login.js";
-import { Release } from "./release.js";
-import { Sessions } from "./sessions.js";
-import { SettingsDialog } from "./settings.js";
-import { Drawer, setUpKeys, setUpTheme } from "./shell.js";
-import { Transcript } from "./transcript.js";
-import { explain } from "./words.js";
+import { Drawer, setUpKeys, setUpTheme } from "./app/drawer.js";
+import { Release } from "./app/update-check.js";
+import { Chat, DEFAULT_TITLE } from "./chat/chat.js";
+import { createClient } from "./client/client.js";
+import { Composer } from "./composer/composer.js";
+import { Dock } from "./composer/run-status.js";
+import { Login } from "./login/login.js";
+import { Sessions } from "./sessions/session-list.js";
+import { SettingsDialog } from "./settings/settings-dialog.js";
+import { byId, element } from "./shared/dom.js";
+import { explain } from "./shared/format.js";
+import { Transcript } from "./transcript/transcript.js";
 
 const EXAMPLES = [
   ["Explain", "Write a detailed explanation of how WebSocket connections work"],

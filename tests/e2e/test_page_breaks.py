@@ -241,7 +241,7 @@ async def test_a_file_of_the_page_that_is_lost_on_the_way_is_fetched_again(peopl
         else:
             await route.fallback()
 
-    await ada.page.route("**/words.js", lose)
+    await ada.page.route("**/format.js", lose)
     await ada.open()
     assert len(lost) == 3
     assert await ada.ask("Echo here") == "here"
@@ -268,7 +268,7 @@ async def test_a_style_sheet_that_never_comes_is_not_asked_for_without_end(peopl
     await ada.page.add_init_script(
         f"sessionStorage.setItem('{count}', sessionStorage.getItem('{count}') ?? 5)"
     )
-    await ada.page.route("**/chat.css", lambda route: route.abort())
+    await ada.page.route("**/transcript.css", lambda route: route.abort())
     loads: list[str] = []
     ada.page.on("domcontentloaded", lambda page: loads.append(page.url))
     await ada.page.goto(ada.url)
@@ -328,7 +328,7 @@ async def test_the_client_streams_in_the_browser_as_in_node(people: People) -> N
     await ada.new_session()
     events = await ada.page.evaluate(
         """async (sessionId) => {
-          const { createClient } = await import("/client.js");
+          const { createClient } = await import("/client/client.js");
           const { streamWs } = createClient({ token: localStorage.getItem("vaporforge.token") });
           const events = [];
           const prompt = "Create a file called a.txt with 'x'";

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
 
-import { ApiError, createClient } from "../../gateway/static/client.js";
-import { completeEnv } from "../../gateway/static/env.js";
-import { BACKOFF_CAP_MS, SILENCE_MS } from "../../gateway/static/run-stream.js";
-import { collect, drain, expectedSeqs, fakeGateway, makeRun, seeded, seqsOf, settle } from "./harness.js";
+import { ApiError, createClient } from "../../../gateway/static/client/client.js";
+import { completeEnv } from "../../../gateway/static/client/env.js";
+import { BACKOFF_CAP_MS, SILENCE_MS } from "../../../gateway/static/client/run-stream.js";
+import { collect, drain, expectedSeqs, fakeGateway, makeRun, seeded, seqsOf, settle } from "../harness.js";
 
 const RUN = makeRun();
 const PROMPT = { sessionId: "s1", prompt: "Say hello", cwd: "/workspace", mode: "agent" };

@@ -1,6 +1,6 @@
 /** The conversation's turns in order, and a view of them that follows the newest until the reader scrolls away. */
 
-import { byId } from "./dom.js";
+import { byId } from "../shared/dom.js";
 import { Turn } from "./turn.js";
 
 /** Closer to the end than this counts as being at the end, in CSS pixels. */

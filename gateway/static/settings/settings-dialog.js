@@ -1,7 +1,7 @@
 /** The settings dialog: the model's credential, which is never shown again, and the MCP servers as JSON. */
 
-import { byId } from "./dom.js";
-import { explain } from "./words.js";
+import { byId } from "../shared/dom.js";
+import { explain } from "../shared/format.js";
 
 /** @param {string} text @returns {object} @throws {Error} with a sentence that says what is wrong and where */
 export function parseServers(text) {

@@ -1,6 +1,6 @@
 /** Prompts that were sent and that the gateway has not confirmed yet: kept over a reload, so that it loses none. */
 
-import { tab } from "./storage.js";
+import { tab } from "../shared/storage.js";
 
 const KEY = "vaporforge.outbox.";
 

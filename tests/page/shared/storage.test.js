@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Outbox } from "../../gateway/static/outbox.js";
-import { Kept, tab } from "../../gateway/static/storage.js";
+import { Outbox } from "../../../gateway/static/chat/outbox.js";
+import { Kept, tab } from "../../../gateway/static/shared/storage.js";
 
 /** A Storage that holds `room` characters. */
 function area(room = Infinity) {

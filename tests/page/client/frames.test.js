@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Cursor, parseMessage, toEvent } from "../../gateway/static/frames.js";
-import { EventStreamParser } from "../../gateway/static/transports.js";
-import { expectedSeqs, makeRun, seeded } from "./harness.js";
+import { Cursor, parseMessage, toEvent } from "../../../gateway/static/client/frames.js";
+import { EventStreamParser } from "../../../gateway/static/client/transports.js";
+import { expectedSeqs, makeRun, seeded } from "../harness.js";
 
 test("a message holds one frame, or several, one a line", () => {
   assert.deepEqual([...parseMessage('{"type":"ping"}')], [{ type: "ping" }]);

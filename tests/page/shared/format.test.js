@@ -3,11 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { activityText, connectionState } from "../../gateway/static/dock.js";
-import { expiryOf, judgeOffer, subjectOf, tokenIn } from "../../gateway/static/login.js";
-import { buildOf } from "../../gateway/static/release.js";
-import { parseServers } from "../../gateway/static/settings.js";
-import { mainArgument } from "../../gateway/static/toolcard.js";
+import { buildOf } from "../../../gateway/static/app/update-check.js";
+import { activityText, connectionState } from "../../../gateway/static/composer/run-status.js";
+import { expiryOf, judgeOffer, subjectOf, tokenIn } from "../../../gateway/static/login/login.js";
+import { parseServers } from "../../../gateway/static/settings/settings-dialog.js";
 import {
   age,
   duration,
@@ -17,7 +16,8 @@ import {
   phaseText,
   titleOf,
   usageText,
-} from "../../gateway/static/words.js";
+} from "../../../gateway/static/shared/format.js";
+import { mainArgument } from "../../../gateway/static/transcript/tool-card.js";
 
 test("places in a queue are ordinals", () => {
   const numbers = [1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 101, 111];

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { ApiError } from "../../gateway/static/client.js";
-import { Runs } from "../../gateway/static/runs.js";
+import { Runs } from "../../../gateway/static/chat/runs.js";
+import { ApiError } from "../../../gateway/static/client/client.js";
+import { settle } from "../harness.js";
 import { FakeStreams, FakeTranscript } from "./fakes.js";
-import { settle } from "./harness.js";
 
 let gateway;
 let stops;

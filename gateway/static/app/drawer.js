@@ -1,7 +1,7 @@
 /** What frames the conversation: the theme, the drawer on narrow screens, keys that work everywhere. */
 
-import { byId } from "./dom.js";
-import { local } from "./storage.js";
+import { byId } from "../shared/dom.js";
+import { local } from "../shared/storage.js";
 
 const THEME = "vaporforge.theme";
 const NARROW = matchMedia("(max-width: 760px)");

@@ -1,7 +1,7 @@
 /** Where prompts are written: grows with its text, keeps a draft for each session, sends on Enter. */
 
-import { byId } from "./dom.js";
-import { tab } from "./storage.js";
+import { byId } from "../shared/dom.js";
+import { tab } from "../shared/storage.js";
 
 const MAX_CHARS = 100_000;
 const DRAFT = "vaporforge.draft.";

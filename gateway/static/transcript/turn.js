@@ -1,9 +1,9 @@
 /** One prompt and its answer as the reader sees them: fed by the events of a run, or filled from a recorded message. */
 
-import { announce, copyButton, element, icon } from "./dom.js";
-import { renderMarkdown, StreamingMarkdown } from "./markdown.js";
-import { ToolCard } from "./toolcard.js";
-import { explain, lossText, usageText } from "./words.js";
+import { announce, copyButton, element, icon } from "../shared/dom.js";
+import { explain, lossText, usageText } from "../shared/format.js";
+import { renderMarkdown, StreamingMarkdown } from "../shared/markdown.js";
+import { ToolCard } from "./tool-card.js";
 
 const ENDINGS = {
   stopped: "Stopped. What was written so far is kept.",

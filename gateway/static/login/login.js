@@ -1,7 +1,7 @@
 /** Who is logged in: the token from the address bar or the form, kept in this browser, never left in an address. */
 
-import { byId } from "./dom.js";
-import { local, tab } from "./storage.js";
+import { byId } from "../shared/dom.js";
+import { local, tab } from "../shared/storage.js";
 
 const KEY = "vaporforge.token";
 

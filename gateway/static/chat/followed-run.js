@@ -23,7 +23,7 @@ export class Follower {
     this.#settle = resolve;
   });
 
-  /** @param {import("./turn.js").Turn} turn @param {boolean} waiting  queued behind another run */
+  /** @param {import("../transcript/turn.js").Turn} turn @param {boolean} waiting  queued behind another run */
   constructor(turn, waiting) {
     this.turn = turn;
     this.waiting = waiting;

@@ -1,6 +1,6 @@
 /** The prompts of a session on their way: kept until the gateway has them, sent in the order of typing, cancelled. */
 
-import { newId } from "./client.js";
+import { newId } from "../client/client.js";
 import { Outbox } from "./outbox.js";
 
 export class Sender {
@@ -17,7 +17,7 @@ export class Sender {
 
   /**
    * @param {string} session  its id
-   * @param {import("./transcript.js").Transcript} transcript
+   * @param {import("../transcript/transcript.js").Transcript} transcript
    * @param {import("./runs.js").Runs} runs
    * @param {object} hooks
    * @param {() => void} hooks.changed
@@ -60,7 +60,7 @@ export class Sender {
     }
   }
 
-  /** Twice is fine. @param {import("./turn.js").Turn} turn  one that waits */
+  /** Twice is fine. @param {import("../transcript/turn.js").Turn} turn  one that waits */
   async cancel(turn) {
     this.#outbox.drop(turn.messageId);
     if (this.#held.delete(turn)) this.#transcript.remove(turn);
@@ -68,7 +68,7 @@ export class Sender {
     this.#changed();
   }
 
-  /** The gateway has a prompt, or will never take it. @param {import("./turn.js").Turn} turn  the prompt's */
+  /** The gateway has a prompt, or will never take it. @param {import("../transcript/turn.js").Turn} turn  the prompt's */
   settled({ messageId }) {
     this.#outbox.drop(messageId);
   }

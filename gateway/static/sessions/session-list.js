@@ -1,7 +1,7 @@
 /** The list of sessions: newest first, renamed in place, deleted after a question. */
 
-import { byId, element, icon } from "./dom.js";
-import { age } from "./words.js";
+import { byId, element, icon } from "../shared/dom.js";
+import { age } from "../shared/format.js";
 
 const PAGE = 50;
 const REFRESH_MS = 15_000;

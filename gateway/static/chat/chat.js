@@ -1,10 +1,10 @@
 /** One open session: its history, what becomes of its runs, and what other tabs do. */
 
-import { Poller } from "./poller.js";
+import { titleOf } from "../shared/format.js";
+import { Poller } from "../shared/poller.js";
+import { readWhole, unchanged } from "./consistent-read.js";
 import { Runs } from "./runs.js";
 import { Sender } from "./sender.js";
-import { readWhole, unchanged } from "./snapshot.js";
-import { titleOf } from "./words.js";
 
 const PAGE = 40;
 const POLL_MS = 2000;
@@ -35,8 +35,8 @@ export class Chat {
   #whole = false;
 
   /**
-   * @param {ReturnType<import("./client.js").createClient>} client
-   * @param {import("./transcript.js").Transcript} transcript
+   * @param {ReturnType<import("../client/client.js").createClient>} client
+   * @param {import("../transcript/transcript.js").Transcript} transcript
    * @param {string} id
    * @param {object} hooks
    * @param {() => void} hooks.changed
@@ -65,7 +65,7 @@ export class Chat {
     this.#sender = new Sender(id, transcript, this.#runs, { changed, onFirst: (prompt) => this.#name(prompt) });
   }
 
-  /** The follower whose run is on, or is about to be. @returns {import("./follower.js").Follower | undefined} */
+  /** The follower whose run is on, or is about to be. @returns {import("./followed-run.js").Follower | undefined} */
   get active() {
     return this.#runs.active;
   }
@@ -103,7 +103,7 @@ export class Chat {
     return this.#runs.stop();
   }
 
-  /** Twice is fine. @param {import("./turn.js").Turn} turn  one that waits */
+  /** Twice is fine. @param {import("../transcript/turn.js").Turn} turn  one that waits */
   cancel(turn) {
     return this.#sender.cancel(turn);
   }

@@ -1,6 +1,6 @@
 /** The runs of a session that this page follows, a stream for each, and those that wait; what is on can be stopped. */
 
-import { Follower } from "./follower.js";
+import { Follower } from "./followed-run.js";
 
 /**
  * What becomes of runs, for whoever reads and shows their session.
@@ -27,8 +27,8 @@ export class Runs {
   #closed = false;
 
   /**
-   * @param {ReturnType<import("./client.js").createClient>} client
-   * @param {import("./transcript.js").Transcript} transcript
+   * @param {ReturnType<import("../client/client.js").createClient>} client
+   * @param {import("../transcript/transcript.js").Transcript} transcript
    * @param {string} session  its id
    * @param {Hooks} hooks
    */
@@ -56,12 +56,12 @@ export class Runs {
     return this.#followers.size === 0;
   }
 
-  /** @param {import("./turn.js").Turn} turn @returns {Follower | undefined} */
+  /** @param {import("../transcript/turn.js").Turn} turn @returns {Follower | undefined} */
   of(turn) {
     return [...this.#followers].find((one) => one.turn === turn);
   }
 
-  /** Whether a turn's run waits: it is not shown yet. @param {import("./turn.js").Turn} turn */
+  /** Whether a turn's run waits: it is not shown yet. @param {import("../transcript/turn.js").Turn} turn */
   waits(turn) {
     return this.#queued.has(turn) || Boolean(this.of(turn)?.waiting);
   }
@@ -69,7 +69,7 @@ export class Runs {
   /**
    * Sends a prompt and follows the run that it becomes.
    *
-   * @param {import("./turn.js").Turn} turn
+   * @param {import("../transcript/turn.js").Turn} turn
    * @param {object} request  of `streamWs`
    * @param {(follower: Follower) => Promise<void>} ready  settles when it is to be sent
    */
@@ -87,7 +87,7 @@ export class Runs {
     this.#follow(turn, { run, after: 0 }, { waiting: false });
   }
 
-  /** A run that waits and that nobody follows was read. @param {import("./turn.js").Turn} turn */
+  /** A run that waits and that nobody follows was read. @param {import("../transcript/turn.js").Turn} turn */
   queue(turn) {
     this.#queued.add(turn);
   }
@@ -108,7 +108,7 @@ export class Runs {
     await this.#stopWhenKnown(follower);
   }
 
-  /** Twice is fine. @param {import("./turn.js").Turn} turn  of a run that waits, or of a prompt that may become one */
+  /** Twice is fine. @param {import("../transcript/turn.js").Turn} turn  of a run that waits, or of a prompt that may become one */
   async cancel(turn) {
     const follower = this.of(turn);
     if (follower) {
@@ -121,7 +121,7 @@ export class Runs {
     }
   }
 
-  /** A turn's run is known by now: does what was asked of it before. @param {import("./turn.js").Turn} turn */
+  /** A turn's run is known by now: does what was asked of it before. @param {import("../transcript/turn.js").Turn} turn */
   named(turn) {
     const follower = this.of(turn);
     if (follower) this.#stopWhenKnown(follower);

@@ -1,12 +1,12 @@
 /** What is said about the open session around the composer: connection, status, waiting prompts, stop. */
 
-import { byId, element, icon } from "./dom.js";
-import { duration, ordinal, phaseText } from "./words.js";
+import { byId, element, icon } from "../shared/dom.js";
+import { duration, ordinal, phaseText } from "../shared/format.js";
 
 /** Shorter than this a run needs no clock. */
 const CLOCK_FROM_MS = 2000;
 
-/** @param {import("./follower.js").Follower | undefined} follower @returns {string} what the run does now */
+/** @param {import("../chat/followed-run.js").Follower | undefined} follower @returns {string} what the run does now */
 export function activityText(follower) {
   const { activity, stopping, connection } = follower;
   if (stopping) return "Stopping…";
@@ -44,7 +44,7 @@ export class Dock {
     setInterval(() => this.#tick(), 500);
   }
 
-  /** @param {import("./chat.js").Chat | null} chat @param {boolean} reachable  whether the gateway answers */
+  /** @param {import("../chat/chat.js").Chat | null} chat @param {boolean} reachable  whether the gateway answers */
   show(chat, reachable) {
     this.#chat = chat;
     const active = chat?.active;

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Chat } from "../../gateway/static/chat.js";
-import { ApiError } from "../../gateway/static/client.js";
-import { Outbox } from "../../gateway/static/outbox.js";
-import { tab } from "../../gateway/static/storage.js";
+import { Chat } from "../../../gateway/static/chat/chat.js";
+import { Outbox } from "../../../gateway/static/chat/outbox.js";
+import { ApiError } from "../../../gateway/static/client/client.js";
+import { tab } from "../../../gateway/static/shared/storage.js";
+import { settle } from "../harness.js";
 import { FakeStreams, FakeTranscript } from "./fakes.js";
-import { settle } from "./harness.js";
 
 globalThis.document = { visibilityState: "visible", addEventListener() {}, removeEventListener() {} };
 

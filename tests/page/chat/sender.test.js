@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { Outbox } from "../../gateway/static/outbox.js";
-import { Sender } from "../../gateway/static/sender.js";
-import { tab } from "../../gateway/static/storage.js";
+import { Outbox } from "../../../gateway/static/chat/outbox.js";
+import { Sender } from "../../../gateway/static/chat/sender.js";
+import { tab } from "../../../gateway/static/shared/storage.js";
+import { settle } from "../harness.js";
 import { FakeTranscript } from "./fakes.js";
-import { settle } from "./harness.js";
 
 /** Runs that note what is started, and of each when its turn to be sent comes. */
 class FakeRuns {

@@ -1,6 +1,6 @@
 /** A tool call as a card: its name and main argument, its input while it runs, its result when it is over. */
 
-import { copyButton, element, icon } from "./dom.js";
+import { copyButton, element, icon } from "../shared/dom.js";
 
 const MAIN_ARGUMENTS = ["command", "file_path", "path", "notebook_path", "pattern", "query", "url", "description", "prompt"];
 const LABELS = { running: "running", done: "done", error: "failed" };

@@ -1,6 +1,6 @@
 /** Tells when the gateways serve another build of the page than the one that runs here, and offers to load it. */
 
-import { byId } from "./dom.js";
+import { byId } from "../shared/dom.js";
 
 const PERIOD_MS = 60_000;
 

@@ -1,8 +1,8 @@
 /** Markdown to safe DOM, whole or while it grows: only the last block is made again when text arrives. */
 
+import { Marked } from "../vendor/marked.js";
+import DOMPurify from "../vendor/purify.js";
 import { copyButton, element } from "./dom.js";
-import { Marked } from "./vendor/marked.js";
-import DOMPurify from "./vendor/purify.js";
 
 const PLAIN_TAGS = /&#60;(\/?(?:b|br|del|details|em|i|ins|kbd|mark|s|strong|sub|summary|sup|u))\s*\/?&#62;/gi;
 
