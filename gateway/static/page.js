@@ -1,13 +1,13 @@
 /** The page: who is logged in, which session is open, and everything wired together. */
 
 import { Drawer, setUpKeys, setUpTheme } from "./app/drawer.js";
-import { Release } from "./app/update-check.js";
+import { UpdateCheck } from "./app/update-check.js";
 import { Chat, DEFAULT_TITLE } from "./chat/chat.js";
 import { createClient } from "./client/client.js";
 import { Composer } from "./composer/composer.js";
-import { Dock } from "./composer/run-status.js";
+import { RunStatus } from "./composer/run-status.js";
 import { Login } from "./login/login.js";
-import { Sessions } from "./sessions/session-list.js";
+import { SessionList } from "./sessions/session-list.js";
 import { SettingsDialog } from "./settings/settings-dialog.js";
 import { byId, element } from "./shared/dom.js";
 import { explain } from "./shared/format.js";
@@ -26,19 +26,19 @@ class Page {
   #login = new Login(() => this.#enter());
   #client = createClient({ token: () => this.#login.token });
   #transcript = new Transcript();
-  #sessions = new Sessions(this.#client.api, {
+  #sessionList = new SessionList(this.#client.api, {
     onGone: (id) => id === this.#chat?.id && this.#go(null),
     onProblem: (error) => this.#problem(error),
     onReached: () => this.#reached(),
   });
-  #dock = new Dock({ onCancel: (turn) => this.#chat?.cancel(turn) });
+  #runStatus = new RunStatus({ onCancel: (turn) => this.#chat?.cancel(turn) });
   #composer = new Composer(
     (prompt, mode) => this.#send(prompt, mode),
     (message) => this.#notice(message),
   );
   #settings = new SettingsDialog(this.#client.api);
   #drawer = new Drawer();
-  #release = new Release();
+  #updateCheck = new UpdateCheck();
   #chat = null;
   #reachable = true;
   /** Whether what the notice says ends with the next look at the gateway that goes well. */
@@ -80,7 +80,7 @@ class Page {
       byId("version").textContent = `v${(await this.#client.api.version()).version}`;
     });
     this.#route();
-    await this.#guard(() => this.#sessions.refresh());
+    await this.#guard(() => this.#sessionList.refresh());
   }
 
   #signOut() {
@@ -112,7 +112,7 @@ class Page {
     this.#notice("");
     this.#drawer.toggle(false);
     this.#transcript.clear();
-    this.#sessions.select(id);
+    this.#sessionList.select(id);
     this.#composer.show(id ?? "");
     this.#setTitle(id ? "" : DEFAULT_TITLE);
     if (id) this.#chat = this.#open(id);
@@ -123,7 +123,7 @@ class Page {
     const chat = new Chat(this.#client, this.#transcript, id, {
       changed: () => this.#chat === chat && this.#update(),
       onSession: (session) => {
-        this.#sessions.learn(session);
+        this.#sessionList.learn(session);
         if (this.#chat === chat) this.#setTitle(session.title);
       },
       onProblem: (error) => this.#chat === chat && this.#problem(error),
@@ -136,7 +136,7 @@ class Page {
   /** A new session, open. @returns {Promise<Chat | undefined>} */
   #create() {
     return this.#guard(async () => {
-      const session = await this.#sessions.create();
+      const session = await this.#sessionList.create();
       this.#go(session.id);
       this.#composer.focus();
       return this.#chat;
@@ -174,7 +174,7 @@ class Page {
   }
 
   #update() {
-    this.#dock.show(this.#chat, this.#reachable);
+    this.#runStatus.show(this.#chat, this.#reachable);
     const opening = this.#chat !== null && this.#chat.session === null;
     byId("empty").hidden = opening || !this.#transcript.empty;
     byId("earlier").hidden = !this.#chat?.hasEarlier;
@@ -224,7 +224,7 @@ class Page {
   /** The gateway answers; an open session is the better witness. */
   #reached() {
     if (!this.#chat) this.#looked(null);
-    this.#release.look();
+    this.#updateCheck.look();
   }
 
   /** @param {string} text @param {{passing?: boolean}} how */

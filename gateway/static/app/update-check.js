@@ -7,7 +7,7 @@ const PERIOD_MS = 60_000;
 /** The build that the page's ETag names, whatever a proxy made of the ETag; empty when it names none. */
 export const buildOf = (etag) => /[0-9a-f]{32}/.exec(etag ?? "")?.[0] ?? "";
 
-export class Release {
+export class UpdateCheck {
   #own = document.querySelector('meta[name="build"]').content;
   #asked = Date.now();
 

@@ -2,7 +2,7 @@
 
 import { titleOf } from "../shared/format.js";
 import { Poller } from "../shared/poller.js";
-import { readWhole, unchanged } from "./consistent-read.js";
+import { readConsistent, unchanged } from "./consistent-read.js";
 import { Runs } from "./runs.js";
 import { Sender } from "./sender.js";
 
@@ -32,7 +32,7 @@ export class Chat {
   #asked = 0;
   #shown = 0;
   /** Whether the session and the messages that are shown were of one moment. */
-  #whole = false;
+  #consistent = false;
 
   /**
    * @param {ReturnType<import("../client/client.js").createClient>} client
@@ -65,7 +65,7 @@ export class Chat {
     this.#sender = new Sender(id, transcript, this.#runs, { changed, onFirst: (prompt) => this.#name(prompt) });
   }
 
-  /** The follower whose run is on, or is about to be. @returns {import("./followed-run.js").Follower | undefined} */
+  /** The followed run that is on, or is about to be. @returns {import("./followed-run.js").FollowedRun | undefined} */
   get active() {
     return this.#runs.active;
   }
@@ -153,17 +153,17 @@ export class Chat {
     const { signal } = this.#closed;
     const names = this.#names;
     const asked = ++this.#asked;
-    const read = await readWhole(this.#client.api, this.id, { limit: PAGE, signal, session: known });
+    const read = await readConsistent(this.#client.api, this.id, { limit: PAGE, signal, session: known });
     if (signal.aborted || asked < this.#shown) return;
-    const { session, page, whole } = read;
+    const { session, page, consistent } = read;
     const first = !this.session;
     this.#shown = asked;
-    this.#whole = whole;
+    this.#consistent = consistent;
     if (first || this.#transcript.empty) this.#cursor = page.cursor;
     const queued = new Set(session.queue);
     for (const message of page.messages.reverse()) this.#place(message, { queued });
     this.#runs.unqueueAllBut(queued);
-    for (const turn of whole ? this.#transcript.turns : []) {
+    for (const turn of consistent ? this.#transcript.turns : []) {
       const expected = turn.run === session.activeRun || queued.has(turn.run) || this.#runs.of(turn);
       // Its run is over and left no message: it was cancelled while it waited.
       if (turn.unanswered && !expected) turn.end("stopped");
@@ -219,7 +219,7 @@ export class Chat {
     try {
       const before = this.session;
       const session = await this.#client.api.getSession(this.id, { signal });
-      if (!this.#whole || !unchanged(before, session)) await this.#refresh(session);
+      if (!this.#consistent || !unchanged(before, session)) await this.#refresh(session);
       if (!signal.aborted) this.#onLooked(null);
     } catch (error) {
       if (!signal.aborted) this.#onLooked(error);

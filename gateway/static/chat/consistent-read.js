@@ -18,16 +18,17 @@ export function unchanged(before, after) {
  * @param {object} api
  * @param {string} id
  * @param {{limit: number, signal: AbortSignal, session?: object}} options  `session`: as just read
- * @returns {Promise<{session: object, page: {messages: object[], cursor: string | null}, whole: boolean}>}  `whole`:
- *   whether they are of one moment; otherwise what the session says of a run may be missing among the messages
+ * @returns {Promise<{session: object, page: {messages: object[], cursor: string | null}, consistent: boolean}>}
+ *   `consistent`: whether they are of one moment; otherwise what the session says of a run may be missing among the
+ *   messages
  */
-export async function readWhole(api, id, { limit, signal, session }) {
+export async function readConsistent(api, id, { limit, signal, session }) {
   let before = session ?? (await api.getSession(id, { signal }));
   for (let tries = 1; ; tries += 1) {
     const page = await api.messages(id, { limit, order: "newest", signal });
     const after = await api.getSession(id, { signal });
-    const whole = unchanged(before, after);
-    if (whole || tries === TRIES) return { session: after, page, whole };
+    const consistent = unchanged(before, after);
+    if (consistent || tries === TRIES) return { session: after, page, consistent };
     before = after;
   }
 }

@@ -1,6 +1,6 @@
 /** A run that this page follows, from the prompt on: what is known of its progress and of the connection to it. */
 
-export class Follower {
+export class FollowedRun {
   abort = new AbortController();
   /** Place in the queue, 0 when it is not known. */
   position = 0;

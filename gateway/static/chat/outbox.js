@@ -4,7 +4,7 @@ import { tab } from "../shared/storage.js";
 
 const KEY = "vaporforge.outbox.";
 
-/** @typedef {{messageId: string, prompt: string, mode: "agent" | "plan"}} Letter */
+/** @typedef {{messageId: string, prompt: string, mode: "agent" | "plan"}} Entry */
 
 export class Outbox {
   #key;
@@ -14,26 +14,26 @@ export class Outbox {
     this.#key = KEY + sessionId;
   }
 
-  /** @returns {Letter[]} oldest first */
-  get letters() {
+  /** @returns {Entry[]} oldest first */
+  get entries() {
     return JSON.parse(tab.get(this.#key) ?? "[]");
   }
 
-  /** @param {Letter} letter */
-  put(letter) {
-    this.#save([...this.letters, letter]);
+  /** @param {Entry} entry */
+  put(entry) {
+    this.#save([...this.entries, entry]);
   }
 
   /** The gateway has it, or will never take it. Twice is fine. @param {string | null} messageId */
   drop(messageId) {
-    const letters = this.letters;
-    if (letters.some((letter) => letter.messageId === messageId)) {
-      this.#save(letters.filter((letter) => letter.messageId !== messageId));
+    const entries = this.entries;
+    if (entries.some((entry) => entry.messageId === messageId)) {
+      this.#save(entries.filter((entry) => entry.messageId !== messageId));
     }
   }
 
-  #save(letters) {
-    if (letters.length) tab.set(this.#key, JSON.stringify(letters));
+  #save(entries) {
+    if (entries.length) tab.set(this.#key, JSON.stringify(entries));
     else tab.remove(this.#key);
   }
 }

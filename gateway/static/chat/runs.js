@@ -1,6 +1,6 @@
 /** The runs of a session that this page follows, a stream for each, and those that wait; what is on can be stopped. */
 
-import { Follower } from "./followed-run.js";
+import { FollowedRun } from "./followed-run.js";
 
 /**
  * What becomes of runs, for whoever reads and shows their session.
@@ -21,7 +21,7 @@ export class Runs {
   #transcript;
   #session;
   #hooks;
-  #followers = new Set();
+  #followed = new Set();
   /** Turns of prompts that wait and that nobody follows here: other pages' ones, and those left to be read. */
   #queued = new Set();
   #closed = false;
@@ -39,26 +39,26 @@ export class Runs {
     this.#hooks = hooks;
   }
 
-  /** The follower whose run is on, or is about to be. @returns {Follower | undefined} */
+  /** The followed run that is on, or is about to be. @returns {FollowedRun | undefined} */
   get active() {
-    return [...this.#followers].find(({ waiting }) => !waiting);
+    return [...this.#followed].find(({ waiting }) => !waiting);
   }
 
   /** Those that wait, first come first. @returns {{turn: object, position: number}[]} */
   get waiting() {
-    const own = [...this.#followers].filter(({ waiting }) => waiting);
+    const own = [...this.#followed].filter(({ waiting }) => waiting);
     const others = [...this.#queued].map((turn) => ({ turn, position: 0 }));
     return [...own, ...others].sort((a, b) => (a.position || Infinity) - (b.position || Infinity));
   }
 
   /** Whether none is followed. */
   get idle() {
-    return this.#followers.size === 0;
+    return this.#followed.size === 0;
   }
 
-  /** @param {import("../transcript/turn.js").Turn} turn @returns {Follower | undefined} */
+  /** @param {import("../transcript/turn.js").Turn} turn @returns {FollowedRun | undefined} */
   of(turn) {
-    return [...this.#followers].find((one) => one.turn === turn);
+    return [...this.#followed].find((one) => one.turn === turn);
   }
 
   /** Whether a turn's run waits: it is not shown yet. @param {import("../transcript/turn.js").Turn} turn */
@@ -71,7 +71,7 @@ export class Runs {
    *
    * @param {import("../transcript/turn.js").Turn} turn
    * @param {object} request  of `streamWs`
-   * @param {(follower: Follower) => Promise<void>} ready  settles when it is to be sent
+   * @param {(followed: FollowedRun) => Promise<void>} ready  settles when it is to be sent
    */
   start(turn, request, ready) {
     this.#follow(turn, request, { waiting: this.#closed || Boolean(this.active), ready });
@@ -79,7 +79,7 @@ export class Runs {
 
   /** Follows a run that is on, from its start, unless it is followed already. @param {string} run */
   attach(run) {
-    if ([...this.#followers].some((one) => one.turn.run === run)) return;
+    if ([...this.#followed].some((one) => one.turn.run === run)) return;
     const turn = this.#transcript.find({ run }) ?? this.#transcript.add({ run });
     if (turn.finished) return;
     turn.reset(); // All of it comes again, whatever came before a break.
@@ -101,21 +101,21 @@ export class Runs {
 
   /** Stops the run that is on; the text so far stays. */
   async stop() {
-    const follower = this.active;
-    if (!follower || follower.stopping) return;
-    follower.stopping = true;
+    const followed = this.active;
+    if (!followed || followed.stopping) return;
+    followed.stopping = true;
     this.#hooks.changed();
-    await this.#stopWhenKnown(follower);
+    await this.#stopWhenKnown(followed);
   }
 
   /** Twice is fine. @param {import("../transcript/turn.js").Turn} turn  of a run that waits, or of a prompt that may become one */
   async cancel(turn) {
-    const follower = this.of(turn);
-    if (follower) {
-      follower.stopping = true;
+    const followed = this.of(turn);
+    if (followed) {
+      followed.stopping = true;
       // What was sent may become a run yet: its stop is asked for once its name is known.
-      if (!turn.run && !follower.sent) follower.abort.abort();
-      await this.#stopWhenKnown(follower);
+      if (!turn.run && !followed.sent) followed.abort.abort();
+      await this.#stopWhenKnown(followed);
     } else if (turn.run) {
       await this.#askStop(turn.run);
     }
@@ -123,88 +123,88 @@ export class Runs {
 
   /** A turn's run is known by now: does what was asked of it before. @param {import("../transcript/turn.js").Turn} turn */
   named(turn) {
-    const follower = this.of(turn);
-    if (follower) this.#stopWhenKnown(follower);
+    const followed = this.of(turn);
+    if (followed) this.#stopWhenKnown(followed);
   }
 
   /** Lets go of everything but prompts that the gateway has not confirmed yet; runs go on without this page. */
   close() {
     this.#closed = true;
-    for (const { turn, abort } of this.#followers) {
+    for (const { turn, abort } of this.#followed) {
       if (turn.run) abort.abort();
     }
   }
 
   /** Asks for the stop that a reader wants, once, as soon as the run's name is known, whoever learned it. */
-  async #stopWhenKnown(follower) {
-    const { run } = follower.turn;
-    if (!run || !follower.stopping || follower.stopAsked) return;
-    follower.stopAsked = true;
-    await this.#askStop(run, follower);
+  async #stopWhenKnown(followed) {
+    const { run } = followed.turn;
+    if (!run || !followed.stopping || followed.stopAsked) return;
+    followed.stopAsked = true;
+    await this.#askStop(run, followed);
   }
 
-  async #askStop(run, follower) {
+  async #askStop(run, followed) {
     try {
       await this.#client.api.stop(this.#session, run);
-      if (!follower) await this.#hooks.onStopped();
+      if (!followed) await this.#hooks.onStopped();
     } catch (error) {
-      if (follower) follower.stopping = follower.stopAsked = false;
+      if (followed) followed.stopping = followed.stopAsked = false;
       this.#hooks.onProblem(error);
     }
     this.#hooks.changed();
   }
 
   async #follow(turn, request, { waiting, ready }) {
-    const follower = new Follower(turn, waiting);
-    const { signal } = follower.abort;
-    this.#followers.add(follower);
-    if (!waiting) this.#begin(follower);
+    const followed = new FollowedRun(turn, waiting);
+    const { signal } = followed.abort;
+    this.#followed.add(followed);
+    if (!waiting) this.#begin(followed);
     this.#hooks.changed();
     try {
-      await ready?.(follower);
-      follower.sent = !signal.aborted;
+      await ready?.(followed);
+      followed.sent = !signal.aborted;
       for await (const event of this.#client.streamWs({ sessionId: this.#session, signal, ...request })) {
-        this.#take(follower, event);
+        this.#take(followed, event);
       }
     } catch (error) {
       console.error(error);
-      this.#breakOff(follower);
+      this.#breakOff(followed);
     } finally {
-      this.#followers.delete(follower);
-      follower.settle();
-      this.#over(follower);
+      this.#followed.delete(followed);
+      followed.settle();
+      this.#over(followed);
     }
   }
 
   /** What came cannot be shown; the run itself goes on, and nothing attaches to it here again. */
-  #breakOff(follower) {
+  #breakOff(followed) {
     if (this.#closed) return;
-    if (follower.waiting) this.#begin(follower);
-    follower.turn.breakOff("This answer cannot be shown to its end. Reload the page to see what is recorded.");
+    if (followed.waiting) this.#begin(followed);
+    followed.turn.breakOff("This answer cannot be shown to its end. Reload the page to see what is recorded.");
   }
 
-  #begin(follower) {
-    this.#transcript.show(follower.turn);
-    follower.begin();
+  #begin(followed) {
+    this.#transcript.show(followed.turn);
+    followed.begin();
   }
 
-  #take(follower, event) {
-    const { turn } = follower;
+  #take(followed, event) {
+    const { turn } = followed;
     turn.run ??= event.run ?? null;
-    if (!follower.settled && (turn.run || event.fatal)) {
-      follower.settle();
+    if (!followed.settled && (turn.run || event.fatal)) {
+      followed.settle();
       // A refusal that nobody was here to see comes again when the session is opened again.
       if (turn.run || !this.#closed) this.#hooks.onSettled(turn);
     }
-    this.#stopWhenKnown(follower);
+    this.#stopWhenKnown(followed);
     if (this.#closed) {
-      if (follower.settled) follower.abort.abort();
+      if (followed.settled) followed.abort.abort();
       return;
     }
-    if (event.phase === "queued") this.#wait(follower);
-    if (follower.waiting && (event.seq === 1 || event.fatal)) this.#begin(follower);
+    if (event.phase === "queued") this.#wait(followed);
+    if (followed.waiting && (event.seq === 1 || event.fatal)) this.#begin(followed);
     if (event.seq === 1) this.#hooks.onBegun(turn.run);
-    follower.take(event);
+    followed.take(event);
     if (event.fatal) {
       const prompt = turn.run ? "" : turn.prompt;
       this.#hooks.onProblem(Object.assign(new Error(event.content), { code: event.code, told: true, prompt }));
@@ -213,10 +213,10 @@ export class Runs {
   }
 
   /** The run waits; when it was not expected to, another tab was faster, and its run is the one to show. */
-  #wait(follower) {
-    const { turn, abort, connection } = follower;
-    if (!follower.waiting) {
-      follower.waiting = true;
+  #wait(followed) {
+    const { turn, abort, connection } = followed;
+    if (!followed.waiting) {
+      followed.waiting = true;
       this.#transcript.hide(turn);
       this.#hooks.onBehind();
     }

@@ -38,12 +38,12 @@ export class Sender {
 
   /** Sends a prompt, at once or with `flush`. @param {string} prompt @param {"agent" | "plan"} mode */
   send(prompt, mode) {
-    const letter = { messageId: newId(), prompt, mode };
-    this.#outbox.put(letter);
+    const entry = { messageId: newId(), prompt, mode };
+    this.#outbox.put(entry);
     if (this.#flushed) {
-      this.#post(letter);
+      this.#post(entry);
     } else {
-      const turn = this.#transcript.add(letter);
+      const turn = this.#transcript.add(entry);
       turn.setUser(prompt);
       this.#held.add(turn);
       this.#changed();
@@ -54,9 +54,9 @@ export class Sender {
   /** Sends what this tab has not sent for sure, typed before now or before a reload; from now on prompts go at once. */
   flush() {
     this.#flushed = true;
-    for (const letter of this.#outbox.letters) {
-      if (this.#transcript.find(letter)?.run) this.#outbox.drop(letter.messageId);
-      else this.#post(letter);
+    for (const entry of this.#outbox.entries) {
+      if (this.#transcript.find(entry)?.run) this.#outbox.drop(entry.messageId);
+      else this.#post(entry);
     }
   }
 
@@ -73,14 +73,14 @@ export class Sender {
     this.#outbox.drop(messageId);
   }
 
-  /** Sent twice it is still one, by its messageId. @param {import("./outbox.js").Letter} letter */
-  #post(letter) {
-    const { messageId, prompt, mode } = letter;
+  /** Sent twice it is still one, by its messageId. @param {import("./outbox.js").Entry} entry */
+  #post(entry) {
+    const { messageId, prompt, mode } = entry;
     if (this.#runs.idle) this.#onFirst(prompt);
-    const turn = this.#transcript.find(letter) ?? this.#transcript.add(letter);
+    const turn = this.#transcript.find(entry) ?? this.#transcript.add(entry);
     turn.setUser(prompt);
     this.#held.delete(turn);
-    this.#runs.start(turn, { prompt, mode, messageId, onBusy: "queue" }, (follower) => this.#turnToSend(follower));
+    this.#runs.start(turn, { prompt, mode, messageId, onBusy: "queue" }, (followed) => this.#turnToSend(followed));
   }
 
   /** Waits until the gateway has what was sent before, or this prompt is cancelled. */

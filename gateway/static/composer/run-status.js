@@ -6,9 +6,9 @@ import { duration, ordinal, phaseText } from "../shared/format.js";
 /** Shorter than this a run needs no clock. */
 const CLOCK_FROM_MS = 2000;
 
-/** @param {import("../chat/followed-run.js").Follower | undefined} follower @returns {string} what the run does now */
-export function activityText(follower) {
-  const { activity, stopping, connection } = follower;
+/** @param {import("../chat/followed-run.js").FollowedRun | undefined} followed @returns {string} what the run does now */
+export function activityText(followed) {
+  const { activity, stopping, connection } = followed;
   if (stopping) return "Stopping…";
   if (connection.state === "waiting") return "Connection lost; the run goes on…";
   if (activity?.type === "status") return phaseText(activity);
@@ -18,15 +18,15 @@ export function activityText(follower) {
 }
 
 /** @returns {[string, string]} state and words of the connection */
-export function connectionState(follower, reachable) {
-  const { state, transport } = follower?.connection ?? {};
+export function connectionState(followed, reachable) {
+  const { state, transport } = followed?.connection ?? {};
   if (state === "open") return ["live", transport === "sse" ? "Live (SSE)" : "Live"];
   if (state === "waiting" || (state && !reachable)) return ["reconnecting", "Reconnecting"];
-  if (state === "connecting") return follower.opened ? ["reconnecting", "Reconnecting"] : ["connecting", "Connecting"];
+  if (state === "connecting") return followed.opened ? ["reconnecting", "Reconnecting"] : ["connecting", "Connecting"];
   return reachable ? ["idle", "Ready"] : ["offline", "Offline"];
 }
 
-export class Dock {
+export class RunStatus {
   #pill = byId("connection");
   #status = byId("status");
   #elapsed = byId("elapsed");

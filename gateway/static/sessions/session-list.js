@@ -6,7 +6,7 @@ import { age } from "../shared/format.js";
 const PAGE = 50;
 const REFRESH_MS = 15_000;
 
-export class Sessions {
+export class SessionList {
   #api;
   #list = byId("sessions");
   #note = byId("sessions-note");

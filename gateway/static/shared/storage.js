@@ -1,6 +1,6 @@
 /** The browser's two storages, where they may be forbidden or full: what they do not take is kept while the page lives. */
 
-export class Kept {
+export class SafeStorage {
   #area = null;
   /** What the browser refused to keep; newer than what it has. */
   #memory = new Map();
@@ -42,6 +42,6 @@ export class Kept {
 }
 
 /** Of this browser: the token, the theme. */
-export const local = new Kept(() => globalThis.localStorage);
+export const local = new SafeStorage(() => globalThis.localStorage);
 /** Of this tab: drafts, and prompts that are on their way. */
-export const tab = new Kept(() => globalThis.sessionStorage);
+export const tab = new SafeStorage(() => globalThis.sessionStorage);

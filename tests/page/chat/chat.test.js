@@ -71,8 +71,8 @@ class World {
     return this.streams.map(({ request }) => request.prompt ?? request.run);
   }
 
-  get letters() {
-    return new Outbox("s1").letters.map(({ prompt }) => prompt);
+  get unconfirmed() {
+    return new Outbox("s1").entries.map(({ prompt }) => prompt);
   }
 }
 
@@ -180,7 +180,7 @@ chatTest("a first read that fails is made again, and what was typed meanwhile is
   assert.equal(world.streams[1].request.mode, "plan");
   world.streams[1].push(timing("r3"));
   await settle();
-  assert.deepEqual(world.letters, []);
+  assert.deepEqual(world.unconfirmed, []);
 });
 
 chatTest("a prompt from before a reload is sent again unless its run is known", async () => {
@@ -188,7 +188,7 @@ chatTest("a prompt from before a reload is sent again unless its run is known", 
   world.messages = [user("m1", "r1"), answer("a1", "r1")];
   await world.open();
   assert.deepEqual(world.prompts, ["m2"]);
-  assert.deepEqual(world.letters, ["m2"]);
+  assert.deepEqual(world.unconfirmed, ["m2"]);
 });
 
 chatTest("what waits for the session can be cancelled, twice, and is never sent", async () => {
@@ -202,7 +202,7 @@ chatTest("what waits for the session can be cancelled, twice, and is never sent"
   await world.chat.cancel(turn);
   world.before = () => {};
   await tick(2000);
-  assert.deepEqual([world.prompts, world.letters, world.transcript.turns], [[], [], []]);
+  assert.deepEqual([world.prompts, world.unconfirmed, world.transcript.turns], [[], [], []]);
 });
 
 chatTest("leaving a session lets prompts that are on their way arrive, and touches nothing any more", async () => {
@@ -219,11 +219,11 @@ chatTest("leaving a session lets prompts that are on their way arrive, and touch
   await settle();
   assert.equal(first.request.signal.aborted, true);
   assert.deepEqual(world.prompts, ["first", "second"]);
-  assert.deepEqual(world.letters, ["second"]);
+  assert.deepEqual(world.unconfirmed, ["second"]);
   world.streams[1].push({ type: "error", content: "No.", code: "unauthorized", fatal: true });
   await settle();
   assert.equal(world.streams[1].request.signal.aborted, true);
-  assert.deepEqual(world.letters, ["second"], "a refusal that nobody saw");
+  assert.deepEqual(world.unconfirmed, ["second"], "a refusal that nobody saw");
   assert.deepEqual([world.transcript.turns, world.problems], [[], []]);
 });
 
@@ -343,7 +343,7 @@ chatTest("over server-sent events only the run that is on holds a connection", a
   await settle();
   assert.equal(world.streams[1].request.signal.aborted, true);
   assert.equal(world.chat.waiting.map(({ turn }) => turn.prompt).join(), "second");
-  assert.deepEqual(world.letters, []);
+  assert.deepEqual(world.unconfirmed, []);
   world.messages.push(answer("a1", "r1"));
   world.change({ activeRun: "r2", queue: [] });
   world.streams[0].push({ type: "ws-exit", run: "r1", seq: 2, reason: "completed" });
@@ -376,5 +376,5 @@ chatTest("a prompt that is refused is handed back, and is not sent again", async
   world.streams[0].end();
   await settle();
   assert.deepEqual(world.problems.map(({ code, prompt, told }) => [code, prompt, told]), [["unauthorized", "too much", true]]);
-  assert.deepEqual(world.letters, []);
+  assert.deepEqual(world.unconfirmed, []);
 });

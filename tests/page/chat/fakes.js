@@ -1,6 +1,6 @@
 /** The page around an open session without a DOM: turns, their list, and streams of events that the test feeds. */
 
-/** A turn that keeps what it was told, by the rules of turn.js. */
+/** A turn that keeps what it was told, by the rules of transcript/turn.js. */
 class FakeTurn {
   live = false;
   finished = false;

@@ -41,7 +41,7 @@ let firsts;
 let changes;
 let sender;
 
-const letters = () => new Outbox("s1").letters.map(({ prompt }) => prompt);
+const unconfirmed = () => new Outbox("s1").entries.map(({ prompt }) => prompt);
 
 beforeEach(() => {
   tab.clear();
@@ -74,10 +74,10 @@ test("a prompt is kept until the gateway has it, under one id for all tries", ()
   sender.flush();
   sender.send("first", "agent");
   sender.send("second", "agent");
-  assert.deepEqual(letters(), ["first", "second"]);
+  assert.deepEqual(unconfirmed(), ["first", "second"]);
   const [{ turn }, { request }] = runs.started;
   sender.settled(turn);
-  assert.deepEqual(letters(), ["second"]);
+  assert.deepEqual(unconfirmed(), ["second"]);
 
   const reloaded = new FakeRuns();
   new Sender("s1", new FakeTranscript(), reloaded, { changed() {}, onFirst() {} }).flush();
@@ -90,7 +90,7 @@ test("what is known to be a run already is not sent again", () => {
   transcript.add({ messageId: "m2" });
   sender.flush();
   assert.deepEqual(runs.prompts, ["m2"]);
-  assert.deepEqual(letters(), ["m2"]);
+  assert.deepEqual(unconfirmed(), ["m2"]);
   assert.equal(transcript.turns.length, 2);
 });
 
@@ -125,12 +125,12 @@ test("cancelling what is held forgets it; what was sent is for its run to cancel
   sender.send("never said", "agent");
   const [{ turn }] = sender.held;
   await sender.cancel(turn);
-  assert.deepEqual([transcript.turns, runs.cancelled, letters()], [[], [], []]);
+  assert.deepEqual([transcript.turns, runs.cancelled, unconfirmed()], [[], [], []]);
   sender.flush();
   sender.send("said", "agent");
   await sender.cancel(runs.started[0].turn);
   assert.deepEqual(runs.cancelled, [runs.started[0].turn]);
-  assert.deepEqual([runs.prompts, letters()], [["said"], []]);
+  assert.deepEqual([runs.prompts, unconfirmed()], [["said"], []]);
 });
 
 test("the first prompt is told when it is sent, and none behind a run that is followed", () => {

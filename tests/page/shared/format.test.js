@@ -116,15 +116,15 @@ test("the page's build is read from its ETag, whatever a proxy made of it", () =
 });
 
 test("the status line and the connection say what goes on", () => {
-  const follower = { activity: "", stopping: false, connection: { state: "open", transport: "ws" }, opened: true };
-  assert.equal(activityText(follower), "Working…");
-  assert.equal(activityText({ ...follower, activity: { type: "tool-start", name: "Write" } }), "Running Write…");
-  assert.equal(activityText({ ...follower, activity: { type: "status", phase: "sandbox-starting" } }), "Starting sandbox…");
-  assert.equal(activityText({ ...follower, stopping: true }), "Stopping…");
-  assert.deepEqual(connectionState(follower, true), ["live", "Live"]);
-  assert.deepEqual(connectionState({ ...follower, connection: { state: "open", transport: "sse" } }, true), ["live", "Live (SSE)"]);
-  assert.deepEqual(connectionState({ ...follower, connection: { state: "waiting" } }, true), ["reconnecting", "Reconnecting"]);
-  assert.deepEqual(connectionState({ ...follower, connection: { state: "connecting" } }, true), ["reconnecting", "Reconnecting"]);
+  const followed = { activity: "", stopping: false, connection: { state: "open", transport: "ws" }, opened: true };
+  assert.equal(activityText(followed), "Working…");
+  assert.equal(activityText({ ...followed, activity: { type: "tool-start", name: "Write" } }), "Running Write…");
+  assert.equal(activityText({ ...followed, activity: { type: "status", phase: "sandbox-starting" } }), "Starting sandbox…");
+  assert.equal(activityText({ ...followed, stopping: true }), "Stopping…");
+  assert.deepEqual(connectionState(followed, true), ["live", "Live"]);
+  assert.deepEqual(connectionState({ ...followed, connection: { state: "open", transport: "sse" } }, true), ["live", "Live (SSE)"]);
+  assert.deepEqual(connectionState({ ...followed, connection: { state: "waiting" } }, true), ["reconnecting", "Reconnecting"]);
+  assert.deepEqual(connectionState({ ...followed, connection: { state: "connecting" } }, true), ["reconnecting", "Reconnecting"]);
   assert.deepEqual(connectionState({ connection: { state: "connecting" } }, true), ["connecting", "Connecting"]);
   assert.deepEqual(connectionState(undefined, true), ["idle", "Ready"]);
   assert.deepEqual(connectionState(undefined, false), ["offline", "Offline"]);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Outbox } from "../../../gateway/static/chat/outbox.js";
-import { Kept, tab } from "../../../gateway/static/shared/storage.js";
+import { SafeStorage, tab } from "../../../gateway/static/shared/storage.js";
 
 /** A Storage that holds `room` characters. */
 function area(room = Infinity) {
@@ -23,7 +23,7 @@ function area(room = Infinity) {
 
 test("what the browser keeps is read from it", () => {
   const given = area();
-  const kept = new Kept(() => given);
+  const kept = new SafeStorage(() => given);
   kept.set("a", "1");
   assert.equal(given.items.get("a"), "1");
   given.items.set("a", "2"); // by another tab
@@ -34,7 +34,7 @@ test("what the browser keeps is read from it", () => {
 
 test("a storage that is forbidden keeps things while the page lives", () => {
   for (const forbidden of [() => undefined, () => { throw new DOMException("no", "SecurityError"); }]) {
-    const kept = new Kept(forbidden);
+    const kept = new SafeStorage(forbidden);
     assert.equal(kept.get("a"), null);
     kept.set("a", "1");
     assert.equal(kept.get("a"), "1");
@@ -45,7 +45,7 @@ test("a storage that is forbidden keeps things while the page lives", () => {
 
 test("what does not fit is kept beside, newest first, until it fits or is removed", () => {
   const given = area(3);
-  const kept = new Kept(() => given);
+  const kept = new SafeStorage(() => given);
   kept.set("a", "old");
   kept.set("a", "longer");
   assert.equal(kept.get("a"), "longer");
@@ -56,13 +56,13 @@ test("what does not fit is kept beside, newest first, until it fits or is remove
   assert.equal(kept.get("a"), null);
 });
 
-test("letters stay in their order until they are dropped", () => {
+test("entries stay in their order until they are dropped", () => {
   tab.clear();
   const outbox = new Outbox("s1");
   for (const messageId of ["a", "b", "c"]) outbox.put({ messageId, prompt: messageId, mode: "agent" });
   outbox.drop("b");
   outbox.drop("b");
   outbox.drop(null);
-  assert.deepEqual(new Outbox("s1").letters.map(({ messageId }) => messageId), ["a", "c"]);
-  assert.deepEqual(new Outbox("s2").letters, []);
+  assert.deepEqual(new Outbox("s1").entries.map(({ messageId }) => messageId), ["a", "c"]);
+  assert.deepEqual(new Outbox("s2").entries, []);
 });
