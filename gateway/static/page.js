@@ -1,6 +1,8 @@
 /** The page: who is logged in, which session is open, and everything wired together. */
 
-import { Drawer, setUpKeys, setUpTheme } from "./app/drawer.js";
+import { Drawer } from "./app/drawer.js";
+import { setUpShortcuts } from "./app/shortcuts.js";
+import { setUpTheme } from "./app/theme.js";
 import { UpdateCheck } from "./app/update-check.js";
 import { Chat, DEFAULT_TITLE } from "./chat/chat.js";
 import { createClient } from "./client/client.js";
@@ -46,7 +48,7 @@ class Page {
 
   start() {
     setUpTheme();
-    setUpKeys({ onNew: () => this.#create(), onEscape: () => this.#escape() });
+    setUpShortcuts({ onNew: () => this.#create(), onEscape: () => this.#escape() });
     byId("new-session").addEventListener("click", () => this.#create());
     byId("skip").addEventListener("click", () => this.#composer.focus());
     byId("settings-open").addEventListener("click", () => this.#settings.open());

@@ -2,46 +2,9 @@
 
 import { byId } from "../shared/dom.js";
 import { local, tab } from "../shared/storage.js";
+import { expiryOf, judgeOffer, subjectOf, tokenIn } from "./token.js";
 
 const KEY = "vaporforge.token";
-
-/** What a JWT claims, nothing when it is no JWT. Only the gateway judges whether it is good. */
-function claimsOf(token) {
-  try {
-    const body = atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
-    return JSON.parse(new TextDecoder().decode(Uint8Array.from(body, (byte) => byte.charCodeAt(0)))) ?? {};
-  } catch {
-    return {};
-  }
-}
-
-/** When a JWT ends, in epoch ms; NaN when it does not say or is no JWT. */
-export const expiryOf = (token) => Number(claimsOf(token).exp ?? Number.NaN) * 1000;
-
-/** Whose a JWT is; empty when it does not say or is no JWT. */
-export const subjectOf = (token) => String(claimsOf(token).sub ?? "");
-
-/** The token that an address brings; null when it brings none. @param {string} hash @returns {string | null} */
-export function tokenIn(hash) {
-  const found = /^#(?:.*&)?token=([^&]+)/.exec(hash)?.[1];
-  if (found === undefined) return null;
-  try {
-    return decodeURIComponent(found);
-  } catch {
-    return found; // Broken, and no token.
-  }
-}
-
-/**
- * What to do with a token that an address brings: anyone may have made that address.
- *
- * @returns {"take" | "ask" | "ignore"}  `ask`: someone else is signed in
- */
-export function judgeOffer(offered, kept, now) {
-  if (!(expiryOf(kept) > now)) return "take";
-  if (!(expiryOf(offered) > now)) return "ignore";
-  return subjectOf(offered) === subjectOf(kept) ? "take" : "ask";
-}
 
 export class Login {
   #onToken;

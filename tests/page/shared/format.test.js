@@ -1,12 +1,8 @@
-/** What the page says, and what it makes of what people type: words.js and the pure parts of other modules. */
+/** format.js: what the page says of phases, errors, times and costs. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { buildOf } from "../../../gateway/static/app/update-check.js";
-import { activityText, connectionState } from "../../../gateway/static/composer/run-status.js";
-import { expiryOf, judgeOffer, subjectOf, tokenIn } from "../../../gateway/static/login/login.js";
-import { parseServers } from "../../../gateway/static/settings/settings-dialog.js";
 import {
   age,
   duration,
@@ -17,7 +13,6 @@ import {
   titleOf,
   usageText,
 } from "../../../gateway/static/shared/format.js";
-import { mainArgument } from "../../../gateway/static/transcript/tool-card.js";
 
 test("places in a queue are ordinals", () => {
   const numbers = [1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 101, 111];
@@ -63,69 +58,4 @@ test("what a run cost is told when it is known", () => {
   assert.equal(usageText({}, 0.001), "under 1 ¢");
   assert.equal(usageText({ output_tokens: "many" }, "0.5"), "$0.50");
   assert.equal(usageText(null, { amount: 1 }), "");
-});
-
-test("a tool's main argument is one line of what it is about", () => {
-  assert.equal(mainArgument({ content: "long", file_path: "/a.txt" }), "/a.txt");
-  assert.equal(mainArgument({ command: "ls\npwd" }), "ls");
-  assert.equal(mainArgument({ limit: 3, other: "first text" }), "first text");
-  assert.equal(mainArgument({}), "");
-  assert.equal(mainArgument(null), "");
-  assert.equal(mainArgument("text"), "text");
-});
-
-test("MCP servers are an object, or the text is refused with its reason", () => {
-  assert.deepEqual(parseServers("  "), {});
-  assert.deepEqual(parseServers('{"a": {}}'), { a: {} });
-  assert.throws(() => parseServers("{"), /This is not JSON/);
-  for (const wrong of ["[]", "null", '"x"', "3"]) assert.throws(() => parseServers(wrong), /are an object/);
-});
-
-test("a token's end is read from it, and nonsense has none", () => {
-  const body = Buffer.from(JSON.stringify({ exp: 1_800_000_000, sub: "ü" })).toString("base64url");
-  assert.equal(expiryOf(`head.${body}.signature`), 1_800_000_000_000);
-  for (const nonsense of ["", "a.b.c", "abc"]) assert.ok(Number.isNaN(expiryOf(nonsense)), nonsense);
-});
-
-test("a token is taken out of an address, however broken it is", () => {
-  assert.equal(tokenIn("#token=a.b.c"), "a.b.c");
-  assert.equal(tokenIn("#x=1&token=a%2Eb&y=2"), "a.b");
-  assert.equal(tokenIn("#token=%"), "%");
-  for (const none of ["", "#/s/abc", "#token=", "#mytoken=a"]) assert.equal(tokenIn(none), null, none);
-});
-
-test("an address replaces a token that is still good only by one of the same user, or after a question", () => {
-  const now = 1_700_000_000_000;
-  const token = (sub, exp) => `h.${Buffer.from(JSON.stringify({ sub, exp })).toString("base64url")}.s`;
-  const [good, later, other] = [token("ädä", 1_800_000_000), token("ädä", 1_900_000_000), token("grace", 1_800_000_000)];
-  const [over, nonsense] = [token("ädä", 1_600_000_000), "%"];
-  assert.equal(subjectOf(good), "ädä");
-  assert.equal(subjectOf(nonsense), "");
-  assert.equal(judgeOffer(later, good, now), "take");
-  assert.equal(judgeOffer(other, good, now), "ask");
-  for (const worse of [over, nonsense]) assert.equal(judgeOffer(worse, good, now), "ignore");
-  for (const kept of ["", over, nonsense]) {
-    for (const offered of [good, other, over, nonsense]) assert.equal(judgeOffer(offered, kept, now), "take");
-  }
-});
-
-test("the page's build is read from its ETag, whatever a proxy made of it", () => {
-  const build = "0123456789abcdef".repeat(2);
-  for (const tag of [`"${build}"`, `W/"${build}"`, `W/"${build}-gzip"`]) assert.equal(buildOf(tag), build);
-  for (const tag of [null, "", '"x"']) assert.equal(buildOf(tag), "");
-});
-
-test("the status line and the connection say what goes on", () => {
-  const followed = { activity: "", stopping: false, connection: { state: "open", transport: "ws" }, opened: true };
-  assert.equal(activityText(followed), "Working…");
-  assert.equal(activityText({ ...followed, activity: { type: "tool-start", name: "Write" } }), "Running Write…");
-  assert.equal(activityText({ ...followed, activity: { type: "status", phase: "sandbox-starting" } }), "Starting sandbox…");
-  assert.equal(activityText({ ...followed, stopping: true }), "Stopping…");
-  assert.deepEqual(connectionState(followed, true), ["live", "Live"]);
-  assert.deepEqual(connectionState({ ...followed, connection: { state: "open", transport: "sse" } }, true), ["live", "Live (SSE)"]);
-  assert.deepEqual(connectionState({ ...followed, connection: { state: "waiting" } }, true), ["reconnecting", "Reconnecting"]);
-  assert.deepEqual(connectionState({ ...followed, connection: { state: "connecting" } }, true), ["reconnecting", "Reconnecting"]);
-  assert.deepEqual(connectionState({ connection: { state: "connecting" } }, true), ["connecting", "Connecting"]);
-  assert.deepEqual(connectionState(undefined, true), ["idle", "Ready"]);
-  assert.deepEqual(connectionState(undefined, false), ["offline", "Offline"]);
 });

@@ -1,10 +1,9 @@
-/** storage.js and outbox.js: nothing is lost and nothing throws where the browser keeps little or nothing. */
+/** storage.js: nothing is lost and nothing throws where the browser keeps little or nothing. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Outbox } from "../../../gateway/static/chat/outbox.js";
-import { SafeStorage, tab } from "../../../gateway/static/shared/storage.js";
+import { SafeStorage } from "../../../gateway/static/shared/storage.js";
 
 /** A Storage that holds `room` characters. */
 function area(room = Infinity) {
@@ -54,15 +53,4 @@ test("what does not fit is kept beside, newest first, until it fits or is remove
   kept.set("a", "longer");
   kept.remove("a");
   assert.equal(kept.get("a"), null);
-});
-
-test("entries stay in their order until they are dropped", () => {
-  tab.clear();
-  const outbox = new Outbox("s1");
-  for (const messageId of ["a", "b", "c"]) outbox.put({ messageId, prompt: messageId, mode: "agent" });
-  outbox.drop("b");
-  outbox.drop("b");
-  outbox.drop(null);
-  assert.deepEqual(new Outbox("s1").entries.map(({ messageId }) => messageId), ["a", "c"]);
-  assert.deepEqual(new Outbox("s2").entries, []);
 });

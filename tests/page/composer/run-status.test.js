@@ -1,0 +1,21 @@
+/** run-status.js: what is said of the run and of the connection to it. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { activityText, connectionState } from "../../../gateway/static/composer/run-status.js";
+
+test("the status line and the connection say what goes on", () => {
+  const followed = { activity: "", stopping: false, connection: { state: "open", transport: "ws" }, opened: true };
+  assert.equal(activityText(followed), "Working…");
+  assert.equal(activityText({ ...followed, activity: { type: "tool-start", name: "Write" } }), "Running Write…");
+  assert.equal(activityText({ ...followed, activity: { type: "status", phase: "sandbox-starting" } }), "Starting sandbox…");
+  assert.equal(activityText({ ...followed, stopping: true }), "Stopping…");
+  assert.deepEqual(connectionState(followed, true), ["live", "Live"]);
+  assert.deepEqual(connectionState({ ...followed, connection: { state: "open", transport: "sse" } }, true), ["live", "Live (SSE)"]);
+  assert.deepEqual(connectionState({ ...followed, connection: { state: "waiting" } }, true), ["reconnecting", "Reconnecting"]);
+  assert.deepEqual(connectionState({ ...followed, connection: { state: "connecting" } }, true), ["reconnecting", "Reconnecting"]);
+  assert.deepEqual(connectionState({ connection: { state: "connecting" } }, true), ["connecting", "Connecting"]);
+  assert.deepEqual(connectionState(undefined, true), ["idle", "Ready"]);
+  assert.deepEqual(connectionState(undefined, false), ["offline", "Offline"]);
+});
