@@ -1,4 +1,4 @@
-/** index.html: it asks early for every module that the page imports, and has every element that they look for. */
+/** index.html: it asks for every style sheet and, early, for every module; it has every element that they look for. */
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -25,6 +25,14 @@ test("each module is asked for with the page, not when another one turns out to 
   const asked = [...html.matchAll(/<link rel="modulepreload" href="(.+?)">/g)].map(([, path]) => path);
   assert.deepEqual(asked.sort(), [...importsOf("page.js")].sort());
   assert.deepEqual(modules.sort(), [...importsOf("page.js"), "page.js"].filter((path) => !path.startsWith("vendor/")).sort());
+});
+
+test("each style sheet is asked for, once, what is shared before what builds on it", () => {
+  const asked = [...html.matchAll(/<link rel="stylesheet" href="(.+?)">/g)].map(([, path]) => path);
+  assert.deepEqual([...asked].sort(), files.filter((name) => name.endsWith(".css")).sort());
+  const shared = asked.filter((path) => path.startsWith("shared/"));
+  assert.equal(asked[0], "shared/base.css");
+  assert.deepEqual(asked.slice(0, shared.length), shared);
 });
 
 test("each element that a module looks for by id is there, once", () => {

@@ -126,7 +126,7 @@ export class SessionList {
     const link = element(
       "a",
       { href: `#/s/${session.id}`, title: session.title, data: { kind: "open" }, aria: current ? { current: "page" } : {} },
-      element("span", { className: "session-title" }, session.title),
+      element("span", { className: "session-title one-line" }, session.title),
       session.activeRun
         ? element("span", { className: "session-on", title: "A run is on" }, element("span", { className: "hidden" }, "running"))
         : element("span", { className: "session-age" }, when),

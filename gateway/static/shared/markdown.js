@@ -68,7 +68,7 @@ function dressCode(pre) {
     element("span", {}, language),
     copyButton("Copy the code", () => code.textContent),
   );
-  const block = element("div", { className: "code-block" });
+  const block = element("div", { className: "card code-block" });
   pre.replaceWith(block);
   pre.tabIndex = 0;
   block.append(bar, pre);

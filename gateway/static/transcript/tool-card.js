@@ -27,10 +27,10 @@ export class ToolCard {
       { on: { click: () => (this.touched = true) } },
       this.badge,
       element("span", { className: "tool-name" }, name),
-      element("span", { className: "tool-main" }, mainArgument(input)),
+      element("span", { className: "tool-main one-line" }, mainArgument(input)),
       icon("chevron"),
     );
-    this.root = element("details", { className: "tool", open, data: { testid: "tool-card" } }, summary, this.body);
+    this.root = element("details", { className: "card tool", open, data: { testid: "tool-card" } }, summary, this.body);
     this.#show("running");
   }
 
