@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
 
-import { ApiError, createClient } from "../../../gateway/static/client/client.js";
-import { completeEnv } from "../../../gateway/static/client/env.js";
+import { createClient } from "../../../gateway/static/client/client.js";
 import { BACKOFF_CAP_MS, SILENCE_MS } from "../../../gateway/static/client/run-stream.js";
 import { collect, drain, expectedSeqs, fakeGateway, makeRun, seeded, seqsOf, settle } from "../harness.js";
 
@@ -305,16 +304,6 @@ for (const [status, fatal] of [[400, true], [401, true], [403, true], [404, true
   });
 }
 
-test("a full queue is final, whatever its status says of other limits", () => {
-  assert.equal(new ApiError("Full.", { status: 429, code: "queue-full" }).transient, false);
-});
-
-test("the clock goes on while the computer sleeps", () => {
-  const before = Date.now();
-  const now = completeEnv().now();
-  assert.ok(before <= now && now <= Date.now());
-});
-
 test("an error of the run itself is an event, and the run goes on to its end", async () => {
   const frames = [...RUN.slice(0, 3), { type: "error", error: "The model is busy.", code: "overloaded", run: "run-1", seq: 4 }];
   frames.push({ type: "process-exit", exitCode: 1, reason: "failed", run: "run-1", seq: 5 });
@@ -543,61 +532,4 @@ test("persistMessage says whether it was saved and never throws for the gateway'
   assert.equal(await persistMessage("s1", "text", "sdk-1"), true);
   assert.equal(await persistMessage("s1", "text"), false);
   assert.deepEqual(log.requests[0].body, { sessionId: "s1", content: "text", sdkSessionId: "sdk-1" });
-});
-
-test("a request that got no answer is sent again, twice", async () => {
-  for (const [failures, outcome] of [[0, true], [2, true], [3, false]]) {
-    let asked = 0;
-    const { env, clock } = fakeGateway({
-      http: () => {
-        asked += 1;
-        if (asked <= failures) throw new TypeError("Failed to fetch");
-        return Response.json({ success: true });
-      },
-    });
-    const saved = createClient(env).persistMessage("s1", "text");
-    await clock.advance(1000);
-    assert.equal(await saved, outcome);
-    assert.equal(asked, Math.min(failures + 1, 3));
-  }
-});
-
-test("the api speaks the routes of the contract and names what failed", async () => {
-  const { env, log } = fakeGateway({
-    http: (path, { method }) => {
-      if (method === "DELETE") return new Response(null, { status: 204 });
-      if (path === "/api/settings") return new Response("<html>", { status: 502 });
-      if (path === "/api/sessions/a%2Fb") return Response.json({ error: "Long.", code: "bad-request", field: "title" }, { status: 400 });
-      return Response.json({});
-    },
-  });
-  const { api } = createClient(env);
-  await api.listSessions({ limit: 20 });
-  await api.createSession("Title");
-  await api.messages("s1", { limit: 5, cursor: "c", order: "newest" });
-  await api.stop("s1", "r1");
-  assert.equal(await api.deleteSession("s1"), null);
-  assert.deepEqual(
-    log.requests.map(({ method, path, query, body }) => [method, `${path}?${query}`, body]),
-    [
-      ["GET", "/api/sessions?limit=20", undefined],
-      ["POST", "/api/sessions?", { title: "Title" }],
-      ["GET", "/api/sessions/s1/messages?limit=5&cursor=c&order=newest", undefined],
-      ["POST", "/api/sdk/stop?", { sessionId: "s1", run: "r1" }],
-      ["DELETE", "/api/sessions/s1?", undefined],
-    ],
-  );
-  await assert.rejects(api.renameSession("a/b", "x"), { status: 400, code: "bad-request", field: "title", message: "Long." });
-  const error = await api.settings().catch((reason) => reason);
-  assert.ok(error instanceof ApiError);
-  assert.deepEqual([error.status, error.transient], [502, true]);
-});
-
-test("a request that is never answered ends with a timeout", async () => {
-  const { env, clock } = fakeGateway({
-    http: (path, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted")))),
-  });
-  const asked = createClient(env).api.version().catch((error) => error);
-  await clock.advance(15_000);
-  assert.equal((await asked).code, "timeout");
 });
