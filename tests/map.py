@@ -6,12 +6,15 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.imports import ROOT, graph
 from tests.rooms import FLOORS, floor_of, room_of
 
 PAGE = ROOT / "docs" / "architecture.md"
 MARKS = re.compile(r"(<!-- map: made by scripts/map -->\n).*?(<!-- end of map -->)", re.DOTALL)
+
+IMPORT = re.compile(r'^(?:import|export)\b[^"]*?"(\.[^"]+)";', re.MULTILINE)
 
 EVERYBODYS = frozenset({"words", "concurrency"})
 """Rooms that every other one uses: an arrow to them says nothing."""
@@ -29,6 +32,23 @@ def arrows(package: str) -> list[tuple[str, str]]:
     return sorted(found, key=lambda pair: (-floor_of(package, pair[0]), -floor_of(package, pair[1]), pair))
 
 
+def page_arrows() -> list[tuple[str, str]]:
+    """Who imports whom among the rooms of the page; `page` is its entry."""
+    found = set()
+    for path in (ROOT / "gateway" / "static").rglob("*.js"):
+        name = path.relative_to(ROOT / "gateway" / "static")
+        for imported in IMPORT.findall(path.read_text(encoding="utf-8")):
+            other = (path.parent / imported).resolve().relative_to(ROOT / "gateway" / "static")
+            pair = (_page_room(name), _page_room(other))
+            if "vendor" not in (pair[0], pair[1]) and pair[0] != pair[1] and pair[1] != "shared":
+                found.add(pair)
+    return sorted(found)
+
+
+def _page_room(name: Path) -> str:
+    return name.parts[0] if len(name.parts) > 1 else name.stem
+
+
 def picture() -> Iterator[str]:
     """The picture as Mermaid's text, a line at a time."""
     yield "```mermaid"
@@ -40,6 +60,13 @@ def picture() -> Iterator[str]:
         yield "  end"
         for upper, lower in arrows(package):
             yield f"  {_id(package, upper)} --> {_id(package, lower)}"
+    yield '  subgraph page["gateway/static/"]'
+    for room in sorted({room for pair in page_arrows() for room in pair}):
+        yield f'    {_id("page", room)}["{room}"]'
+    yield "  end"
+    for upper, lower in page_arrows():
+        yield f"  {_id('page', upper)} --> {_id('page', lower)}"
+    yield "  page -. docs/protocol.md .-> gateway"
     yield "  gateway -. container/protocol.py .-> container"
     yield "```"
 

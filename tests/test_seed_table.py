@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 ROW = re.compile(r"^\| (\d+(?:\.\d+)?\b[^|]*) \|[^|]*\| ([^|]*) \|$", re.MULTILINE)
 PYTEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
-NODE = re.compile(r"`(page/[\w.]+\.test\.js)`|(?<![\w`])\"([^\"]+)\"")
+NODE = re.compile(r"`(page/[\w./-]+\.test\.js)`|(?<![\w`])\"([^\"]+)\"")
 
 
 def section() -> str:
