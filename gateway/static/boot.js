@@ -24,6 +24,12 @@
   /** Whether the page has to do without a style sheet. */
   let bare = false;
   let reloading = 0;
+  /** Says that something is missing, as soon as the place for it has been parsed. */
+  const tell = () => {
+    const broken = document.getElementById("broken");
+    if (broken) broken.hidden = false;
+    else document.addEventListener("readystatechange", tell, { once: true });
+  };
   const onError = ({ target }) => {
     if (!(target instanceof HTMLScriptElement || target instanceof HTMLLinkElement)) return;
     bare ||= target.rel === "stylesheet";
@@ -33,7 +39,7 @@
     const counted = attempt(() => sessionStorage.setItem(RELOADS, reloads + 1) === undefined);
     // Without a count that outlives the page it would be loaded again for ever.
     if (counted && reloads < LIMIT) reloading = setTimeout(() => location.reload(), 200 * 2 ** reloads);
-    else document.getElementById("broken").hidden = false;
+    else tell();
   };
   addEventListener("error", onError, true);
   /** The page runs: a module that was asked for early in vain came when it was needed, and nothing counts any more. */

@@ -283,6 +283,27 @@ async def test_a_style_sheet_that_never_comes_is_not_asked_for_without_end(peopl
     assert len(loads) == 2
 
 
+async def test_what_is_lost_before_the_page_is_parsed_is_told_all_the_same(people: People) -> None:
+    ada = await people.person()
+    await ada.page.add_init_script(
+        """if (location.protocol === "http:") {
+          sessionStorage.setItem("vaporforge.reloads", 6);
+          const listen = window.addEventListener;
+          window.addEventListener = (type, ...rest) => {
+            listen.call(window, type, ...rest);
+            if (type !== "error") return;
+            const link = Object.assign(document.createElement("link"), { rel: "stylesheet" });
+            document.head.append(link);
+            window.early = document.getElementById("broken") === null;
+            link.dispatchEvent(new Event("error"));
+          };
+        }"""
+    )
+    await ada.page.goto(ada.url)
+    await expect(ada.page.get_by_text("The page could not be loaded completely")).to_be_visible()
+    assert await ada.page.evaluate("window.early")
+
+
 async def test_frames_that_come_after_the_recorded_answer_show_it_once(people: People) -> None:
     ada = await people.person()
     sockets: list[WebSocketRoute] = []
