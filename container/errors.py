@@ -5,6 +5,7 @@ AgentServerError 500
 ├── Unauthorized 401
 ├── NotFound 404 ─ RunNotFound, NoPendingQuery
 ├── Conflict 409 ─ Busy
+├── UnsupportedEncoding 415
 ├── CursorAhead 416
 ├── Retiring 503
 └── InsufficientStorage 507
@@ -65,6 +66,12 @@ class Busy(Conflict):
     """Something ran or was connected more recently than asked."""
 
     code = "busy"
+
+
+class UnsupportedEncoding(AgentServerError):
+    """The body is packed; nobody here unpacks one."""
+
+    status, close, code = 415, Close.BAD_REQUEST, "unsupported-encoding"
 
 
 class CursorAhead(AgentServerError):

@@ -251,7 +251,7 @@ def sandbox_token(secret: bytes, session: str) -> str:
 
 def session_of_token(secret: bytes, token: str) -> str | None:
     """The session a sandbox token belongs to, or None when it is not a token of ours."""
-    parts = token.split(".")
+    parts = token.split(".") if token.isascii() else []
     if len(parts) != 3 or parts[0] != "vfs1" or not RUN_ID.fullmatch(parts[1]):
         return None
     return parts[1] if hmac.compare_digest(sandbox_token(secret, parts[1]).encode(), token.encode()) else None

@@ -28,6 +28,7 @@ from gateway.web.request.app_keys import (
     CLIENT,
     DRIVER,
     RUNS,
+    SEATS,
     SETTINGS,
     SNAPSHOTS,
     STATS,
@@ -35,6 +36,7 @@ from gateway.web.request.app_keys import (
 )
 from gateway.web.request.auth import Authenticator
 from gateway.web.request.bodies import MAX_BODY_BYTES
+from gateway.web.request.seats import Seats
 
 MAX_LINE_BYTES: Final = 1_310_720
 """Longest request line: the seed's form has the prompt in the URL, 100,000 characters of up to twelve bytes each
@@ -57,7 +59,8 @@ def build_app(
     app[STORE] = store
     app[DRIVER] = driver
     app[BLOBS] = blobs
-    app[STATS] = Stats()
+    app[STATS] = stats = Stats()
+    app[SEATS] = Seats(settings.user_connections, stats.turned_away)
     app[AUTH] = Authenticator(settings, store)
     app[BACKGROUND] = set()
     app.cleanup_ctx.extend((_store, _driver, _client, _snapshots, _runs, _background))

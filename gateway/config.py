@@ -22,6 +22,17 @@ LEAST: Mapping[str, float] = MappingProxyType(
         "start_seconds": 1,
         "lease_seconds": 1,
         "ticket_seconds": 1,
+        "connections": 16,
+        "address_connections": 1,
+        "user_connections": 1,
+        "broker_connections": 16,
+        "sandbox_connections": 1,
+        "sandbox_calls": 1,
+        "call_mb": 1,
+        "head_seconds": 0.1,
+        "keepalive_seconds": 1,
+        "body_seconds": 0.1,
+        "body_kb_per_second": 1,
     }
 )
 """The least value of each number that may not be 0: below it loops spin, or what is made is over at once."""
@@ -72,6 +83,25 @@ class Settings:
     lease_seconds: float = 10.0
     drain_seconds: float = 20.0
     ticket_seconds: float = 60.0
+    proxy_secret: str = ""
+    """Whoever sends it is the stack's own proxy, and is believed about its clients' addresses; empty: nobody is."""
+    connections: int = 2000
+    """Open at once at the public port; `address_connections` of them from an address that is not the proxy."""
+    address_connections: int = 256
+    user_connections: int = 64
+    """A user's WebSockets and event streams at this gateway."""
+    broker_connections: int = 1000
+    """Open at once at the broker; `sandbox_connections` of them a sandbox's."""
+    sandbox_connections: int = 32
+    sandbox_calls: int = 16
+    """Calls of the model's API that a sandbox may have open at once; `call_mb`: the longest body of one, in MiB."""
+    call_mb: int = 32
+    head_seconds: float = 10.0
+    keepalive_seconds: float = 20.0
+    """Longer than the proxy's own: a connection that both close at once loses a request."""
+    body_seconds: float = 10.0
+    """For a request's body, and one more second for each `body_kb_per_second` of it (KiB)."""
+    body_kb_per_second: int = 16
     log_level: str = "INFO"
 
     @property

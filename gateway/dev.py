@@ -75,6 +75,8 @@ def dev_settings(environ: Mapping[str, str], state: Path, *, port: int, agent: s
             "VF_STACK": "dev",
             "VF_HOST": "127.0.0.1",
             "VF_BROKER_PORT": str(_free_port()),
+            # Sandboxes are processes here, and share this machine's one address.
+            "VF_SANDBOX_CONNECTIONS": "512",
             "VF_DRIVER": "process",
             "VF_PROCESS_ROOT": str(state / "sandboxes"),
             "VF_DYNAMODB_ENDPOINT": f"http://127.0.0.1:{_free_port()}",

@@ -6,6 +6,8 @@ VaporForgeError
 ├── Forbidden 403 ─ NotOwner, CredentialMissing, OriginRefused
 ├── NotFound 404 ─ SessionNotFound, RunNotFound, BlobNotFound (gateway/blobs)
 ├── Conflict 409 ─ SessionBusy, QueueFull (429), SessionGone (410)
+├── TooManyConnections 429
+├── UnsupportedEncoding 415
 ├── CursorAhead 416
 ├── RunTooLarge 413
 └── Unavailable 503 ─ StoreUnavailable, SandboxUnavailable (SandboxRetiring), Draining, BlobsUnavailable (gateway/blobs)
@@ -102,6 +104,18 @@ class SessionGone(Conflict):
     """The session is being deleted."""
 
     status, close, code = 410, Close.GONE, "session-gone"
+
+
+class TooManyConnections(VaporForgeError):
+    """Somebody has as many connections open as may be at once."""
+
+    status, close, code = 429, Close.TRY_AGAIN, "too-many-connections"
+
+
+class UnsupportedEncoding(VaporForgeError):
+    """The body is packed; nobody here unpacks one."""
+
+    status, close, code = 415, Close.BAD_REQUEST, "unsupported-encoding"
 
 
 class CursorAhead(VaporForgeError):

@@ -6,16 +6,19 @@ import asyncio
 import logging
 import signal
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from container.listener.refusals import Limits
+from container.listener.runner import Listener
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
 from gateway.broker.model_api import build_broker
-from gateway.web.request.app_keys import CLIENT, RUNS
-from gateway.web.request.middleware import AccessLogger
+from gateway.web.request.app_keys import CLIENT, RUNS, STATS
+from gateway.web.request.middleware import SECURITY_HEADERS, AccessLogger
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from gateway.config import Settings
@@ -31,6 +34,12 @@ CLOSE_SECONDS: Final = 5.0
 
 HANDLER_SECONDS: Final = 2.0
 """Of these: how long aiohttp waits for handlers that are still at work."""
+
+HEADERS_BYTES: Final = 64 * 1024
+"""Headers together; a browser's are a few kilobytes."""
+
+BROKER_LINE_BYTES: Final = 16 * 1024
+"""Longest request line, and longest header, of a sandbox's."""
 
 
 async def serve(
@@ -52,8 +61,10 @@ async def serve(
         loop.add_signal_handler(number, stopped.set)
     app = build_app(settings, store=store, driver=driver, blobs=blobs)
     async with AsyncExitStack() as stack:
-        public = await _runner(stack, app, HANDLER_SECONDS)
-        broker = await _runner(stack, build_broker(settings, store, app[CLIENT]), settings.drain_seconds)
+        turned_away = app[STATS].turned_away
+        public = await _opened(stack, public_listener(settings, app))
+        forward = build_broker(settings, store, app[CLIENT], turned_away)
+        broker = await _opened(stack, broker_listener(settings, forward, turned_away))
         await web.TCPSite(broker, settings.host, settings.broker_port).start()
         await web.TCPSite(public, settings.host, settings.port).start()
         port = int(public.addresses[0][1])
@@ -66,20 +77,63 @@ async def serve(
         logger.info("drained")
 
 
-async def _runner(stack: AsyncExitStack, app: web.Application, handler_seconds: float) -> web.AppRunner:
-    """`app` set up; cleaned up again when the stack is left."""
-    runner = web.AppRunner(
+def public_listener(settings: Settings, app: web.Application) -> Listener:
+    """The gateway's application at its public port."""
+    limits = Limits(
+        connections=settings.connections,
+        per_address=settings.address_connections,
+        line_bytes=MAX_LINE_BYTES,
+        field_bytes=MAX_FIELD_BYTES,
+        head_bytes=MAX_LINE_BYTES + HEADERS_BYTES,
+        **_pace(settings),
+    )
+    return Listener(
         app,
+        limits,
+        turned_away=app[STATS].turned_away,
+        headers=SECURITY_HEADERS,
         access_log=access,
         access_log_class=AccessLogger,
         handler_cancellation=True,
-        shutdown_timeout=handler_seconds,
-        max_line_size=MAX_LINE_BYTES,
-        max_field_size=MAX_FIELD_BYTES,
+        shutdown_timeout=HANDLER_SECONDS,
     )
-    stack.push_async_callback(_close, runner, CLOSE_SECONDS)
-    await runner.setup()
-    return runner
+
+
+def broker_listener(settings: Settings, app: web.Application, turned_away: Counter[str]) -> Listener:
+    """The broker at its port. Each sandbox has an address of its own on the network that it is on."""
+    limits = Limits(
+        connections=settings.broker_connections,
+        per_address=settings.sandbox_connections,
+        line_bytes=BROKER_LINE_BYTES,
+        field_bytes=BROKER_LINE_BYTES,
+        head_bytes=HEADERS_BYTES,
+        **_pace(settings),
+    )
+    return Listener(
+        app,
+        limits,
+        turned_away=turned_away,
+        access_log=access,
+        access_log_class=AccessLogger,
+        handler_cancellation=True,
+        shutdown_timeout=settings.drain_seconds,
+    )
+
+
+def _pace(settings: Settings) -> dict[str, Any]:
+    return {
+        "head_seconds": settings.head_seconds,
+        "idle_seconds": settings.keepalive_seconds,
+        "body_seconds": settings.body_seconds,
+        "body_rate": settings.body_kb_per_second * 1024,
+    }
+
+
+async def _opened(stack: AsyncExitStack, listener: Listener) -> Listener:
+    """`listener` set up; cleaned up again when the stack is left."""
+    stack.push_async_callback(_close, listener, CLOSE_SECONDS)
+    await listener.setup()
+    return listener
 
 
 async def _close(runner: web.AppRunner, seconds: float) -> None:

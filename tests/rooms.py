@@ -19,7 +19,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "store.blobs | concurrency",
         "words",
     ),
-    "container": ("wiring", "web", "workspace", "runs", "agents", "agent", "words"),
+    "container": ("wiring", "web", "workspace", "runs", "agents", "agent | listener", "words"),
     "infra": ("cli", "wiring | plugin", "targets", "components.docker", "words"),
 }
 """From the top down; rooms on one floor do not import each other. `wiring` and `words` are modules of the package's own

@@ -37,9 +37,10 @@ def test_container_imports_the_standard_library_and_aiohttp(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", modules("gateway"), ids=name_of)
-def test_gateway_imports_of_ours_only_the_protocol(path: Path) -> None:
+def test_gateway_imports_of_ours_only_the_protocol_and_the_listener(path: Path) -> None:
     ours = {name for name in imports(path) if top(name) in OURS - {"gateway"}}
-    assert {name for name in ours if not within(name, "container.protocol")} == set()
+    shared = ("container.protocol", "container.listener")
+    assert {name for name in ours if not any(within(name, module) for module in shared)} == set()
 
 
 @pytest.mark.parametrize("path", modules("infra"), ids=name_of)

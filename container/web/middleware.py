@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from container.errors import AgentServerError, PayloadTooLarge, Unauthorized
+from container.errors import AgentServerError, BadRequest, PayloadTooLarge, Unauthorized, UnsupportedEncoding
+from container.listener.refusals import encoding_of
 from container.runs.query import MAX_QUERY_BYTES
 from container.web.app_keys import SETTINGS
 
@@ -21,11 +22,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error is `{error, code, field?}` with its status."""
     try:
+        if encoding_of(request):
+            raise UnsupportedEncoding("Bodies are taken as they are; send it without Content-Encoding.")
         return await handler(request)
     except AgentServerError as error:
         if error.status >= 500:
             log.warning("%s %s: %s", request.method, request.path, error.message)
         return web.json_response(error.body(), status=error.status)
+    except web.RequestPayloadError:
+        broken = BadRequest("The body broke off or is malformed.", field="body")
+        return web.json_response(broken.body(), status=broken.status)
     except web.HTTPRequestEntityTooLarge:
         too_large = PayloadTooLarge(f"The body may have {MAX_QUERY_BYTES:,} bytes.", field="body")
         return web.json_response(too_large.body(), status=too_large.status)

@@ -11,6 +11,8 @@ from typing import Final
 
 from aiohttp import web
 
+from container.listener.refusals import Limits
+from container.listener.runner import Listener
 from container.settings import Settings
 from container.web.app import build_app
 
@@ -19,6 +21,10 @@ log = logging.getLogger(__name__)
 SHUTDOWN_SECONDS: Final = 4.5
 """From the signal to the end of the process, at most."""
 
+LIMITS: Final = Limits(connections=512, per_address=256, body_seconds=0.0)
+"""Gateways read many runs and relays at once. A body is a snapshot or a file, whose own handlers watch its pace, and
+nobody without the token has one read."""
+
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
@@ -26,7 +32,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(build_app(settings), access_log=None, shutdown_timeout=1.0)
+    runner = Listener(build_app(settings), LIMITS, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, settings.host, settings.port)
     await site.start()

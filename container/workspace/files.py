@@ -27,7 +27,7 @@ def resolve(workspace: Path, path: str) -> Path:
         real = (workspace / path).resolve()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             real.lstat()
-    except (OSError, RuntimeError):  # a name too long, a loop of links
+    except (OSError, RuntimeError, ValueError):  # a name too long, a loop of links, half a surrogate pair
         raise BadRequest("path cannot be resolved.", field="path") from None
     if real == workspace or not real.is_relative_to(workspace):
         raise BadRequest("path must be inside the workspace.", field="path")
@@ -55,10 +55,10 @@ async def write(path: Path, chunks: AsyncIterable[bytes]) -> bool:
 
     Raises BadRequest when something else is in the way, PayloadTooLarge, InsufficientStorage.
     """
-    if path.is_dir():
-        raise BadRequest("path names a directory.", field="path")
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
+        if path.is_dir():
+            raise BadRequest("path names a directory.", field="path")
         path.parent.mkdir(parents=True, exist_ok=True)
         size = 0
         with draft.open("xb") as file:

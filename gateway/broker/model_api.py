@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -12,6 +13,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
+from container.listener.refusals import Refusal, encoding_of
 from container.protocol import session_of_token
 from gateway import errors
 from gateway.broker.credentials import credential_of
@@ -64,13 +66,22 @@ _ERROR_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    413: "request_too_large",
+    415: "invalid_request_error",
+    429: "rate_limit_error",
 }
 
 
-def build_broker(settings: Settings, store: Store, client: aiohttp.ClientSession) -> web.Application:
+def build_broker(
+    settings: Settings,
+    store: Store,
+    client: aiohttp.ClientSession,
+    turned_away: Counter[str] | None = None,
+) -> web.Application:
     """The broker's application, to be served on the sandboxes' network only, with `handler_cancellation`, so that a
-    stopped agent's request is given up at once. Of `client` only the connections are used, which it keeps."""
-    broker = _Broker(settings, store, client)
+    stopped agent's request is given up at once, and without `auto_decompress`. Of `client` only the connections are
+    used, which it keeps. `turned_away` counts what is refused for a limit's sake."""
+    broker = _Broker(settings, store, client, Counter() if turned_away is None else turned_away)
     app = web.Application()
     app.cleanup_ctx.append(broker.session)
     app.router.add_route("*", "/{path:.*}", broker.handle)
@@ -80,7 +91,11 @@ def build_broker(settings: Settings, store: Store, client: aiohttp.ClientSession
 class _Broker:
     """Authenticates a sandbox, swaps its token for the credential of its session's owner, and copies bytes."""
 
-    def __init__(self, settings: Settings, store: Store, client: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, client: aiohttp.ClientSession, turned_away: Counter[str]
+    ) -> None:
+        self._turned_away = turned_away
+        self._calls: Counter[str] = Counter()
         self._settings = settings
         self._store = store
         self._shared = client
@@ -103,6 +118,11 @@ class _Broker:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request of a sandbox; errors of ours look like the API's own."""
         try:
+            if encoding_of(request):
+                self._turned_away[Refusal.ENCODED] += 1
+                raise errors.UnsupportedEncoding(
+                    "Bodies are taken as they are: send it without Content-Encoding."
+                )
             session = self._authenticate(request)
             path = request.rel_url.raw_path
             if not any(
@@ -112,7 +132,18 @@ class _Broker:
             credential = await self._credential(session)
         except errors.VaporForgeError as error:
             return _error(error.status, error.message)
-        return await self._forward(request, session, credential)
+        if self._calls[session] >= self._settings.sandbox_calls:
+            self._turned_away[Refusal.SANDBOX] += 1
+            return _error(
+                429, f"This sandbox has {self._calls[session]} calls open; wait until one has ended."
+            )
+        self._calls[session] += 1
+        try:
+            return await self._forward(request, session, credential)
+        finally:
+            self._calls[session] -= 1
+            if not self._calls[session]:
+                del self._calls[session]
 
     def _authenticate(self, request: web.Request) -> str:
         scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
@@ -142,11 +173,8 @@ class _Broker:
 
     async def _forward(self, request: web.Request, session: str, credential: str) -> web.StreamResponse:
         headers = _forwardable(request.headers, _NOT_FORWARDED)
-        if (
-            hdrs.CONTENT_ENCODING in headers
-        ):  # aiohttp's server has decoded the body, so these are not true of it
-            headers.popall(hdrs.CONTENT_ENCODING)
-            headers.popall(hdrs.CONTENT_LENGTH, None)
+        if (request.content_length or 0) > self._most_bytes:
+            return self._too_large()
         _authorize(headers, credential)
         response: web.StreamResponse | None = None
         try:
@@ -155,7 +183,7 @@ class _Broker:
                 URL(self._settings.model_api_url.rstrip("/") + request.rel_url.raw_path_qs, encoded=True),
                 headers=headers,
                 skip_auto_headers=_NOT_INVENTED,
-                data=request.content.iter_any() if request.can_read_body else None,
+                data=self._body(request) if request.can_read_body else None,
                 allow_redirects=False,
             ) as upstream:
                 response = web.StreamResponse(
@@ -166,7 +194,9 @@ class _Broker:
                 await response.prepare(request)
                 async for chunk in upstream.content.iter_any():
                     await response.write(chunk)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (_BodyTooLargeError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, _BodyTooLargeError) and response is None:
+                return self._too_large()
             if request.transport is None or request.transport.is_closing():
                 raise  # It is the sandbox that has gone.
             log.warning("session %s: the model's API failed: %s", session, type(error).__name__)
@@ -176,6 +206,26 @@ class _Broker:
             return response
         await response.write_eof()
         return response
+
+    @property
+    def _most_bytes(self) -> int:
+        return self._settings.call_mb * 1024 * 1024
+
+    async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
+        """As it comes; one whose length was not told is cut off where it is too long."""
+        came = 0
+        async for chunk in request.content.iter_any():
+            came += len(chunk)
+            if came > self._most_bytes:
+                raise _BodyTooLargeError
+            yield chunk
+
+    def _too_large(self) -> web.Response:
+        return _error(413, f"A body may have at most {self._settings.call_mb} MiB; send less.")
+
+
+class _BodyTooLargeError(Exception):
+    """More came than a call may have."""
 
 
 def _forwardable(headers: Mapping[str, str], left_out: frozenset[str]) -> CIMultiDict[str]:
@@ -199,4 +249,6 @@ def _authorize(headers: CIMultiDict[str], credential: str) -> None:
 def _error(status: int, message: str) -> web.Response:
     """An error as the API words its own: `{"type": "error", "error": {"type", "message"}}`."""
     kind = _ERROR_TYPES.get(status, "api_error")
-    return web.json_response({"type": "error", "error": {"type": kind, "message": message}}, status=status)
+    body = {"type": "error", "error": {"type": kind, "message": message}}
+    headers = {hdrs.RETRY_AFTER: "1"} if status == 429 else None
+    return web.json_response(body, status=status, headers=headers)

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from aiohttp import hdrs, web
 
+from container.listener.refusals import encoding_of
 from container.protocol import RUN_ID
 from gateway import errors
 from gateway.sandboxes.drivers.wire import to_json
@@ -112,6 +113,8 @@ def _bytes(text: str) -> bytes:
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
+        if encoding_of(request):
+            raise errors.UnsupportedEncoding("The launcher takes no body, and unpacks none.")
         return await handler(request)
     except errors.VaporForgeError as error:
         return web.json_response(error.body(), status=error.status)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class Stats:
     """Each prompt is counted when it comes (`came`), while it is being admitted, and by what became of it; these
     must agree. `duplicates`: how many of `run` and `queued` were a `messageId` sent again, which counts as what its run
-    is."""
+    is. `turned_away`: connections and requests that were refused before they were asked for anything, by why."""
 
     came: int = 0
     admitting: int = 0
@@ -24,6 +25,7 @@ class Stats:
     refused: int = 0
     duplicates: int = 0
     takeovers: int = 0
+    turned_away: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
     def admission(self) -> Iterator[None]:

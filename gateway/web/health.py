@@ -26,8 +26,10 @@ async def version(_request: web.Request) -> web.Response:
 
 
 async def alive(request: web.Request) -> web.Response:
-    """`GET /api/health`: this process serves, and what became of the prompts that it received."""
-    return json_response({"status": "ok", "version": VERSION, "prompts": request.app[STATS].prompts()})
+    """`GET /api/health`: this process serves, what became of the prompts that it received, and what it turned away."""
+    stats = request.app[STATS]
+    told = {"prompts": stats.prompts(), "turnedAway": dict(stats.turned_away)}
+    return json_response({"status": "ok", "version": VERSION, **told})
 
 
 async def ready(request: web.Request) -> web.Response:

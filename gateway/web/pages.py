@@ -67,9 +67,12 @@ def locate(root: Path, name: str) -> Path | None:
     if any(part in ("", "..") or part.startswith(".") or "\0" in part or "\\" in part for part in parts):
         return None
     path = root.joinpath(*parts)
-    if path.suffix not in CONTENT_TYPES or not path.is_file():
+    try:
+        if path.suffix not in CONTENT_TYPES or not path.is_file():
+            return None
+        return path if path.resolve().is_relative_to(root.resolve()) else None
+    except (OSError, ValueError):  # a name that no file can have: too long, half a surrogate pair
         return None
-    return path if path.resolve().is_relative_to(root.resolve()) else None
 
 
 def build(root: Path) -> str:

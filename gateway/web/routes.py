@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from gateway.errors import BadRequest, Draining
 from gateway.web import health, pages, persist, sdk, sessions, tickets, user_settings
-from gateway.web.request.app_keys import AUTH, RUNS
+from gateway.web.request.app_keys import AUTH, RUNS, SEATS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -103,9 +103,14 @@ def guarded(route: Route) -> Handle:
                 raise BadRequest("Missing sessionId", field="sessionId")
             if request.app[RUNS].draining:
                 raise Draining("This gateway is shutting down; connect again.")
-            await request.app[AUTH].websocket_user(request)
+            user, _ = await request.app[AUTH].websocket_user(request)
+            with request.app[SEATS].hold(user):
+                return await route.handler(request)
         elif route.auth is Auth.BEARER:
-            await request.app[AUTH].user(request)
+            user = await request.app[AUTH].user(request)
+            if route.handler is sdk.stream:
+                with request.app[SEATS].hold(user):
+                    return await route.handler(request)
         return await route.handler(request)
 
     return handle

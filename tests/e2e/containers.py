@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from docker.errors import APIError
 
-from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
+from gateway.app import build_app
 from gateway.launcher import spec
 from gateway.sandboxes.drivers.docker import DockerDriver
+from gateway.serve import public_listener
 from gateway.store.blobs.factory import make_blobs
 from gateway.store.dynamo import DynamoStore
 from tests.e2e.leftovers import items
@@ -46,7 +46,7 @@ class ContainerGateway(Gateway):
             driver=DockerDriver(settings),
             blobs=make_blobs(settings),
         )
-        self._runner = web.AppRunner(self.app, max_line_size=MAX_LINE_BYTES, max_field_size=MAX_FIELD_BYTES)
+        self._runner = public_listener(settings, self.app)
         self.url = ""
 
 

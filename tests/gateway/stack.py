@@ -12,10 +12,11 @@ import aiohttp
 from aiohttp import web
 
 from container.protocol import sandbox_token
-from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
+from gateway.app import build_app
 from gateway.config import Settings
 from gateway.sandboxes.drivers import SandboxState
 from gateway.sandboxes.drivers.process import ProcessDriver
+from gateway.serve import public_listener
 from gateway.store.blobs.factory import make_blobs
 from gateway.store.dynamo import DynamoStore
 from gateway.web.request.app_keys import RUNS, SNAPSHOTS
@@ -67,7 +68,7 @@ class Gateway:
             driver=ProcessDriver(settings, root),
             blobs=make_blobs(settings),
         )
-        self._runner = web.AppRunner(self.app, max_line_size=MAX_LINE_BYTES, max_field_size=MAX_FIELD_BYTES)
+        self._runner = public_listener(settings, self.app)
         self.url = ""
 
     @property

@@ -54,6 +54,7 @@ def changed(tree: Path, path: str) -> set[str]:
         ("container/agents/demo.py", {"agent"}),
         ("container/Dockerfile", {"agent"}),
         ("container/protocol.py", {"gateway", "agent"}),
+        ("container/listener/guard.py", {"gateway", "agent"}),
         ("infra/proxy/haproxy.cfg", {"proxy"}),
         ("gateway/__pycache__/runs.cpython-311.pyc", set()),
         ("README.md", set()),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.store import Store
     from gateway.store.blobs import Blobs
     from gateway.web.request.auth import Authenticator
+    from gateway.web.request.seats import Seats
 
 SETTINGS = web.AppKey("settings", Settings)
 STORE: web.AppKey[Store] = web.AppKey("store")
@@ -29,4 +30,5 @@ SNAPSHOTS: web.AppKey[Snapshots | None] = web.AppKey("snapshots")
 RUNS: web.AppKey[RunService] = web.AppKey("runs")
 BACKGROUND: web.AppKey[set[asyncio.Task[None]]] = web.AppKey("background")
 """Work that goes on when the client who asked for it has left."""
+SEATS: web.AppKey[Seats] = web.AppKey("seats")
 STATS: web.AppKey[Stats] = web.AppKey("stats")

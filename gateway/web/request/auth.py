@@ -87,6 +87,8 @@ class Authenticator:
         """The `sub` of a valid token. Raises `Unauthorized` with one sentence that never holds the token."""
         if len(token) > MAX_TOKEN_CHARS:
             raise Unauthorized(f"The token is longer than {MAX_TOKEN_CHARS} characters; sign in again")
+        if not token.isascii():
+            raise Unauthorized("The token is malformed; sign in again")
         settings = self._settings
         required = ["exp", "sub", "aud", *(["iss"] if settings.jwt_issuer else [])]
         try:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 
-from gateway.errors import BadRequest, NotFound, VaporForgeError
+from container.listener.refusals import Refusal, encoding_of
+from gateway.errors import BadRequest, NotFound, UnsupportedEncoding, VaporForgeError
+from gateway.web.request.app_keys import STATS
 from gateway.web.request.bodies import json_response
+from gateway.web.request.clients import client_of, vouch_for
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -37,6 +40,9 @@ SECURITY_HEADERS: Final = {
 QUIET_PATHS: Final = frozenset({"/api/health", "/api/ready"})
 """Asked every second by the proxy and Docker: logged at DEBUG only."""
 
+RETRIED: Final = frozenset({429, 503})
+"""Answers that tell when to ask again."""
+
 _STARTED: web.RequestKey[bool] = web.RequestKey("started")
 
 
@@ -52,7 +58,14 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn errors into `{error, code, field?}` with their status, as long as no response has begun."""
     try:
+        vouch_for(request)
+        if encoding_of(request):
+            if stats := request.app.get(STATS):
+                stats.turned_away[Refusal.ENCODED] += 1
+            raise UnsupportedEncoding("Bodies are taken as they are; send it without Content-Encoding")
         return await handler(request)
+    except web.RequestPayloadError:
+        return error_response(BadRequest("The body broke off or is malformed"))
     except VaporForgeError as error:
         if request.get(_STARTED):
             _abort(request, error)
@@ -81,6 +94,8 @@ def error_response(error: VaporForgeError) -> web.Response:
     response = json_response(error.body(), error.status)
     if error.status == 401:
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    if error.status in RETRIED:
+        response.headers[hdrs.RETRY_AFTER] = "1"
     return response
 
 
@@ -96,8 +111,9 @@ class AccessLogger(AbstractAccessLogger):
         """`time` in seconds."""
         path = _path(request)
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
+        client = client_of(request)
         self.logger.log(
-            level, "%s %s %s %d %.1fms", request.remote, request.method, path, response.status, time * 1e3
+            level, "%s %s %s %d %.1fms", client, request.method, path, response.status, time * 1e3
         )
 
 
