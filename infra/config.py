@@ -33,6 +33,10 @@ WILDCARD: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing is bound 
 SECRET_BYTES: Final = 32
 """Least length of a signing secret: RFC 7518 section 3.2 wants a key as long as the hash's output."""
 
+MOST_LOOPBACK_CONNECTIONS: Final = 2500
+"""What a port that is published on a loopback address can have: between it and the proxy is the engine's own one for
+such addresses, which died for good at 3,362 connections (six open files each, of 20,000)."""
+
 STACK_NAME: Final = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 """What a stack may be called: its name becomes part of the names of images."""
 
@@ -81,6 +85,8 @@ class Settings:
     port: int = _number(8080, 1, 65535)
     bind_address: str = "127.0.0.1"
     tls_certificate: Secret = None
+    connections: int = _number(2000, 100, 20_000)
+    address_connections: int = _number(1000, 10, 20_000)
     gateway_replicas: int = _number(2, 1, 16)
     allowed_origins: str = _text(
         "", rf"{ORIGIN}(?:\s*,\s*{ORIGIN})*", "origins such as https://host:port, separated by commas"
@@ -180,6 +186,11 @@ def _validated(settings: Settings) -> Settings:
         raise ConfigError(
             f"vaporforge:bindAddress is {settings.bind_address!r}; it must be an IP address of this machine"
         ) from None
+    if settings.bind_address in LOOPBACK and settings.connections > MOST_LOOPBACK_CONNECTIONS:
+        raise ConfigError(
+            f"vaporforge:connections is {settings.connections}; with vaporforge:bindAddress {settings.bind_address} "
+            f"it must be {MOST_LOOPBACK_CONNECTIONS} at most: the engine's own proxy there bears no more"
+        )
     if not settings.docker_socket.startswith("/"):
         raise ConfigError(
             f"vaporforge:dockerSocket is {settings.docker_socket!r}; it must be an absolute path"

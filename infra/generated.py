@@ -9,7 +9,7 @@ from pulumi.dynamic import CreateResult, Resource, ResourceProvider, UpdateResul
 
 from infra.portable import portable
 
-NAMES = ("jwt", "sandbox", "credential", "launcher")
+NAMES = ("jwt", "sandbox", "credential", "launcher", "proxy")
 
 
 def _provider() -> ResourceProvider:
@@ -37,6 +37,7 @@ class GeneratedSecrets(Resource, module="vaporforge", name="Secrets"):
     sandbox: pulumi.Output[str]
     credential: pulumi.Output[str]
     launcher: pulumi.Output[str]
+    proxy: pulumi.Output[str]
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
         props: dict[str, Any] = {"names": list(NAMES), **dict.fromkeys(NAMES)}

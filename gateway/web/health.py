@@ -28,7 +28,10 @@ async def version(_request: web.Request) -> web.Response:
 async def alive(request: web.Request) -> web.Response:
     """`GET /api/health`: this process serves, what became of the prompts that it received, and what it turned away."""
     stats = request.app[STATS]
-    told = {"prompts": stats.prompts(), "turnedAway": dict(stats.turned_away)}
+    told = {
+        "prompts": stats.prompts(),
+        "turnedAway": {str(why): count for why, count in stats.turned_away.items()},
+    }
     return json_response({"status": "ok", "version": VERSION, **told})
 
 

@@ -19,7 +19,10 @@ STACK_ID = "vaporforge-test"
 
 IMAGE_ID = "sha256:" + "0" * 64
 
-MADE = {name: f"made-{name}-secret".ljust(40, "x") for name in ("jwt", "sandbox", "credential", "launcher")}
+MADE = {
+    name: f"made-{name}-secret".ljust(40, "x")
+    for name in ("jwt", "sandbox", "credential", "launcher", "proxy")
+}
 """What the stack's generated secrets are here."""
 
 

@@ -36,6 +36,14 @@ def refusal(config: dict[str, str], secrets: dict[str, str] | None = None) -> st
     ("config", "sentence"),
     [
         ({"sandboxMemoryMb": "12"}, "vaporforge:sandboxMemoryMb is 12; it must be 256 or more"),
+        (
+            {"connections": "4000"},
+            "vaporforge:connections is 4000; with vaporforge:bindAddress 127.0.0.1 it must be 2500 at most",
+        ),
+        (
+            {"addressConnections": "5"},
+            "vaporforge:addressConnections is 5; it must be 10 or more and at most 20000",
+        ),
         ({"sandboxMemoryMb": "lots"}, "vaporforge:sandboxMemoryMb is 'lots'; it must be a whole number"),
         ({"sandboxCpus": "0"}, "vaporforge:sandboxCpus is 0; it must be 0.1 or more"),
         ({"sandboxCpus": "nan"}, "vaporforge:sandboxCpus is nan; it must be 0.1 or more"),

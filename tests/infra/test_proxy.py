@@ -308,3 +308,123 @@ def test_with_a_certificate_it_speaks_https(bench: Bench, tmp_path: Path) -> Non
         finally:
             connection.close()
     assert headers["x-forwarded-proto"] == "https"
+    answer = http.client.HTTPSConnection("localhost", port, context=context, timeout=5)
+    answer.request("GET", "/api/thing")
+    assert answer.getresponse().headers["strict-transport-security"] == "max-age=31536000"
+    answer.close()
+
+
+def proxied(bench: Bench, **environ: str) -> int:
+    """The port of a proxy that has a gateway."""
+    bench.gateway("one")
+    port = bench.proxy(VF_PROXY_SECRET="the-secret", **environ)
+    eventually(port)
+    return port
+
+
+def ask(port: int, *lines: bytes, more: bytes = b"") -> tuple[int, bytes]:
+    """Status and the whole answer to a request with these further header lines."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+        head = b"".join(line + b"\r\n" for line in lines)
+        peer.sendall(b"GET /api/thing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + head + b"\r\n" + more)
+        answer = b""
+        while data := peer.recv(65536):
+            answer += data
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+def test_it_proves_itself_to_the_gateways_and_nobody_else_can(bench: Bench) -> None:
+    port = proxied(bench)
+    for forged in ((), (b"X-VaporForge-Proxy: guessed", b"X-Forwarded-For: 6.6.6.6")):
+        _, answer = ask(port, *forged)
+        headers = json.loads(answer.partition(b"\r\n\r\n")[2])["headers"]
+        told = {name.lower(): value for name, value in headers.items()}
+        assert told["x-vaporforge-proxy"] == "the-secret"
+        assert "6.6.6.6" not in told["x-forwarded-for"]
+
+
+def test_a_packed_body_goes_no_further(bench: Bench) -> None:
+    port = proxied(bench)
+    status, answer = ask(port, b"Content-Encoding: gzip", b"Content-Length: 1", more=b"x")
+    assert status == 415
+    assert b"unsupported-encoding" in answer
+    assert ask(port, b"Content-Encoding: identity")[0] == 200
+
+
+def test_its_own_answers_have_the_security_headers(bench: Bench) -> None:
+    port = proxied(bench)
+    _, answer = ask(port, b"Content-Encoding: br")
+    _, _, body = answer.partition(b"\r\n\r\n")
+    lines = answer.lower().split(b"\r\n")
+    assert json.loads(body)["code"] == "unsupported-encoding"
+    for line in (
+        b"x-content-type-options: nosniff",
+        b"x-frame-options: deny",
+        b"content-security-policy: default-src 'none'; frame-ancestors 'none'",
+        b"cache-control: no-store",
+    ):
+        assert line in lines
+    assert not any(line.startswith(b"strict-transport-security") for line in lines)
+
+
+def held(port: int, number: int) -> list[socket.socket]:
+    """So many connections on which nothing is said."""
+    peers = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(number)]
+    time.sleep(1)
+    return peers
+
+
+def test_an_address_that_has_too_many_connections_is_told_so_and_then_closed_on(bench: Bench) -> None:
+    port = proxied(bench, VF_ADDRESS_CONNECTIONS="20")
+    peers = held(port, 22)
+    try:
+        status, answer = ask(port)
+        assert status == 429
+        assert b"retry-after: 5" in answer.lower()
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "too-many-connections"
+        peers += held(port, 10)
+        refused = sum(is_closed(peer) for peer in peers)
+        assert refused >= 5, refused
+    finally:
+        for peer in peers:
+            peer.close()
+    eventually(port)
+
+
+def test_idle_connections_do_not_fill_it(bench: Bench) -> None:
+    """5,000 of them, as the engine's own proxy in front of it would die of: what is too much is closed at once."""
+    port = proxied(bench, VF_CONNECTIONS="200", VF_ADDRESS_CONNECTIONS="10000")
+    peers: list[socket.socket] = []
+    try:
+        for _ in range(1000):
+            peers.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+            peers[-1].settimeout(0)
+        time.sleep(1)
+        assert sum(not is_closed(peer) for peer in peers) <= 210
+        time.sleep(11)
+        assert sum(not is_closed(peer) for peer in peers) == 0
+        assert ask(port)[0] == 200
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def test_a_connection_between_requests_is_let_go(bench: Bench) -> None:
+    port = proxied(bench)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    get(connection)
+    began = time.monotonic()
+    assert connection.sock.recv(10) == b""
+    assert 8 < time.monotonic() - began < 15
+    connection.close()
+
+
+def is_closed(peer: socket.socket) -> bool:
+    """Whether the other side has ended the connection."""
+    peer.settimeout(0)
+    try:
+        return peer.recv(4096, socket.MSG_PEEK) == b"" or b"408" in peer.recv(4096)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

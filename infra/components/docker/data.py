@@ -23,7 +23,7 @@ class DataArgs:
 
 
 class Data(pulumi.ComponentResource):
-    """Kept by `scripts/down`, deleted by `pulumi destroy`. The four secrets are secret outputs.
+    """Kept by `scripts/down`, deleted by `pulumi destroy`. The five secrets are secret outputs.
 
     Not made where another deployment has the stack's name; what depends on this is not made there either."""
 
@@ -33,6 +33,7 @@ class Data(pulumi.ComponentResource):
     sandbox_secret: pulumi.Output[str]
     credential_key: pulumi.Output[str]
     launcher_secret: pulumi.Output[str]
+    proxy_secret: pulumi.Output[str]
 
     def __init__(self, name: str, args: DataArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vaporforge:docker:Data", name, None, opts)
@@ -54,4 +55,5 @@ class Data(pulumi.ComponentResource):
         self.sandbox_secret = pulumi.Output.secret(made.sandbox)
         self.credential_key = pulumi.Output.secret(made.credential)
         self.launcher_secret = pulumi.Output.secret(made.launcher)
+        self.proxy_secret = pulumi.Output.secret(made.proxy)
         self.register_outputs({})

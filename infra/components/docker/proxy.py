@@ -17,7 +17,8 @@ PORT = 8080
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyArgs:
     """`slots`: how many gateways it can follow at once; a rolling update has twice the replicas for a while.
-    `tls_certificate`: certificate chain and key as PEM, or None for plain HTTP. `after`: the gateways."""
+    `tls_certificate`: certificate chain and key as PEM, or None for plain HTTP. `secret`: what the gateways know it by.
+    `connections`: clients at once, and `address_connections` of one address. `after`: the gateways."""
 
     stack_id: str
     image: BuiltImage
@@ -25,6 +26,9 @@ class ProxyArgs:
     bind_address: str
     port: int
     slots: int
+    secret: pulumi.Output[str]
+    connections: int
+    address_connections: int
     tls_certificate: pulumi.Output[str] | None
     after: Sequence[pulumi.Resource]
 
@@ -42,7 +46,13 @@ class Proxy(pulumi.ComponentResource):
             image=args.image.image_id,
             image_name=args.image.name,
             networks=[(args.public, ["proxy"])],
-            env={"VF_SLOTS": str(args.slots), "VF_TLS_CERTIFICATE": args.tls_certificate or ""},
+            env={
+                "VF_SLOTS": str(args.slots),
+                "VF_TLS_CERTIFICATE": args.tls_certificate or "",
+                "VF_PROXY_SECRET": args.secret,
+                "VF_CONNECTIONS": str(args.connections),
+                "VF_ADDRESS_CONNECTIONS": str(args.address_connections),
+            },
             tmpfs={"/run/proxy": "rw,noexec,nosuid,nodev,size=1m,mode=0700,uid=1000,gid=1000"},
             ports=[
                 docker.ContainerPortArgs(

@@ -166,11 +166,12 @@ def test_each_part_gets_the_secrets_that_it_needs_and_no_others(declared: Progra
     assert gateway["VF_LAUNCHER_SECRET"] == launcher["VF_LAUNCHER_SECRET"] == MADE["launcher"]
     assert gateway["VF_SANDBOX_SECRET"] == launcher["VF_SANDBOX_SECRET"] == MADE["sandbox"]
     assert {MADE["jwt"], MADE["credential"]}.isdisjoint(launcher.values())
-    assert not any(
-        secret in str(declared.container(part).inputs)
-        for part in ("proxy", "dynamodb")
-        for secret in MADE.values()
-    )
+    proxy = declared.env("proxy")
+    assert gateway["VF_PROXY_SECRET"] == proxy["VF_PROXY_SECRET"] == MADE["proxy"]
+    for part in ("proxy", "launcher", "dynamodb"):
+        own = {"proxy": {"proxy"}, "launcher": {"launcher", "sandbox"}, "dynamodb": set()}[part]
+        told = str(declared.container(part).inputs)
+        assert {name for name, secret in MADE.items() if secret in told} == own, part
 
 
 def test_the_model_s_key_stays_with_the_gateways() -> None:
@@ -219,6 +220,12 @@ def test_replicas_and_slots_follow_the_configuration() -> None:
     stack = run(program, {"gatewayReplicas": "5"})
     assert len([item for item in stack.of_type(":Container") if "-gateway-" in item.name]) == 5
     assert stack.env("proxy")["VF_SLOTS"] == "12"
+
+
+def test_the_proxy_and_the_gateways_are_told_how_many_may_connect() -> None:
+    stack = run(program, {"connections": "400", "addressConnections": "50"})
+    assert stack.env("proxy")["VF_CONNECTIONS"] == stack.env("gateway-0")["VF_CONNECTIONS"] == "400"
+    assert stack.env("proxy")["VF_ADDRESS_CONNECTIONS"] == "50"
 
 
 def test_the_certificate_reaches_the_proxy_as_a_secret() -> None:
