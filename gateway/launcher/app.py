@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from container.listener.refusals import encoding_of
 from container.protocol import RUN_ID
 from gateway import errors
+from gateway.launcher.door import look_forever
 from gateway.sandboxes.drivers.wire import to_json
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ class _Launcher:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def engine_open(self, _: web.Application) -> AsyncIterator[None]:
-        """`cleanup_ctx` of the engine."""
+        """`cleanup_ctx` of the engine, and of who looks after the published port."""
+        watching = asyncio.create_task(look_forever(self._engine.look_at_door), name="door")
         yield
+        watching.cancel()
+        await asyncio.wait([watching])
         await self._engine.close()
 
     @web.middleware

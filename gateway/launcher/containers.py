@@ -152,6 +152,10 @@ class Containers:
         if self._connected is not None:
             self._connected.close()
 
+    def api(self) -> docker.APIClient:
+        """The connected client."""
+        return self._api()
+
     def _api(self) -> docker.APIClient:
         with self._connecting:
             if self._connected is None:

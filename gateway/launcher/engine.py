@@ -13,6 +13,7 @@ from docker import errors as docker_errors
 
 from gateway import errors
 from gateway.launcher.containers import Containers
+from gateway.launcher.door import Door
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ class DockerEngine:
     def __init__(self, settings: LauncherSettings) -> None:
         self._image = settings.image
         self._containers = Containers(settings, connections=THREADS)
+        self._door = Door(self._containers.api, settings.stack)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
 
     async def ensure(self, session: str) -> Sandbox:
@@ -53,6 +55,10 @@ class DockerEngine:
     async def list(self) -> Sequence[Sandbox]:
         """All that have a container or volumes. Why one has ended only `status` tells."""
         return await self._hop(self._containers.list)
+
+    async def look_at_door(self) -> bool:
+        """See to the published port once; whether the proxy was restarted."""
+        return await self._hop(self._door.look)
 
     async def close(self) -> None:
         """Let go of the engine; may be called twice."""

@@ -16,6 +16,7 @@ from infra.components.docker.launcher import Launcher, LauncherArgs
 from infra.components.docker.networks import Networks, NetworksArgs
 from infra.components.docker.proxy import Proxy, ProxyArgs
 from infra.components.docker.table import Table, TableArgs
+from infra.components.docker.watch import Watch, WatchArgs
 from infra.config import Settings
 from infra.images import Images, ImagesArgs
 
@@ -118,7 +119,7 @@ def _run(settings: Settings, root: Path, data: Data, options: pulumi.ResourceOpt
         ),
         options,
     )
-    Proxy(
+    proxy = Proxy(
         f"{stack_id}-proxy",
         ProxyArgs(
             stack_id=stack_id,
@@ -132,6 +133,17 @@ def _run(settings: Settings, root: Path, data: Data, options: pulumi.ResourceOpt
             connections=settings.connections,
             address_connections=settings.address_connections,
             after=gateway.containers,
+        ),
+        options,
+    )
+    Watch(
+        f"{stack_id}-watch",
+        WatchArgs(
+            stack_id=stack_id,
+            image=images.proxy,
+            bind_address=settings.bind_address,
+            port=settings.port,
+            after=proxy,
         ),
         options,
     )

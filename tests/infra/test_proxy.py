@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import secrets
+import signal
 import socket
 import ssl
 import subprocess
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import docker
 import pytest
 
 from container.protocol import MAX_PROMPT_CHARS
+from gateway.launcher.door import Door
 from infra.config import ROOT
 from tests.conftest import free_port
 from tests.infra.test_plugin import base_image  # noqa: F401 - a fixture
@@ -93,12 +97,13 @@ class Bench:
         container.start()
         return container
 
-    def proxy(self, **environ: str) -> int:
+    def proxy(self, labels: dict[str, str] | None = None, **environ: str) -> int:
         port = free_port()
         container = self.engine.containers.run(
             self.image,
             detach=True,
             environment={"VF_SLOTS": "4", **environ},
+            labels=labels,
             network=self.network.name,
             ports={"8080/tcp": ("127.0.0.1", port)},
             read_only=True,
@@ -417,6 +422,65 @@ def test_a_connection_between_requests_is_let_go(bench: Bench) -> None:
     assert connection.sock.recv(10) == b""
     assert 8 < time.monotonic() - began < 15
     connection.close()
+
+
+def forwarders(port: int) -> list[int]:
+    """The engine's own processes that forward a published port to a container."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(b"docker-proxy") and str(port).encode() in words:
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_forwarder_that_has_died_is_noticed_and_another_one_put_there(bench: Bench) -> None:
+    bench.gateway("one")
+    stack = f"proxy-test-{bench.id}"
+    labels = {"vaporforge.stack": stack}
+    port = bench.proxy(labels={**labels, "vaporforge.role": "proxy"})
+    eventually(port)
+    bench.containers.append(
+        bench.engine.containers.run(
+            bench.image,
+            ["sleep", "infinity"],
+            detach=True,
+            network_mode="host",
+            labels={**labels, "vaporforge.role": "watch"},
+            healthcheck={
+                "test": ["CMD", "answers", "127.0.0.1", str(port)],
+                "interval": 1_000_000_000,
+                "timeout": 6_000_000_000,
+                "retries": 3,
+            },
+        )
+    )
+    door = Door(lambda: bench.engine.api, stack)
+    watch = bench.containers[-1]
+    wait_for(lambda: health_of(watch) == "healthy")
+    assert not door.look()
+    for process in forwarders(port):
+        os.kill(process, signal.SIGKILL)
+    with pytest.raises(OSError, match=r"refused|reset"):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+    wait_for(lambda: health_of(watch) == "unhealthy")
+    assert door.look()
+    assert eventually(port)["name"] == "one"
+    wait_for(lambda: health_of(watch) == "healthy")
+    assert not door.look()
+
+
+def health_of(container: Any) -> str:
+    container.reload()
+    return str(container.attrs["State"]["Health"]["Status"])
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def is_closed(peer: socket.socket) -> bool:

@@ -18,7 +18,7 @@ HEALTHY_SECONDS = 300
 class ContainerSpec:
     """What differs between the parts. `networks`: network and the names that it is known by there. `env`: empty values
     are left out. `user`: empty is the image's. `healthcheck`: None is the image's; it is waited for.
-    `grace`: seconds that it gets to stop."""
+    `grace`: seconds that it gets to stop. `network_mode`: in place of networks. `waited`: until it is healthy."""
 
     stack_id: str
     role: str
@@ -34,6 +34,8 @@ class ContainerSpec:
     working_dir: str = ""
     healthcheck: docker.ContainerHealthcheckArgs | None = None
     grace: int = 10
+    network_mode: str = ""
+    waited: bool = True
 
 
 def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> docker.Container:
@@ -49,7 +51,9 @@ def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> do
         networks_advanced=[
             docker.ContainerNetworksAdvancedArgs(name=network.name, aliases=list(aliases))
             for network, aliases in spec.networks
-        ],
+        ]
+        or None,
+        network_mode=spec.network_mode or None,
         ports=list(spec.ports) or None,
         volumes=list(spec.volumes) or None,
         tmpfs=dict(spec.tmpfs) or None,
@@ -61,7 +65,7 @@ def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> do
         log_opts={"max-size": "10m", "max-file": "3"},
         restart="unless-stopped",
         healthcheck=spec.healthcheck,
-        wait=True,
+        wait=spec.waited,
         wait_timeout=HEALTHY_SECONDS,
         stop_timeout=spec.grace,
         destroy_grace_seconds=spec.grace,

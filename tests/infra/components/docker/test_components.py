@@ -9,7 +9,7 @@ from infra.program import program
 from tests.infra.certificates import certificate_and_key
 from tests.infra.mocked import IMAGE_ID, MADE, STACK_ID, Declared, Program, run
 
-PARTS = ["gateway-0", "gateway-1", "launcher", "proxy", "dynamodb"]
+PARTS = ["gateway-0", "gateway-1", "launcher", "proxy", "watch", "dynamodb"]
 
 
 def networks_of(container: Declared) -> dict[str, list[str]]:
@@ -39,10 +39,10 @@ def test_every_container_is_hardened(part: str, declared: Program) -> None:
 @pytest.mark.parametrize("part", PARTS)
 def test_every_container_is_waited_for_and_labelled(part: str, declared: Program) -> None:
     container = declared.container(part)
-    assert container.inputs["wait"] is True
+    assert container.inputs["wait"] is (part != "watch")
     assert container.inputs["restart"] == "unless-stopped"
     assert label_of(container, "vaporforge.stack") == STACK_ID
-    assert label_of(container, "vaporforge.role") in {"gateway", "launcher", "proxy", "table"}
+    assert label_of(container, "vaporforge.role") in {"gateway", "launcher", "proxy", "watch", "table"}
 
 
 def test_only_the_launcher_has_the_engine_s_socket(declared: Program) -> None:
@@ -156,7 +156,14 @@ def test_sandboxes_go_after_the_launcher_and_before_their_network_and_volumes(de
 
 def test_the_launcher_is_root_and_nothing_else_is_but_the_table(declared: Program) -> None:
     users = {part: declared.container(part).inputs.get("user", "") for part in PARTS}
-    assert users == {"gateway-0": "", "gateway-1": "", "launcher": "0:0", "proxy": "", "dynamodb": "0:0"}
+    assert users == {
+        "gateway-0": "",
+        "gateway-1": "",
+        "launcher": "0:0",
+        "proxy": "",
+        "watch": "",
+        "dynamodb": "0:0",
+    }
 
 
 def test_each_part_gets_the_secrets_that_it_needs_and_no_others(declared: Program) -> None:
@@ -220,6 +227,18 @@ def test_replicas_and_slots_follow_the_configuration() -> None:
     stack = run(program, {"gatewayReplicas": "5"})
     assert len([item for item in stack.of_type(":Container") if "-gateway-" in item.name]) == 5
     assert stack.env("proxy")["VF_SLOTS"] == "12"
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.1.2.3", "10.1.2.3")],
+)
+def test_the_watch_asks_the_published_port_from_outside(bound: str, asked: str) -> None:
+    watch = run(program, {"bindAddress": bound, "port": "9090"}).container("watch").inputs
+    assert watch["networkMode"] == "host"
+    assert "networksAdvanced" not in watch
+    assert watch["healthcheck"]["tests"] == ["CMD", "answers", asked, "9090"]
+    assert watch.get("envs", []) == []
 
 
 def test_the_proxy_and_the_gateways_are_told_how_many_may_connect() -> None:
