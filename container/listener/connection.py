@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 
@@ -53,8 +53,7 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Refused before a byte is read, where there are too many."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a server's connection is a stream
-        self._wire = transport
+        self._wire = wire = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._head_since = self.quiet_since = self._loop.time()
@@ -64,12 +63,12 @@ class Connection(web.RequestHandler):
             return
         self._guard.note(refusal, self.address)
         self._force_close = True
-        transport.write(answer(refusal, self._guard.headers))
-        if self._guard.part(self) and transport.can_write_eof():
+        wire.write(answer(refusal, self._guard.headers))
+        if self._guard.part(self) and wire.can_write_eof():
             self._parting_until = self._loop.time() + PARTING_SECONDS
-            transport.write_eof()
+            wire.write_eof()
         else:
-            transport.close()
+            wire.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget it."""
@@ -88,7 +87,7 @@ class Connection(web.RequestHandler):
         if self._payload_parser is not None or self._upgraded:
             super().data_received(data)
             return
-        requests, body = self._request_count, self._body
+        requests, in_body = self._request_count, self._body is not None and not self._body.is_eof()
         super().data_received(data)
         now = self._loop.time()
         self.quiet_since = now
@@ -96,7 +95,7 @@ class Connection(web.RequestHandler):
             self._count_head(-self.head_bytes)
             self._head_since, self._body_since = None, now
             self._body = self._messages[-1][1] if self._messages else None
-        elif data and (body is None or body.is_eof()):
+        elif data and not in_body:
             self._head_since = self._head_since or now
             self._count_head(len(data))
             if self.head_bytes > self._guard.limits.head_bytes:

@@ -176,6 +176,7 @@ class _Broker:
         if (request.content_length or 0) > self._most_bytes:
             return self._too_large()
         _authorize(headers, credential)
+        body = _Body(request, self._most_bytes)
         response: web.StreamResponse | None = None
         try:
             async with self._client.request(
@@ -183,7 +184,7 @@ class _Broker:
                 URL(self._settings.model_api_url.rstrip("/") + request.rel_url.raw_path_qs, encoded=True),
                 headers=headers,
                 skip_auto_headers=_NOT_INVENTED,
-                data=self._body(request) if request.can_read_body else None,
+                data=body.read() if request.can_read_body else None,
                 allow_redirects=False,
             ) as upstream:
                 response = web.StreamResponse(
@@ -194,8 +195,8 @@ class _Broker:
                 await response.prepare(request)
                 async for chunk in upstream.content.iter_any():
                     await response.write(chunk)
-        except (_BodyTooLargeError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            if isinstance(error, _BodyTooLargeError) and response is None:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if body.is_too_large and response is None:
                 return self._too_large()
             if request.transport is None or request.transport.is_closing():
                 raise  # It is the sandbox that has gone.
@@ -211,21 +212,26 @@ class _Broker:
     def _most_bytes(self) -> int:
         return self._settings.call_mb * 1024 * 1024
 
-    async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
-        """As it comes; one whose length was not told is cut off where it is too long."""
-        came = 0
-        async for chunk in request.content.iter_any():
-            came += len(chunk)
-            if came > self._most_bytes:
-                raise _BodyTooLargeError
-            yield chunk
-
     def _too_large(self) -> web.Response:
         return _error(413, f"A body may have at most {self._settings.call_mb} MiB; send less.")
 
 
-class _BodyTooLargeError(Exception):
-    """More came than a call may have."""
+class _Body:
+    """A request's body as it comes; one whose length was not told breaks off where it is too long."""
+
+    def __init__(self, request: web.Request, limit: int) -> None:
+        self._request = request
+        self._limit = limit
+        self.is_too_large = False
+
+    async def read(self) -> AsyncIterator[bytes]:
+        came = 0
+        async for chunk in self._request.content.iter_any():
+            came += len(chunk)
+            if came > self._limit:
+                self.is_too_large = True
+                raise ConnectionError("the body is too large")
+            yield chunk
 
 
 def _forwardable(headers: Mapping[str, str], left_out: frozenset[str]) -> CIMultiDict[str]:

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from container.listener import connection as connection_module
@@ -20,7 +21,7 @@ from container.listener.refusals import Limits, Refusal, encoding_of
 from container.listener.runner import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
 SECONDS = 30.0
 GET = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -187,6 +188,16 @@ async def test_a_large_body_has_time_by_its_size() -> None:
         assert bench.read == [b"a" * 12000]
 
 
+async def test_the_end_of_a_body_is_not_taken_for_a_head() -> None:
+    async with serving(head_bytes=10_000) as bench:
+        peer = await bench.dial()
+        for _ in range(3):
+            await peer.send(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n")
+            await asyncio.sleep(0.05)
+            await peer.send(b"a" * 200_000)
+            assert (await peer.answer())[0] == 200
+
+
 async def test_heads_are_bounded_each_and_together() -> None:
     async with serving(head_bytes=10_000, unfinished_bytes=25_000) as bench:
         peer = await bench.dial()
@@ -350,3 +361,20 @@ async def test_the_encoding_of_a_request() -> None:
             await peer.send(b"GET /note HTTP/1.1\r\nHost: x\r\n" + named + b"\r\n")
             assert (await peer.answer())[0] == 200
     assert seen == ["", "", "gzip", "a,b"]
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_a_head_that_takes_too_long_is_told_and_cut_off,
+        test_a_body_that_comes_too_slowly_is_told_and_cut_off,
+        test_heads_are_bounded_each_and_together,
+        test_an_address_has_so_many_connections_unless_it_is_vouched_for,
+        test_idle_connections_make_room_and_busy_ones_do_not,
+        test_a_websocket_lives_on_past_every_deadline,
+        test_the_end_of_a_body_is_not_taken_for_a_head,
+    ],
+)
+def test_on_the_gateways_loop_too(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(test())

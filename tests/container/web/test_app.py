@@ -395,3 +395,22 @@ async def test_many_recorded_runs_keep_eight_logs_and_unrecorded_ones_all(
     logs = sorted(path.name for path in (tmp_path / "home" / ".vaporforge" / "runs").iterdir())
     assert logs == sorted(["r1.jsonl", *(f"r{number}.recorded.jsonl" for number in range(4, 12))])
     assert await refused(sandbox, "GET", "/ws?run=r0&attach=1") == (404, "run-not-found", "run")
+
+
+async def test_a_packed_body_is_refused_before_the_token_is_looked_at(sandbox: Sandbox) -> None:
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        packed = {"Content-Encoding": "gzip", **headers}
+        async with sandbox.http.put("/pending/r1", data=b"x", headers=packed) as response:
+            assert (response.status, (await response.json())["code"]) == (415, "unsupported-encoding")
+
+
+@pytest.mark.parametrize("name", ["%ff", "%ed%a0%80", "a%00", "%F0%9F%98%80"])
+async def test_odd_names_are_no_failure(
+    sandbox: Sandbox, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for method, path in (("GET", "files"), ("PUT", "files"), ("POST", "runs"), ("PUT", "pending")):
+        tail = "/stop" if path == "runs" else ""
+        url = sandbox.server.make_url("/").joinpath(f"{path}/{name}{tail}", encoded=True)
+        async with sandbox.http.request(method, url) as response:
+            assert response.status < 500, (method, path)
+    assert not [record for record in caplog.records if record.exc_info]

@@ -26,7 +26,18 @@ async def test_a_file_is_written_whole_and_read_back(sandbox: Sandbox, tmp_path:
 
 @pytest.mark.parametrize(
     "path",
-    ["..%2Fsecret", "a%2F..%2F..%2Fsecret", "link", "linkdir/secret", "%2Fetc%2Fpasswd", "", "x%00y", "loop"],
+    [
+        "..%2Fsecret",
+        "a%2F..%2F..%2Fsecret",
+        "link",
+        "linkdir/secret",
+        "%2Fetc%2Fpasswd",
+        "",
+        "x%00y",
+        "loop",
+        "a" * 300,
+        "a" * 300 + "/b",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 async def test_no_path_leads_out(sandbox: Sandbox, tmp_path: Path, method: str, path: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import io
 import logging
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,8 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from container.listener.refusals import Limits
+from container.listener.runner import Listener
 from container.protocol import sandbox_token
 from gateway.broker.credentials import encrypt
 from gateway.broker.model_api import CACHE_SECONDS, build_broker
@@ -74,7 +78,7 @@ class Bench:
 
 
 async def serve(stack: contextlib.AsyncExitStack, app: web.Application) -> str:
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
+    runner = Listener(app, Limits(), handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -249,6 +253,72 @@ async def test_a_long_body_is_streamed_not_held(bench: Bench) -> None:
     bench.upstream.answer = first_part
     async with bench.post(data=parts()) as response:
         assert await response.json() == {"rest": 3_000_000}
+
+
+async def test_a_packed_body_reaches_nobody(bench: Bench) -> None:
+    headers = {"x-api-key": bench.token, "Content-Encoding": "gzip"}
+    async with bench.post(data=gzip.compress(BODY), headers=headers) as response:
+        assert response.status == 415
+        assert (await response.json())["error"]["type"] == "invalid_request_error"
+    assert bench.upstream.requests == []
+
+
+@contextlib.asynccontextmanager
+async def narrow(bench: Bench, **limits: int) -> AsyncIterator[tuple[Bench, Counter[str]]]:
+    """A broker on the same upstream with other limits, and its counts."""
+    async with contextlib.AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(aiohttp.ClientSession())
+        settings = replace(bench.settings, **limits)
+        other = Bench(settings, bench.store, bench.upstream, bench.http)
+        turned_away: Counter[str] = Counter()
+        other.url = await serve(stack, build_broker(settings, bench.store, shared, turned_away))
+        yield other, turned_away
+
+
+async def test_a_sandbox_has_so_many_calls_at_once(bench: Bench) -> None:
+    asked, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def hold(_: web.Request) -> web.Response:
+        asked.release()
+        await go_on.wait()
+        return web.json_response({"ok": True})
+
+    async def call(broker: Bench) -> int:
+        async with broker.post() as response:
+            return response.status
+
+    bench.upstream.answer = hold
+    async with narrow(bench, sandbox_calls=2) as (broker, turned_away):
+        calls = [asyncio.create_task(call(broker)) for _ in range(2)]
+        async with asyncio.timeout(30):
+            for _ in calls:
+                await asked.acquire()
+        async with broker.post() as response:
+            assert response.status == 429
+            assert response.headers["Retry-After"] == "1"
+            assert (await response.json())["error"]["type"] == "rate_limit_error"
+        go_on.set()
+        assert await asyncio.gather(*calls) == [200, 200]
+        assert await call(broker) == 200
+    assert turned_away == {"sandbox": 1}
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["its length is told", "in chunks"])
+async def test_a_body_has_a_greatest_length(bench: Bench, told: bool) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(9):
+            yield bytes(128 * 1024)
+
+    async with narrow(bench, call_mb=1) as (broker, _):
+        data: Any = io.BytesIO(bytes(9 * 128 * 1024)) if told else parts()
+        async with broker.post(data=data) as response:
+            assert response.status == 413
+            body = await response.json()
+        assert body["error"]["type"] == "request_too_large"
+        assert "1 MiB" in body["error"]["message"]
+        async with broker.post(data=io.BytesIO(bytes(1024 * 1024))) as response:
+            assert response.status == 200
+    assert all(len(body) <= 1024 * 1024 for body in bench.upstream.bodies)
 
 
 async def test_the_apis_own_errors_pass(bench: Bench) -> None:

@@ -16,12 +16,14 @@ import pytest
 from aiohttp import web
 from docker import errors as docker_errors
 
+from container.listener.runner import Listener
 from gateway import errors
 from gateway.config import ConfigError, Settings
 from gateway.launcher import spec
 from gateway.launcher.app import build_launcher
 from gateway.launcher.containers import Containers
 from gateway.launcher.engine import DockerEngine
+from gateway.launcher.serve import LIMITS
 from gateway.launcher.settings import read_launcher_settings
 from gateway.sandboxes.drivers.docker import DockerDriver
 from tests.conftest import ROOT, free_port
@@ -89,7 +91,7 @@ class Client:
 @pytest.fixture
 async def engineless(tmp_path: Path) -> AsyncIterator[Client]:
     settings = replace(read_launcher_settings(ENVIRON), docker_url=f"unix://{tmp_path}/docker.sock")
-    runner = web.AppRunner(build_launcher(settings, DockerEngine(settings)))
+    runner = Listener(build_launcher(settings, DockerEngine(settings)), LIMITS)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as http:
@@ -117,6 +119,13 @@ async def test_a_body_is_refused(engineless: Client, method: str, path: str, bod
     status, answer = await engineless.ask(method, path, json=body)
     assert (status, answer["code"]) == (400, "bad-request")
     assert "no body" in answer["error"]
+
+
+async def test_a_packed_body_is_refused(engineless: Client) -> None:
+    async with engineless._http.put(
+        engineless.url + "/sandboxes/a", headers={"Content-Encoding": "br"}
+    ) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (415, "unsupported-encoding")
 
 
 @pytest.mark.parametrize(
