@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Final
 
@@ -11,12 +12,24 @@ from gateway.config import ConfigError
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
+DRIVES: Final = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What a terminal obeys: C0 but the tab, DEL, and C1 (ECMA-48 section 5.3); what makes text read as other than it is:
+Unicode's directional controls (UAX #9 section 2) and its own line ends; and what UTF-8 cannot say."""
+
+
 class OneLine(logging.Formatter):
-    """Keeps a record on one line, tracebacks too, so that no text from outside can forge a record of its own."""
+    """Keeps a record on one line, tracebacks too, so that no text from outside can forge a record of its own or drive
+    the terminal of the person who reads it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record with its line ends spelled out."""
-        return super().format(record).replace("\r", "\\r").replace("\n", "\\n")
+        r"""The record with such characters spelled out, as in `\n` and `\x1b[2J`."""
+        return DRIVES.sub(_spelled, super().format(record))
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def configure_logging(level: str) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 
 from pulumi.automation import EngineEvent, OpType
 
+from infra.cli.terminal import visible
+
 VERBS: Final = {
     OpType.CREATE: "made",
     OpType.UPDATE: "changed",
@@ -38,8 +40,9 @@ TOLD: Final = "using pulumi-resource-docker from $PATH"
 
 
 def say(text: str = "") -> None:
-    """A line for the person who runs the command; progress goes to stderr, so that stdout holds results alone."""
-    sys.stderr.write(f"{text}\n")
+    """A line for the person who runs the command; progress goes to stderr, so that stdout holds results alone. What
+    Pulumi and the engine say may hold names and output of others."""
+    sys.stderr.write(f"{visible(text)}\n")
     sys.stderr.flush()
 
 
@@ -75,7 +78,7 @@ class Progress:
         if operation in VERBS and not _type(urn).startswith(QUIET):
             self.changes += 1
             if self._planned:
-                sys.stdout.write(f"    {PLANS[OpType(operation)]} {_name(urn)}\n")
+                sys.stdout.write(f"    {PLANS[OpType(operation)]} {visible(_name(urn))}\n")
                 return
             took = time.monotonic() - self._begun.get(urn, time.monotonic())
             say(f"    {VERBS[OpType(operation)]} {_name(urn)}" + (f" ({took:.1f} s)" if took >= 1 else ""))

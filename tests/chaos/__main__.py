@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from infra.cli.terminal import visible
 from tests.chaos.campaign import SETTINGS as CAMPAIGN_SETTINGS
 from tests.chaos.campaign import Campaign, Order
 from tests.chaos.processes import Processes
@@ -57,9 +58,9 @@ def main() -> int:
             sys.stderr.write("stopped; everything that was started has been ended\n")
             return 130
         except (StackError, ExceptionGroup) as error:
-            sys.stderr.write(f"error: {_reason(error)}\n")
+            sys.stderr.write(f"error: {visible(_reason(error))}\n")
             return 2
-    print("\n".join(lines))
+    print(visible("\n".join(lines)))  # histories hold what agents wrote
     return 0 if faultless else 1
 
 

@@ -44,6 +44,22 @@ def test_a_record_is_one_line_traceback_included() -> None:
     assert "RuntimeError: broken\\nINFO forged" in line
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b]52;c;ZXZpbA==\x07\x1b[2J", r"\x1b]52;c;ZXZpbA==\x07\x1b[2J"),
+        ("\x9b2J \x9d0;t\x9c", r"\x9b2J \x9d0;t\x9c"),
+        ("a\b\b\x7f\x00\x85\u2028", r"a\x08\x08\x7f\x00\x85\u2028"),
+        ("\u202egnp.exe\u2066\u200f", r"\u202egnp.exe\u2066\u200f"),
+        ("\udc9b", r"\udc9b"),
+        ("Grüße\t你好", "Grüße\t你好"),
+    ],
+)
+def test_no_text_from_outside_drives_the_terminal_of_who_reads(text: str, shown: str) -> None:
+    record = logging.LogRecord("gateway", logging.INFO, __file__, 1, "title %s", (text,), None)
+    assert OneLine("%(message)s").format(record) == f"title {shown}"
+
+
 def test_the_level_is_the_setting_s(root: logging.Logger) -> None:
     configure_logging("warning")
     assert root.level == logging.WARNING
