@@ -30,6 +30,13 @@ TMPFS: Final = {
 }
 """The writable places besides the volumes. Build tools run what they put into /tmp; pending queries are never run."""
 
+CPU_SHARES: Final = 128
+"""An eighth of a container's usual 1,024: while all are busy the stack's own parts go first; alone it gets all it may."""
+
+OOM_SCORE_ADJ: Final = 500
+"""When the machine runs out of memory a sandbox is ended before any part of the stack: half of the machine's memory is
+added to what it uses (proc(5), oom_score_adj). Another prompt wakes it again; without a gateway nobody has one."""
+
 NO_DNS: Final = "192.0.2.1"
 """An address of nobody (RFC 5737): names of other containers come from the engine itself, and engines before 23.0.11
 would ask the host's resolver for all others, a way out of an internal network."""
@@ -107,6 +114,8 @@ def create_arguments(
             mem_limit=settings.memory_mb * MIB,
             memswap_limit=settings.memory_mb * MIB,
             nano_cpus=int(settings.cpus * 1_000_000_000),
+            cpu_shares=CPU_SHARES,
+            oom_score_adj=OOM_SCORE_ADJ,
             ulimits=[Ulimit(name="core", soft=0, hard=0)],
             restart_policy={"Name": "no"},
             log_config=LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),

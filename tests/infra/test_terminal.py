@@ -12,7 +12,7 @@ import pytest
 from pulumi.automation import EngineEvent
 from pulumi.automation.events import DiagnosticEvent
 
-from infra.cli import loglines
+from infra.cli import terminal
 from infra.cli.arguments import run
 from infra.cli.console import Progress
 from infra.cli.errors import CliError
@@ -46,7 +46,7 @@ def test_what_people_write_stays() -> None:
 def test_every_line_of_a_container_stands_behind_its_name() -> None:
     forged = b"one\ngateway-0 | 2026 INFO all is well\r\n\x1b[1A\xc2\x9b2K\xff\x9b2J\nlast"
     shown = io.StringIO()
-    loglines.copy(io.BytesIO(forged), "sandbox-s1", shown)
+    terminal.copy(io.BytesIO(forged), "sandbox-s1", shown)
     assert shown.getvalue() == (
         "sandbox-s1 | one\n"
         "sandbox-s1 | gateway-0 | 2026 INFO all is well\\r\n"
@@ -57,11 +57,11 @@ def test_every_line_of_a_container_stands_behind_its_name() -> None:
 
 def test_an_endless_line_is_neither_kept_nor_unnamed() -> None:
     shown = io.StringIO()
-    loglines.copy(io.BytesIO(b"x" * (3 * loglines.LINE_BYTES) + b"\n"), "s", shown)
+    terminal.copy(io.BytesIO(b"x" * (3 * terminal.LINE_BYTES) + b"\n"), "s", shown)
     lines = shown.getvalue().splitlines()
     assert {line[:4] for line in lines} == {"s | "}
-    assert max(map(len, lines)) <= loglines.LINE_BYTES + 4
-    assert sum(line.count("x") for line in lines) == 3 * loglines.LINE_BYTES
+    assert max(map(len, lines)) <= terminal.LINE_BYTES + 4
+    assert sum(line.count("x") for line in lines) == 3 * terminal.LINE_BYTES
 
 
 def test_scripts_logs_shows_a_sandbox_s_output_so(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_scripts_logs_shows_a_sandbox_s_output_so(tmp_path: Path) -> None:
 
 def test_the_filter_ends_quietly_when_nobody_reads() -> None:
     source = subprocess.Popen(
-        [sys.executable, "-m", "infra.cli.loglines", "s"],
+        [sys.executable, "-m", "infra.cli.terminal", "s"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

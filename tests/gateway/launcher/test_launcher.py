@@ -75,6 +75,14 @@ def test_a_bad_setting_is_named(variable: str, value: str) -> None:
         read_launcher_settings({**ENVIRON, variable: value})
 
 
+def test_a_sandbox_yields_processor_and_memory_to_the_stack_s_own_parts() -> None:
+    api = docker.APIClient("tcp://127.0.0.1:1", version="1.41")  # never connected to
+    host = spec.create_arguments(api, read_launcher_settings(ENVIRON), "s1", "")["host_config"]
+    api.close()
+    assert 0 < host["CpuShares"] < 1024
+    assert 0 < host["OomScoreAdj"] <= 1000
+
+
 class Client:
     """The launcher in this process, with a Docker engine that is away."""
 
@@ -412,6 +420,7 @@ class TestOnAnEngine:
         assert host["Memory"] == host["MemorySwap"] == 256 * 1024 * 1024
         assert host["NanoCpus"] == 1_000_000_000
         assert host["PidsLimit"] == 128
+        assert (host["CpuShares"], host["OomScoreAdj"]) == (128, 500)
         assert host["RestartPolicy"]["Name"] == "no"
         assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
         assert not host["PortBindings"]
