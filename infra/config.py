@@ -43,6 +43,12 @@ STACK_NAME: Final = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 STACK_LETTERS: Final = 63 - len(f"{PROJECT}-")
 """Longest name of a stack: the launcher takes 63 characters, the project's name among them."""
 
+PIDS: Final = 4_194_304
+"""The most processes that Linux has (proc(5), pid_max): a higher limit would be none."""
+
+FILES: Final = 1_048_576
+"""The most open files that Linux gives a process where nobody has changed it (proc(5), nr_open)."""
+
 HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@,:\[\]]+)(?::\d{1,5})?"
 """A host, with or without a port, in a URL."""
 
@@ -97,9 +103,15 @@ class Settings:
     idle_minutes: int = _number(15, 1)
     message_ttl_days: int = _number(7, 1)
     log_level: str = _choice("INFO", "DEBUG", "WARNING", "ERROR")
+    gateway_memory_mb: int = _number(1024, 256)
+    proxy_memory_mb: int = _number(1024, 128)
+    launcher_memory_mb: int = _number(256, 128)
+    table_memory_mb: int = _number(1024, 512)
+    part_pids: int = _number(512, 128, PIDS)
+    part_files: int = _number(16_384, 4096, FILES)
     sandbox_memory_mb: int = _number(2048, 256)
     sandbox_cpus: float = _number(2.0, 0.1)
-    sandbox_pids: int = _number(512, 64)
+    sandbox_pids: int = _number(512, 64, PIDS)
     sandbox_internet: bool = False
     sandbox_runtime: str = _text("", r"[A-Za-z0-9_.-]+", "the name of a runtime that the engine knows")
     dynamodb: str = _choice("local", "aws")

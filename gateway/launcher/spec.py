@@ -31,7 +31,7 @@ TMPFS: Final = {
 """The writable places besides the volumes. Build tools run what they put into /tmp; pending queries are never run."""
 
 CPU_SHARES: Final = 128
-"""An eighth of a container's usual 1,024: while all are busy the stack's own parts go first; alone it gets all it may."""
+"""An eighth of a container's usual 1,024: while all are busy the stack's own parts go first."""
 
 OOM_SCORE_ADJ: Final = 500
 """When the machine runs out of memory a sandbox is ended before any part of the stack: half of the machine's memory is

@@ -13,9 +13,12 @@ from infra.components.docker.data import Data, DataArgs
 from infra.components.docker.gateway import ALIAS as GATEWAY_ALIAS
 from infra.components.docker.gateway import BROKER_PORT, Gateway, GatewayArgs
 from infra.components.docker.launcher import Launcher, LauncherArgs
+from infra.components.docker.limits import Limits, ProcessLimits
+from infra.components.docker.machine import Machine, check_machine, machine_of
 from infra.components.docker.networks import Networks, NetworksArgs
 from infra.components.docker.proxy import Proxy, ProxyArgs
 from infra.components.docker.table import Table, TableArgs
+from infra.components.docker.watch import MEMORY_MB as WATCH_MEMORY_MB
 from infra.components.docker.watch import Watch, WatchArgs
 from infra.config import Settings
 from infra.images import Images, ImagesArgs
@@ -30,7 +33,11 @@ class Deployed:
 
 
 def deploy(settings: Settings, root: Path) -> Deployed:
-    """Declare the stack's resources; with `running` false only those that hold data."""
+    """Declare the stack's resources; with `running` false only those that hold data. Raises `ConfigError` for what the
+    engine's machine cannot hold."""
+    machine = machine_of(settings.docker_host) if settings.running else None
+    if machine is not None:
+        check_machine(settings, machine)
     options = _provider_options(settings)
     data = Data(
         f"{settings.stack_id}-data",
@@ -42,7 +49,7 @@ def deploy(settings: Settings, root: Path) -> Deployed:
         ),
         options,
     )
-    images = _run(settings, root, data, options) if settings.running else None
+    images = _run(settings, root, data, machine, options) if settings.running else None
     names = (
         {}
         if images is None
@@ -51,8 +58,16 @@ def deploy(settings: Settings, root: Path) -> Deployed:
     return Deployed(jwt_secret=data.jwt_secret, images=names)
 
 
-def _run(settings: Settings, root: Path, data: Data, options: pulumi.ResourceOptions) -> Images:
+def _run(
+    settings: Settings, root: Path, data: Data, machine: Machine | None, options: pulumi.ResourceOptions
+) -> Images:
     stack_id = settings.stack_id
+
+    def limits(memory_mb: int) -> Limits:
+        return Limits(
+            memory_mb=memory_mb, files=settings.part_files, swap=machine is None or machine.limits_swap
+        )
+
     images = Images(
         f"{stack_id}-images",
         ImagesArgs(
@@ -85,6 +100,7 @@ def _run(settings: Settings, root: Path, data: Data, options: pulumi.ResourceOpt
         LauncherArgs(
             stack_id=stack_id,
             image=images.gateway,
+            limits=limits(settings.launcher_memory_mb),
             control=networks.control,
             docker_socket=settings.docker_socket,
             env=_launcher_env(settings, data, networks, images.agent.name),
@@ -94,21 +110,28 @@ def _run(settings: Settings, root: Path, data: Data, options: pulumi.ResourceOpt
     )
     env = _gateway_env(settings, data, launcher.url)
     before: list[pulumi.Resource] = [launcher]
+    containers = {"launcher": launcher.container}
     if data.volume is not None:
         table = Table(
             f"{stack_id}-table",
             TableArgs(
-                stack_id=stack_id, image=settings.dynamodb_image, network=networks.control, volume=data.volume
+                stack_id=stack_id,
+                image=settings.dynamodb_image,
+                limits=limits(settings.table_memory_mb),
+                network=networks.control,
+                volume=data.volume,
             ),
             options,
         )
         before.append(table)
+        containers["table"] = table.container
         env |= {"VF_DYNAMODB_ENDPOINT": table.endpoint, "VF_TABLE_CREATE": "true"}
     gateway = Gateway(
         f"{stack_id}-gateway",
         GatewayArgs(
             stack_id=stack_id,
             image=images.gateway,
+            limits=limits(settings.gateway_memory_mb),
             replicas=settings.gateway_replicas,
             public=networks.public,
             control=networks.control,
@@ -124,6 +147,7 @@ def _run(settings: Settings, root: Path, data: Data, options: pulumi.ResourceOpt
         ProxyArgs(
             stack_id=stack_id,
             image=images.proxy,
+            limits=limits(settings.proxy_memory_mb),
             public=networks.public,
             bind_address=settings.bind_address,
             port=settings.port,
@@ -136,16 +160,26 @@ def _run(settings: Settings, root: Path, data: Data, options: pulumi.ResourceOpt
         ),
         options,
     )
-    Watch(
+    watch = Watch(
         f"{stack_id}-watch",
         WatchArgs(
             stack_id=stack_id,
             image=images.proxy,
+            limits=limits(WATCH_MEMORY_MB),
             bind_address=settings.bind_address,
             port=settings.port,
             after=proxy,
         ),
         options,
+    )
+    containers |= {f"gateway-{number}": made for number, made in enumerate(gateway.containers)}
+    containers |= {"proxy": proxy.container, "watch": watch.container}
+    ProcessLimits(
+        f"{stack_id}-processes",
+        ids={name: container.id for name, container in containers.items()},
+        pids=settings.part_pids,
+        docker_host=settings.docker_host,
+        opts=options,
     )
     return images
 

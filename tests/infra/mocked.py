@@ -9,11 +9,14 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import pulumi
 from google.protobuf import json_format
 from pulumi.runtime import config as runtime_config
 from pulumi.runtime import mocks, rpc
+
+from infra.components.docker.machine import Machine
 
 STACK_ID = "vaporforge-test"
 
@@ -135,8 +138,10 @@ def run(
     program: Callable[[], None],
     config: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
+    machine: Machine | None = None,
 ) -> Program:
-    """Run `program` with configuration (keys without the project). Raises what it raises."""
+    """Run `program` with configuration (keys without the project), on an engine with this machine; None is one that
+    does not answer. Raises what it raises."""
     declared = Program()
     asyncio.set_event_loop(_loop())
     pulumi.runtime.set_mocks(_Mocks(), project="vaporforge", stack="test", monitor=_Monitor(declared))
@@ -145,7 +150,8 @@ def run(
     # Each pickled provider has Pulumi wrap this method once more; a process that runs hundreds of programs undoes it.
     batch_setitems = pickle._Pickler._batch_setitems  # type: ignore[attr-defined]
     try:
-        pulumi.runtime.test(lambda: _run(program, declared))()  # type: ignore[no-untyped-call]
+        with mock.patch("infra.targets.docker.machine_of", return_value=machine):
+            pulumi.runtime.test(lambda: _run(program, declared))()  # type: ignore[no-untyped-call]
     finally:
         pickle._Pickler._batch_setitems = batch_setitems  # type: ignore[attr-defined]
         runtime_config.set_all_config({}, [])

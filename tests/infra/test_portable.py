@@ -14,7 +14,9 @@ from infra.config import ROOT
 PICKLE = (
     "from pulumi.dynamic.dynamic import serialize_provider\n"
     "from infra import cleanup, generated\n"
-    "makers = (generated._provider, cleanup._containers, cleanup._volumes, cleanup._tag)\n"
+    "from infra.components.docker import limits\n"
+    "makers = (generated._provider, cleanup._containers, cleanup._volumes, cleanup._tag, "
+    "limits.process_limits_provider)\n"
     "print(*[serialize_provider(make()) for make in makers], sep='\\n')\n"
 )
 
@@ -57,7 +59,7 @@ def test_another_process_pickles_the_same(pickled: str, seed: str, monkeypatch: 
 
 def test_they_load_where_this_project_is_not(pickled: str, tmp_path: Path) -> None:
     kinds = python(LOAD, tmp_path, pickled).split()
-    assert kinds == ["SecretsProvider", "CleanupProvider", "CleanupProvider", "CleanupProvider"]
+    assert kinds == ["SecretsProvider", *["CleanupProvider"] * 3, "ProcessLimitsProvider"]
 
 
 def test_later_secrets_leave_the_earlier_ones_as_they_are() -> None:

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.components.docker.limits import Limits
 from infra.images import BuiltImage
 
 ALIAS = "gateway"
@@ -30,6 +31,7 @@ class GatewayArgs:
 
     stack_id: str
     image: BuiltImage
+    limits: Limits
     replicas: int
     public: docker.Network
     control: docker.Network
@@ -51,6 +53,7 @@ class Gateway(pulumi.ComponentResource):
             role="gateway",
             image=args.image.image_id,
             image_name=args.image.name,
+            limits=args.limits,
             networks=[(args.public, [ALIAS]), (args.control, [ALIAS]), (args.sandboxes, [ALIAS])],
             env={
                 **args.env,

@@ -1,4 +1,4 @@
-"""A container as every part of a stack gets it: no capabilities, a read-only file system, bounded logs."""
+"""A container as every part of a stack gets it: no capabilities, a read-only file system, bounded logs and memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.components.docker.labels import container_labels
+from infra.components.docker.limits import Limits
 
 HEALTHY_SECONDS = 300
 """Limit for a container to become healthy. It is a limit and no delay: a busy machine takes its time."""
@@ -25,6 +26,7 @@ class ContainerSpec:
     image: pulumi.Input[str]
     image_name: str
     networks: Sequence[tuple[docker.Network, Sequence[str]]]
+    limits: Limits
     env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     command: Sequence[str] = ()
     user: str = ""
@@ -63,6 +65,7 @@ def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> do
         security_opts=["no-new-privileges:true"],
         log_driver="json-file",
         log_opts={"max-size": "10m", "max-file": "3"},
+        # Also for one that the kernel has killed for its memory.
         restart="unless-stopped",
         healthcheck=spec.healthcheck,
         wait=spec.waited,
@@ -70,6 +73,7 @@ def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> do
         stop_timeout=spec.grace,
         destroy_grace_seconds=spec.grace,
         opts=opts,
+        **spec.limits.arguments(),
     )
 
 

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.components.docker.limits import Limits
 from infra.images import BuiltImage
 
 ALIAS = "launcher"
@@ -22,6 +23,7 @@ class LauncherArgs:
 
     stack_id: str
     image: BuiltImage
+    limits: Limits
     control: docker.Network
     docker_socket: str
     env: Mapping[str, pulumi.Input[str]]
@@ -41,6 +43,7 @@ class Launcher(pulumi.ComponentResource):
             role="launcher",
             image=args.image.image_id,
             image_name=args.image.name,
+            limits=args.limits,
             networks=[(args.control, [ALIAS])],
             env={
                 **args.env,

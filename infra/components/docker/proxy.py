@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.components.docker.limits import Limits
 from infra.images import BuiltImage
 
 PORT = 8080
@@ -22,6 +23,7 @@ class ProxyArgs:
 
     stack_id: str
     image: BuiltImage
+    limits: Limits
     public: docker.Network
     bind_address: str
     port: int
@@ -45,6 +47,7 @@ class Proxy(pulumi.ComponentResource):
             role="proxy",
             image=args.image.image_id,
             image_name=args.image.name,
+            limits=args.limits,
             networks=[(args.public, ["proxy"])],
             env={
                 "VF_SLOTS": str(args.slots),

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.components.docker.limits import Limits
 
 PORT = 8000
 ALIAS = "dynamodb"
@@ -19,6 +20,7 @@ class TableArgs:
 
     stack_id: str
     image: str
+    limits: Limits
     network: docker.Network
     volume: docker.Volume
 
@@ -42,10 +44,20 @@ class Table(pulumi.ComponentResource):
             role="table",
             image=image.image_id,
             image_name=args.image,
+            limits=args.limits,
             networks=[(args.network, [ALIAS])],
             # Root without capabilities: it owns the volume's folder, whatever user the image has.
             user="0:0",
-            command=["-jar", "DynamoDBLocal.jar", "-sharedDb", "-dbPath", "/data", "-disableTelemetry"],
+            # The heap leaves room for what Java and SQLite take besides; by itself Java would take a quarter.
+            command=[
+                f"-Xmx{args.limits.memory_mb * 6 // 10}m",
+                "-jar",
+                "DynamoDBLocal.jar",
+                "-sharedDb",
+                "-dbPath",
+                "/data",
+                "-disableTelemetry",
+            ],
             tmpfs={"/tmp": "rw,exec,nosuid,nodev,size=64m"},  # noqa: S108 - a tmpfs of its own; SQLite's library runs from it
             healthcheck=docker.ContainerHealthcheckArgs(
                 # The image has no HTTP client; that the port is open is what a gateway needs to start.

@@ -8,8 +8,12 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.components.docker.limits import Limits
 from infra.config import WILDCARD
 from infra.images import BuiltImage
+
+MEMORY_MB = 64
+"""It sleeps, and asks once in ten seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +22,7 @@ class WatchArgs:
 
     stack_id: str
     image: BuiltImage
+    limits: Limits
     bind_address: str
     port: int
     after: pulumi.Resource
@@ -40,6 +45,7 @@ class Watch(pulumi.ComponentResource):
             role="watch",
             image=args.image.image_id,
             image_name=args.image.name,
+            limits=args.limits,
             networks=[],
             network_mode="host",
             command=["sleep", "infinity"],

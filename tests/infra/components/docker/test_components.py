@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.components.docker.gateway import DRAIN_SECONDS
+from infra.components.docker.machine import Machine
 from infra.program import program
 from tests.infra.certificates import certificate_and_key
 from tests.infra.mocked import IMAGE_ID, MADE, STACK_ID, Declared, Program, run
@@ -43,6 +44,32 @@ def test_every_container_is_waited_for_and_labelled(part: str, declared: Program
     assert container.inputs["restart"] == "unless-stopped"
     assert label_of(container, "vaporforge.stack") == STACK_ID
     assert label_of(container, "vaporforge.role") in {"gateway", "launcher", "proxy", "watch", "table"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_container_has_limits(part: str, declared: Program) -> None:
+    inputs = declared.container(part).inputs
+    assert inputs["memory"] == inputs["memorySwap"] == (256 if part == "launcher" else 1024)
+    assert {"name": "nofile", "soft": 16384, "hard": 16384} in inputs["ulimits"]
+    assert {"name": "core", "soft": 0, "hard": 0} in inputs["ulimits"]
+
+
+def test_every_container_s_processes_are_limited(declared: Program) -> None:
+    [limits] = declared.of_type(":ProcessLimits")
+    assert set(limits.inputs["containers"].values()) == {f"{STACK_ID}-{part}-id" for part in PARTS}
+    assert limits.inputs["pids"] == 512
+
+
+def test_the_table_s_heap_fits_its_memory(declared: Program) -> None:
+    container = declared.container("dynamodb").inputs
+    assert container["command"][0] == "-Xmx614m"
+    assert container["memory"] == 1024
+
+
+def test_where_the_engine_cannot_limit_swap_it_is_told_what_it_would_say() -> None:
+    swapless = Machine(memory_mb=8192, cpus=2, limits_swap=False)
+    for container in run(program, machine=swapless).of_type(":Container"):
+        assert (container.inputs["memory"] > 0, container.inputs["memorySwap"]) == (True, -1)
 
 
 def test_only_the_launcher_has_the_engine_s_socket(declared: Program) -> None:
@@ -221,6 +248,28 @@ def test_generated_secrets_are_secret_outputs(declared: Program) -> None:
 )
 def test_a_key_reaches_its_part(key: str, value: str, part: str, variable: str) -> None:
     assert run(program, {key: value}).env(part)[variable] == value
+
+
+@pytest.mark.parametrize(
+    ("key", "part"),
+    [
+        ("gatewayMemoryMb", "gateway-1"),
+        ("proxyMemoryMb", "proxy"),
+        ("launcherMemoryMb", "launcher"),
+        ("tableMemoryMb", "dynamodb"),
+    ],
+)
+def test_a_part_s_memory_is_its_key_s(key: str, part: str) -> None:
+    stack = run(program, {key: "777"})
+    having = {name for name in PARTS if stack.container(name).inputs["memory"] == 777}
+    assert having == ({"gateway-0", "gateway-1"} if part == "gateway-1" else {part})
+
+
+def test_files_and_processes_are_their_keys() -> None:
+    stack = run(program, {"partFiles": "5000", "partPids": "300"})
+    for part in PARTS:
+        assert {"name": "nofile", "soft": 5000, "hard": 5000} in stack.container(part).inputs["ulimits"]
+    assert stack.of_type(":ProcessLimits")[0].inputs["pids"] == 300
 
 
 def test_replicas_and_slots_follow_the_configuration() -> None:

@@ -1,0 +1,105 @@
+"""The engine's machine: what it has, and whether what a stack may take of it fits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import docker
+import pulumi
+
+from infra.config import Settings
+from infra.values import ConfigError
+
+MIB = 1024 * 1024
+
+LEAST = 256
+"""Least MiB of a sandbox, as infra/config.py takes it."""
+
+ANSWER_SECONDS = 10
+"""How long the engine may take to tell. One that does not is not judged: what follows says that better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """`memory_mb`: MiB of the whole machine. The rest: whether its kernel lets the engine limit these."""
+
+    memory_mb: int
+    cpus: int
+    limits_memory: bool = True
+    limits_swap: bool = True
+    limits_pids: bool = True
+
+
+def machine_of(docker_host: str) -> Machine | None:
+    """The machine of the engine at `docker_host` (empty: the environment's); None where it does not answer."""
+    environment = {**os.environ, "DOCKER_HOST": docker_host} if docker_host else dict(os.environ)
+    try:
+        client = docker.from_env(environment=environment, use_ssh_client=True, timeout=ANSWER_SECONDS)
+        try:
+            info = client.info()
+        finally:
+            client.close()
+    except (docker.errors.DockerException, OSError):
+        return None
+    return Machine(
+        memory_mb=info["MemTotal"] // MIB,
+        cpus=info["NCPU"],
+        limits_memory=bool(info.get("MemoryLimit", True)),
+        limits_swap=bool(info.get("SwapLimit", True)),
+        limits_pids=bool(info.get("PidsLimit", True)),
+    )
+
+
+def check_machine(settings: Settings, machine: Machine) -> None:
+    """Warn of what only matters when all is used at once. Raises `ConfigError` for a limit that none could reach: it
+    would not be one."""
+    memory = memory_of(settings)
+    for key, megabytes in memory.items():
+        if megabytes > machine.memory_mb:
+            raise ConfigError(
+                f"vaporforge:{key} is {megabytes}; the Docker engine's machine has {machine.memory_mb} MiB in all, so "
+                f"it must be less, or dockerHost a larger machine (docs/limits.md says what each part needs)"
+            )
+    for warning in _warnings(settings, machine, memory):
+        pulumi.log.warn(warning)
+
+
+def memory_of(settings: Settings) -> dict[str, int]:
+    """MiB that one container of each part may have, by the key that says so; the table's only where it is here."""
+    found = {
+        "gatewayMemoryMb": settings.gateway_memory_mb,
+        "proxyMemoryMb": settings.proxy_memory_mb,
+        "launcherMemoryMb": settings.launcher_memory_mb,
+        "sandboxMemoryMb": settings.sandbox_memory_mb,
+    }
+    return found | ({"tableMemoryMb": settings.table_memory_mb} if settings.dynamodb == "local" else {})
+
+
+def _warnings(settings: Settings, machine: Machine, memory: dict[str, int]) -> Iterator[str]:
+    more = (settings.gateway_replicas - 1) * settings.gateway_memory_mb
+    parts = sum(memory.values()) + more - settings.sandbox_memory_mb
+    room = machine.memory_mb - parts
+    if room < settings.sandbox_memory_mb:
+        smaller = f"sandboxMemoryMb to {room} or less"
+        yield (
+            f"vaporforge:sandboxMemoryMb is {settings.sandbox_memory_mb}, and the stack's own parts may take {parts} "
+            f"MiB: more than the {machine.memory_mb} MiB of the Docker engine's machine. When all is used at once "
+            f"sandboxes are killed; set {smaller if room >= LEAST else 'gatewayReplicas or gatewayMemoryMb lower'}"
+        )
+    if settings.sandbox_cpus > machine.cpus:
+        yield (
+            f"vaporforge:sandboxCpus is {settings.sandbox_cpus:g}, and the Docker engine's machine has {machine.cpus}: "
+            "a sandbox gets all of them"
+        )
+    if not machine.limits_memory:
+        yield (
+            "the Docker engine cannot limit memory (docker info), so one sandbox can take the whole machine's: boot "
+            "its kernel with cgroup_enable=memory"
+        )
+    if not machine.limits_pids:
+        yield (
+            "the Docker engine cannot limit processes (docker info), so vaporforge:sandboxPids and partPids hold "
+            "nobody: its kernel wants the pids cgroup"
+        )
