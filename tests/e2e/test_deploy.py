@@ -174,6 +174,20 @@ def sandbox(engine: docker.DockerClient, tree: Tree, session: str) -> Container:
     return container
 
 
+def assert_limited(engine: docker.DockerClient, tree: Tree) -> None:
+    """Every part is, as the engine has it."""
+    containers = engine.containers.list(filters={"label": f"vaporforge.stack={tree.id}"})
+    roles = {container.labels["vaporforge.role"] for container in containers}
+    assert roles >= {"gateway", "launcher", "proxy", "table"}
+    for container in containers:
+        host = container.attrs["HostConfig"]
+        files = [item for item in host["Ulimits"] if item["Name"] == "nofile"]
+        assert host["Memory"] > 0, container.name
+        assert host["MemorySwap"] in {host["Memory"], -1}, container.name
+        assert host["PidsLimit"] == 512, container.name
+        assert files == [{"Name": "nofile", "Soft": 16384, "Hard": 16384}], container.name
+
+
 def test_the_life_of_a_stack(
     tree: Tree, engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -189,6 +203,7 @@ def test_the_life_of_a_stack(
     assert first == planned
     assert set(first.values()) == {"made"}
     assert {name.split()[0] for name in first} >= set(OURS)
+    assert_limited(engine, tree)
     session = tree.ask("POST", "/api/sessions", {"title": "kept"})["id"]
     assert tree.ask("GET", "/api/version")["version"] == "0.20.0"
     tree.chat(session, "Create a file called test.txt in /workspace with 'Hello from before'")
@@ -218,7 +233,9 @@ def test_the_life_of_a_stack(
         "Container gateway-0": "made anew",
         "Container gateway-1": "made anew",
         "Container launcher": "made anew",
+        "ProcessLimits processes": "changed",
     }
+    assert_limited(engine, tree)
     assert [found.id for found in engine.containers.list(filters=proxies)] == [proxy.id]
     gateways = engine.images.list(filters={"reference": f"{tree.id}/gateway"})
     assert len(gateways) == 1, "the old image's name is gone"

@@ -29,6 +29,18 @@ CREATE = "Create a file called test.txt in /workspace with 'Hello from WS stream
 
 STEPS = 20
 
+HOGS = """
+import os, time
+for _ in range(60):
+    if os.fork() == 0:
+        held = b"x" * (30 << 20)
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(0.02)
+time.sleep(60)
+"""
+"""Processes with 30 MiB each, more of them than a gateway's memory has room for; they are gone after a minute."""
+
 
 @pytest.fixture
 async def people(
@@ -139,6 +151,31 @@ async def test_a_gateway_that_is_killed_loses_nothing(people: People, demo_stack
         await assert_shown_once(ada, wire)
     finally:
         await asyncio.to_thread(gateway.start)
+
+
+async def test_a_gateway_that_its_memory_limit_kills_is_started_again_and_loses_nothing(
+    people: People, demo_stack: Deployed
+) -> None:
+    ada = await people.person()
+    await ada.open()
+    wire = await Wire().tap(ada.page)
+    await ada.say("Count to 400 every 50 ms")
+    await expect(ada.prose).to_contain_text(" 40 ")
+    gateway = await asyncio.to_thread(demo_stack.serving, ada.session)
+    restarts = gateway.attrs["RestartCount"]
+    # Each less than the gateway itself has: in a group without room the kernel kills the largest.
+    await asyncio.to_thread(gateway.exec_run, ["python", "-c", HOGS], detach=True)
+    await expect(ada.prose).to_contain_text(" 399 400", timeout=PATIENCE_MS)
+    await ada.rest()
+    await assert_shown_once(ada, wire)
+
+    def is_back() -> bool:
+        gateway.reload()
+        state = gateway.attrs["State"]
+        return gateway.attrs["RestartCount"] > restarts and state.get("Health", {}).get("Status") == "healthy"
+
+    await until(is_back)
+    assert len(wire.sockets) >= 2
 
 
 async def test_an_update_of_the_gateways_is_not_noticed(people: People, demo_stack: Deployed) -> None:

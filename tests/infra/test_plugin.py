@@ -17,6 +17,7 @@ from google.protobuf import empty_pb2, json_format
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2
 
+from infra.components.docker.limits import process_limits_provider
 from infra.plugin.properties import UNKNOWN, secret
 from infra.plugin.provider import TYPES, VERSION
 from tests.conftest import free_port
@@ -402,6 +403,54 @@ def test_what_the_engine_can_change_is_changed_in_place(
     host = engine.containers.get(id_).attrs["HostConfig"]
     assert (host["Memory"], host["RestartPolicy"]["Name"]) == (96 * 1024 * 1024, "always")
     plugin.delete(CONTAINER, id_, after)
+
+
+def test_limits_are_the_engine_s_and_no_change_the_next_time(
+    plugin: Plugin, engine: docker.DockerClient, image: str, label: str
+) -> None:
+    swap = 64 if engine.info()["SwapLimit"] else -1
+    files = [{"name": name, "soft": most, "hard": most} for name, most in (("nofile", 5000), ("core", 0))]
+    described = server(image, label, memory=64, memorySwap=swap, ulimits=files)
+    inputs = plugin.checked(CONTAINER, described)
+    id_, state = plugin.create(CONTAINER, inputs)
+    provider = process_limits_provider()
+    props: dict[str, Any] = {"containers": {"server": id_}, "pids": 77, "dockerHost": ""}
+    provider.create(props)
+    host = engine.containers.get(id_).attrs["HostConfig"]
+    assert (host["Memory"], host["PidsLimit"]) == (64 * 1024 * 1024, 77)
+    assert host["MemorySwap"] in {64 * 1024 * 1024, -1}
+    assert {(item["Name"], item["Soft"], item["Hard"]) for item in host["Ulimits"]} == {
+        ("nofile", 5000, 5000),
+        ("core", 0, 0),
+    }
+    # The next update has them in another order, and finds what this one made.
+    again = plugin.checked(CONTAINER, described | {"ulimits": files[::-1]}, inputs)
+    assert plugin.diff(CONTAINER, inputs, again).changes == provider_pb2.DiffResponse.DIFF_NONE
+    assert plugin.diff(CONTAINER, inputs, {**again, "ulimits": files[:1]}).replaces == ["ulimits"]
+    # More memory is given in place, and leaves the processes limited.
+    after = plugin.update(
+        CONTAINER, id_, state, {**again, "memory": 96, "memorySwap": swap + 32 if swap > 0 else -1}
+    )
+    host = engine.containers.get(id_).attrs["HostConfig"]
+    assert (host["Memory"], host["PidsLimit"]) == (96 * 1024 * 1024, 77)
+    plugin.delete(CONTAINER, id_, after)
+
+
+def test_what_its_memory_limit_kills_is_started_again(
+    plugin: Plugin, engine: docker.DockerClient, image: str, label: str
+) -> None:
+    greedy = ["python3", "-c", "import time; time.sleep(1); held = b'x' * (256 << 20); time.sleep(60)"]
+    swap = 64 if engine.info()["SwapLimit"] else -1
+    described = server(image, label, memory=64, memorySwap=swap, restart="unless-stopped") | {
+        "command": greedy
+    }
+    inputs = plugin.checked(CONTAINER, described)
+    id_, state = plugin.create(CONTAINER, inputs)
+    deadline = time.monotonic() + 60
+    while (found := engine.containers.get(id_).attrs)["RestartCount"] < 2:
+        assert time.monotonic() < deadline, found["State"]
+        time.sleep(0.2)
+    plugin.delete(CONTAINER, id_, state)
 
 
 def test_a_preview_makes_nothing_and_says_what_is_not_known(
