@@ -1,0 +1,477 @@
+"""Requests that a stranger might send: drawn from a seed, near enough to good ones to get behind the first check."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import random
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+METHODS: Final = (b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND")
+BAD_METHODS: Final = (b"get", b"G\xffT", b"", b"CONNECT", b"GET" * 400, b"\x00", b"GE T", b"PRI")
+
+VERSIONS: Final = (b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9", b"\xff", b"")
+
+TARGETS: Final = (
+    b"*",
+    b"http://evil.com/",
+    b"http://[::1",
+    b"//x//y",
+    b"",
+    b"/" + b"a" * 70_000,
+    b"x",
+    b"/" + b"a" * 300 + b".js",
+)
+
+PARAMETERS: Final = (
+    *(
+        "sessionId",
+        "token",
+        "ticket",
+        "prompt",
+        "run",
+        "after",
+        "batch",
+        "limit",
+        "order",
+        "cursor",
+        "messageId",
+    ),
+    *("model", "mode", "idle", "beta"),
+)
+
+FIELDS: Final = (
+    *(
+        "sessionId",
+        "prompt",
+        "run",
+        "after",
+        "messageId",
+        "title",
+        "content",
+        "role",
+        "message",
+        "parts",
+        "meta",
+    ),
+    *("model", "credential", "modelApiKey", "mcpServers", "env", "command", "url", "id", "settings", "text"),
+)
+
+VALUES: Final[Sequence[Any]] = (
+    *(None, True, False, 0, -1, 1.5, 2**53, 2**64, 10**400, -1e308, "", " ", "x", "a" * 65, "a" * 100_001),
+    *(
+        "\x00",
+        "\x1b[2J",
+        "\u202e",
+        "\ud800",
+        "é",
+        "👋" * 300,
+        "../../etc/passwd",
+        "%00",
+        "1e9",
+        "-0",
+        "٣",
+        "9" * 17,
+    ),
+    *(
+        [],
+        {},
+        [[]],
+        {"a": {}},
+        ["x"] * 500,
+        {"x": "y" * 5000},
+        {"": None},
+        [None],
+        "oldest",
+        "newest",
+        "\r\nX: y",
+    ),
+)
+
+AWKWARD: Final = (
+    *(
+        b"%00",
+        b"%ff",
+        b"\xff",
+        b"\xc3\xa9",
+        b"..",
+        b"%2e%2e%2f",
+        b"//",
+        b"%2f",
+        b"\\",
+        b"%5c",
+        b"%",
+        b"%zz",
+        b"%u0041",
+    ),
+    *(
+        b";a=b",
+        b"#x",
+        b"?",
+        b"\x01",
+        b"\x7f",
+        b"a" * 300,
+        b"a" * 9000,
+        b"%f0%9f%91%8b" * 40,
+        b"{",
+        b"}",
+        b"*",
+        b"~",
+    ),
+    *(b".html", b".js", b"@", b":", b"[", b"%0d%0aX:y", b"%ed%a0%80", b"\t"),
+)
+
+HOSTS: Final = (
+    b"",
+    b"a:b",
+    b"\xff",
+    b"[::1",
+    b"x:99999",
+    b"a,b",
+    b"a b",
+    b"evil.com",
+    b"localhost:-1",
+    b"user@h",
+)
+
+ORIGINS: Final = (
+    *(
+        b"null",
+        b"http://[",
+        b"http://x:99999",
+        b"\xff",
+        b"http://\xc3\xa9",
+        b"https://evil.com",
+        b"",
+        b"x" * 4000,
+    ),
+    *(b"http://localhost", b"://", b"http://[::1]:1", b"http://a@b", b"file://"),
+)
+
+ENCODINGS: Final = (
+    b"gzip",
+    b"deflate",
+    b"br",
+    b"zstd",
+    b"identity",
+    b"gzip, gzip",
+    b"\xff",
+    b"x",
+    b"",
+    b"GZIP",
+)
+
+OTHER_HEADERS: Final = (
+    *(b"If-None-Match: *", b'If-None-Match: W/"', b"If-None-Match: \xff", b'If-None-Match: a,b,"c"'),
+    *(
+        b"If-Modified-Since: \xff",
+        b"If-Modified-Since: Mon, 99 Foo 9999 99:99:99 GMT",
+        b"Range: bytes=9-1,\xff",
+    ),
+    *(
+        b"Accept-Encoding: gzip;q=\xff",
+        b"Accept-Encoding: br, zstd, *",
+        b"Cookie: \xff=\xfe; a",
+        b'Cookie: =;;="\\',
+    ),
+    *(
+        b"Last-Event-ID: x:1",
+        b"Last-Event-ID: :",
+        b"Last-Event-ID: \xff:\xff",
+        b"Last-Event-ID: a:" + b"9" * 400,
+    ),
+    *(
+        b"Expect: 100-continue",
+        b"Expect: \xff",
+        b"Expect: 200-ok",
+        b"X-Forwarded-For: \xff",
+        b"Range: bytes=0-",
+    ),
+    *(
+        b'Forwarded: for="[::',
+        b"Connection: authorization, host, x-api-key",
+        b"Connection: \xff",
+        b"TE: trailers",
+    ),
+    *(b"Content-Type: \xff", b"Content-Type: text/plain; charset=\xff", b"Content-Type: multipart/form-data"),
+    *(
+        b"Content-Type: application/json; charset=utf-7",
+        b"anthropic-beta: \xff",
+        b"Proxy-Authorization: \xff",
+    ),
+    *(
+        b"Upgrade: h2c",
+        b"HTTP2-Settings: \xff",
+        b"User-Agent: \x1b[2J\xff",
+        b"Referer: \xff",
+        b"Accept: \xff",
+    ),
+)
+"""RFC 9110 section 5.5 takes bytes above 0x7f for opaque; all of these are read by something."""
+
+BROKEN_HEADERS: Final = (
+    *(b"no colon here", b" folded", b"X\xff: y", b": empty", b"X : y", b"X:\x00", b"X-Big: " + b"b" * 17_000),
+    *(b"anthropic-version: " + b"x" * 9000, b"Transfer-Encoding: x", b"X: a\rb"),
+)
+
+SOCKET_HEADERS: Final = {
+    b"Sec-WebSocket-Key": (b"dGhlIHNhbXBsZSBub25jZQ==", b"", b"x", b"\xff", b"a" * 5000),
+    b"Sec-WebSocket-Version": (b"13", b"", b"12", b"\xff", b"13, 8", b"9" * 5000),
+    b"Sec-WebSocket-Protocol": (
+        b"vaporforge",
+        b"\xff",
+        b"vaporforge, \xff",
+        b"vaporforge, a.b.c",
+        b",,,",
+        b"a" * 9000,
+    ),
+    b"Sec-WebSocket-Extensions": (b"permessage-deflate", b"permessage-deflate; \xff", b'x; y="', b"\xff"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a listener takes for good. `paths`: method and path with `{session}`, for which `sessions` are put in;
+    `busy` are named in queries and bodies, and few: each may get a sandbox. `authorization`: whole headers."""
+
+    host: bytes
+    paths: Sequence[tuple[str, str]]
+    sessions: Sequence[str]
+    busy: Sequence[str]
+    authorization: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`data`: its bytes. `unfinished`: whether a server may wait for more of it. `after_upgrade`: for behind a 101."""
+
+    data: bytes
+    unfinished: bool
+    after_upgrade: bytes
+
+
+def draw(known: Known, seed: str) -> Request:
+    """The request of a seed: always the same."""
+    return _Drawing(known, random.Random(seed)).request()
+
+
+class _Drawing:
+    def __init__(self, known: Known, chance: random.Random) -> None:
+        self._known = known
+        self._chance = chance
+        self._unfinished = False
+
+    def request(self) -> Request:
+        chance = self._chance
+        method, path = chance.choice(self._known.paths)
+        socket = chance.random() < (0.6 if path.endswith("/ws") else 0.1)
+        verb = method.encode()
+        if chance.random() < 0.12:
+            verb = chance.choice(METHODS)
+        elif chance.random() < 0.02:
+            verb = chance.choice(BAD_METHODS)
+            self._unfinished = self._unfinished or verb in (b"", b"CONNECT", b"PRI")
+        body = (
+            self._body() if chance.random() < (0.85 if method in ("POST", "PUT", "PATCH") else 0.1) else b""
+        )
+        lines = [*self._host(), *self._authorization(), *self._framing(body, socket)]
+        if socket:
+            lines += self._socket()
+        lines += [chance.choice(OTHER_HEADERS) for _ in range(chance.choice((0, 0, 0, 1, 1, 2)))]
+        if chance.random() < 0.04:
+            lines.append(chance.choice(BROKEN_HEADERS))
+        if chance.random() < 0.2:
+            lines.append(b"Origin: " + chance.choice(ORIGINS))
+        if chance.random() < 0.01:
+            lines += [b"X-Many: 1"] * 300
+        chance.shuffle(lines)
+        version = (
+            b"HTTP/1.1"
+            if chance.random() < 0.97
+            else chance.choice((b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9", b"\xff", b""))
+        )
+        first = b" ".join((verb, self._target(path), version))
+        sent = b"\r\n".join((first, *lines, b"", body))
+        if chance.random() < 0.02:
+            sent = self._spoilt(sent)
+        return Request(
+            data=sent, unfinished=self._unfinished, after_upgrade=chance.randbytes(chance.randrange(60))
+        )
+
+    def _target(self, path: str) -> bytes:
+        chance = self._chance
+        target = path.replace("{session}", chance.choice(self._known.sessions)).encode()
+        while chance.random() < 0.15:
+            at = chance.randrange(1, len(target) + 1)
+            target = target[:at] + chance.choice(AWKWARD) + target[at:]
+        pairs = [self._pair() for _ in range(chance.choice((0, 0, 0, 1, 1, 2, 5)))]
+        if path.endswith("/ws") and chance.random() < 0.8:
+            pairs.append(b"sessionId=" + chance.choice(self._known.busy).encode())
+        if pairs:
+            target += b"?" + b"&".join(pairs)
+        if chance.random() < 0.02:
+            target = chance.choice(
+                (b"*", b"http://evil.com/", b"http://[::1", b"//x//y", b"", b"/" + b"a" * 70_000, b"x")
+            )
+        return target
+
+    def _pair(self) -> bytes:
+        chance = self._chance
+        value = chance.choice(VALUES)
+        text = value if isinstance(value, str) else json.dumps(value)
+        raw = text.encode("utf-8", "surrogatepass")[:3000]
+        spelled = b"".join(b"%%%02X" % byte for byte in raw)
+        return (
+            chance.choice(PARAMETERS).encode()
+            + b"="
+            + (spelled if chance.random() < 0.85 else chance.choice(AWKWARD))
+        )
+
+    def _host(self) -> list[bytes]:
+        chance = self._chance
+        if chance.random() < 0.94:
+            return [b"Host: " + self._known.host]
+        return [b"Host: " + chance.choice(HOSTS) for _ in range(chance.randrange(3))]
+
+    def _authorization(self) -> list[bytes]:
+        chance = self._chance
+        good = chance.choice(self._known.authorization)
+        if chance.random() < 0.65:
+            return [good]
+        name, _, value = good.partition(b": ")
+        spoilt = (
+            *(
+                b"Bearer \xff",
+                b"Bearer \xc3\xa9.a.b",
+                b"Bearer",
+                b"",
+                b"Basic \xff",
+                b"Bearer a.b.c",
+                b"Bearer " + b"x" * 8200,
+            ),
+            *(
+                b"Bearer " + b"y" * 17_000,
+                b"Bearer \x00",
+                value[:-1],
+                value + b"\xff",
+                b"\xff " + value,
+                b"bearer  " + value,
+            ),
+            *(b"Bearer " + base64.urlsafe_b64encode(chance.randbytes(40)), value.replace(b".", b"..", 1)),
+            *(
+                b"Bearer " + b64({"alg": "none"}) + b"." + b64({"sub": 1, "exp": 1e300}) + b".",
+                b"Bearer ..",
+                value * 2,
+            ),
+        )
+        return [name + b": " + chance.choice(spoilt) for _ in range(chance.choice((0, 1, 1, 1, 2)))]
+
+    def _framing(self, body: bytes, socket: bool) -> list[bytes]:
+        chance = self._chance
+        lines = [b"Content-Type: application/json"] if body else []
+        if body and chance.random() < 0.15:
+            lines.append(b"Content-Encoding: " + chance.choice(ENCODINGS))
+        if chance.random() < 0.96:
+            return [*lines, b"Content-Length: %d" % len(body)] if body or not socket else lines
+        self._unfinished = True
+        lines.append(
+            chance.choice(
+                (
+                    *(
+                        b"Content-Length: -1",
+                        b"Content-Length: 1e3",
+                        b"Content-Length: 99999999999999999999",
+                        b"Content-Length: ",
+                    ),
+                    *(
+                        b"Content-Length: +5",
+                        b"Content-Length: %d" % (len(body) + 5),
+                        b"Content-Length: 5\r\nContent-Length: 6",
+                    ),
+                    *(
+                        b"Transfer-Encoding: chunked",
+                        b"Transfer-Encoding: \xff",
+                        b"Transfer-Encoding: gzip, chunked",
+                    ),
+                    b"Transfer-Encoding: chunked\r\nContent-Length: 3",
+                )
+            )
+        )
+        return lines
+
+    def _socket(self) -> list[bytes]:
+        chance = self._chance
+        lines = [
+            b"Upgrade: " + chance.choice((b"websocket",) * 6 + (b"WebSocket", b"\xff", b"websocket, h2c"))
+        ]
+        lines.append(
+            b"Connection: " + chance.choice((b"Upgrade",) * 6 + (b"keep-alive, upgrade", b"\xff", b"close"))
+        )
+        for name, values in SOCKET_HEADERS.items():
+            optional = name in (b"Sec-WebSocket-Protocol", b"Sec-WebSocket-Extensions")
+            if chance.random() < (0.3 if optional else 0.97):
+                lines.append(name + b": " + (values[0] if chance.random() < 0.6 else chance.choice(values)))
+        return lines
+
+    def _body(self) -> bytes:
+        chance = self._chance
+        fields: dict[str, Any] = {
+            chance.choice(FIELDS): chance.choice(VALUES) for _ in range(chance.choice((0, 1, 2, 3, 5)))
+        }
+        if chance.random() < 0.7:
+            fields["sessionId"] = chance.choice(self._known.busy)
+        if chance.random() < 0.03:
+            fields["prompt"] = "echo fuzz"
+        good = json.dumps(fields).encode()
+        if chance.random() < 0.7:
+            return good
+        return chance.choice(
+            (
+                *(
+                    b"[" * 5000,
+                    b'{"a":' * 3000,
+                    b"null",
+                    b"[]",
+                    b"1",
+                    b'"x"',
+                    b"{",
+                    good[:-1],
+                    good + b"x",
+                    b"\xef\xbb\xbf" + good,
+                ),
+                *(
+                    b"\xff\xfe",
+                    b'{"sessionId": "\xff"}',
+                    b'{"title": "\\ud800"}',
+                    b'{"a":1e400}',
+                    b"NaN",
+                    b"\x00" * 50,
+                ),
+                *(
+                    gzip.compress(good),
+                    zlib.compress(good),
+                    gzip.compress(good)[:-5],
+                    chance.randbytes(200),
+                    b" " * 2000,
+                ),
+                b'{"sessionId":"a","sessionId":"b"}',
+            )
+        )
+
+    def _spoilt(self, sent: bytes) -> bytes:
+        chance = self._chance
+        self._unfinished = True
+        at = chance.randrange(len(sent))
+        cut = chance.choice(
+            (sent[:at], sent[:at] + chance.randbytes(8) + sent[at:], sent.replace(b"\r\n", b"\n"), sent[at:])
+        )
+        return cut or b"\r\n"
+
+
+def b64(value: Any) -> bytes:
+    """A part of a JWT."""
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
