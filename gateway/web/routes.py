@@ -97,7 +97,7 @@ def guarded(route: Route) -> Handle:
         if route.auth is Auth.WEBSOCKET:
             if not is_upgrade(request):
                 raise BadRequest(f"{request.path} is a WebSocket: connect with one")
-            if not web.WebSocketResponse().can_prepare(request):
+            if not _is_handshake(request):
                 raise BadRequest("This is no WebSocket handshake as RFC 6455 section 4.1 has it")
             if not request.query.get("sessionId"):
                 raise BadRequest("Missing sessionId", field="sessionId")
@@ -119,6 +119,14 @@ def guarded(route: Route) -> Handle:
 def is_upgrade(request: web.Request) -> bool:
     """Whether the request asks to become a WebSocket (RFC 6455 section 4.1)."""
     return request.method == "GET" and request.headers.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
+
+
+def _is_handshake(request: web.Request) -> bool:
+    """Whether its headers are those of RFC 6455 section 4.1."""
+    try:
+        return bool(web.WebSocketResponse().can_prepare(request))
+    except ValueError:
+        return False  # aiohttp quotes a header's bytes, and cannot when they are no UTF-8
 
 
 def _relay_upgrades(relay: Handle) -> Middleware:

@@ -327,3 +327,16 @@ class TestElsewhere:
         async with stack.http.get(stack.url + "/api/sdk/stop") as response:
             assert (response.status, response.headers["Allow"]) == (405, "POST")
             assert (await response.json())["code"] == "bad-request"
+
+
+@pytest.mark.parametrize("header", ["Sec-WebSocket-Key", "Sec-WebSocket-Version", "Connection"])
+@pytest.mark.parametrize("path", [WS_PATH, "/relay"])
+async def test_a_handshake_with_bytes_that_are_no_text_is_none(stack: Stack, path: str, header: str) -> None:
+    lines = UPGRADE | {"Host": URL(stack.url).authority, header: "\xff"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    reader, writer = await asyncio.open_connection(URL(stack.url).host, URL(stack.url).port)
+    writer.write(f"GET {path}?sessionId=x HTTP/1.1\r\n{head}\r\n".encode("latin-1"))
+    status = (await reader.readline()).split()[1]
+    writer.close()
+    await writer.wait_closed()
+    assert status == b"400"
