@@ -42,3 +42,5 @@ def configure_logging(level: str) -> None:
     # boto3 and asyncio tell their every step at DEBUG, request bodies included.
     for name in ("asyncio", "boto3", "botocore", "urllib3"):
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
+    # Warns of every subprotocol that a client offers and nobody selects: a token, or whatever a stranger likes.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)

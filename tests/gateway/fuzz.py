@@ -233,6 +233,10 @@ SOCKET_HEADERS: Final = {
 }
 
 
+OFFERS: Final = (b"Sec-WebSocket-Protocol", b"Sec-WebSocket-Extensions")
+"""Those of a handshake that a client may leave out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What a listener takes for good. `paths`: method and path with `{session}`, for which `sessions` are put in;
@@ -308,8 +312,9 @@ class _Drawing:
         while chance.random() < 0.15:
             at = chance.randrange(1, len(target) + 1)
             target = target[:at] + chance.choice(AWKWARD) + target[at:]
-        pairs = [self._pair() for _ in range(chance.choice((0, 0, 0, 1, 1, 2, 5)))]
-        if path.endswith("/ws") and chance.random() < 0.8:
+        socket = path.endswith("/ws")
+        pairs = [self._pair() for _ in range(chance.choice((0, 0, 0, 1) if socket else (0, 0, 1, 2, 5)))]
+        if socket and chance.random() < 0.9:
             pairs.append(b"sessionId=" + chance.choice(self._known.busy).encode())
         if pairs:
             target += b"?" + b"&".join(pairs)
@@ -405,17 +410,21 @@ class _Drawing:
 
     def _socket(self) -> list[bytes]:
         chance = self._chance
-        lines = [
-            b"Upgrade: " + chance.choice((b"websocket",) * 6 + (b"WebSocket", b"\xff", b"websocket, h2c"))
-        ]
-        lines.append(
-            b"Connection: " + chance.choice((b"Upgrade",) * 6 + (b"keep-alive, upgrade", b"\xff", b"close"))
+        good = [b"Upgrade: websocket", b"Connection: Upgrade"]
+        good += [name + b": " + values[0] for name, values in SOCKET_HEADERS.items() if name not in OFFERS]
+        if chance.random() < 0.5:
+            return good
+        at = chance.randrange(len(good))
+        name = good[at].partition(b":")[0]
+        spoilt = chance.choice(
+            SOCKET_HEADERS.get(name, (b"\xff", b"websocket, h2c", b"keep-alive, upgrade", b"close"))
         )
-        for name, values in SOCKET_HEADERS.items():
-            optional = name in (b"Sec-WebSocket-Protocol", b"Sec-WebSocket-Extensions")
-            if chance.random() < (0.3 if optional else 0.97):
-                lines.append(name + b": " + (values[0] if chance.random() < 0.6 else chance.choice(values)))
-        return lines
+        offer = [
+            name + b": " + chance.choice(SOCKET_HEADERS[name]) for name in OFFERS if chance.random() < 0.3
+        ]
+        if chance.random() < 0.3:
+            offer.append(OFFERS[0] + b": vaporforge, " + self._known.authorization[0].split()[-1])
+        return [*good[:at], name + b": " + spoilt, *good[at + 1 :], *offer]
 
     def _body(self) -> bytes:
         chance = self._chance
@@ -458,6 +467,7 @@ class _Drawing:
                     chance.randbytes(200),
                     b" " * 2000,
                 ),
+                b" " * 1_400_000,
                 b'{"sessionId":"a","sessionId":"b"}',
             )
         )

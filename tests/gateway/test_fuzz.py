@@ -48,6 +48,10 @@ BROKER_PATHS: Final = (
 )
 
 
+MORE_PATHS: Final = (("GET", "/index.html"), ("GET", "/x/y"), ("GET", "/relay/ws"))
+"""Besides the route table's: the page's files, and a session's relay, which is any other path."""
+
+
 @dataclass
 class Fuzzed:
     """A gateway in a process of its own, and what came of the requests. `faults`: seed, what happened, the request."""
@@ -168,8 +172,7 @@ async def test_nothing_that_a_stranger_sends_is_a_500_or_stops_a_good_user(fuzze
             others = (await response.json())["id"]
         public = Known(
             host=f"127.0.0.1:{fuzzed.port}".encode(),
-            paths=[(route.method, path_of(route.path)) for route in ROUTES]
-            + [("GET", "/index.html"), ("GET", "/x/y")],
+            paths=[*((route.method, path_of(route.path)) for route in ROUTES), *MORE_PATHS],
             sessions=[*sessions, others],
             busy=[*sessions[:3], others, "nobody-s"],
             authorization=[b"Authorization: " + bearer("ada")["Authorization"].encode()],
@@ -207,7 +210,12 @@ async def test_nothing_that_a_stranger_sends_is_a_500_or_stops_a_good_user(fuzze
     assert_whole(frames)
     assert "still here" in text_of(frames)
     assert fuzzed.faults == [], fuzzed.answers
-    lines = fuzzed.log.read_text(errors="replace").splitlines()
+    log = fuzzed.log.read_text(errors="replace")
+    for known in (public, broker):
+        assert not [
+            secret for header in known.authorization if (secret := header.split()[-1].decode()) in log
+        ]
+    lines = log.splitlines()
     assert [line for line in lines if "Traceback" in line or " ERROR " in line or " CRITICAL " in line] == []
 
 

@@ -20,7 +20,7 @@ def root() -> Iterator[logging.Logger]:
     """The root logger, as it was again afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    names = ("asyncio", "boto3", "botocore", "urllib3")
+    names = ("asyncio", "boto3", "botocore", "urllib3", "aiohttp.websocket")
     levels = {name: logging.getLogger(name).level for name in names}
     root.handlers = []
     yield root
@@ -67,6 +67,7 @@ def test_the_level_is_the_setting_s(root: logging.Logger) -> None:
     assert root.level == logging.DEBUG
     assert len(root.handlers) == 1
     assert logging.getLogger("botocore").level == logging.INFO
+    assert not logging.getLogger("aiohttp.websocket").isEnabledFor(logging.WARNING)
 
 
 def test_an_unknown_level_is_named(root: logging.Logger) -> None:
