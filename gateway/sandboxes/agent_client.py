@@ -11,13 +11,17 @@ import aiohttp
 
 from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES, sandbox_token
 from gateway import errors
+from gateway.sandboxes.answers import answers_client, read_start
 from gateway.sandboxes.drivers import Sandbox
 
 Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
 """A WebSocket whose messages come as bytes, text undecoded."""
 
-LONG_CALL = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=None)
-"""A snapshot takes as long as its caller allows."""
+RESTORE = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=None)
+"""A restore takes as long as its caller allows, who may have to wait for another one's in silence."""
+
+SNAPSHOT = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=60)
+"""A snapshot takes as long as its caller allows, and says something every minute: its parts come as they are packed."""
 
 HEAD_SECONDS = 10.0
 """The head of a snapshot's answer comes before anything is packed: a sandbox that is slower with it does not answer."""
@@ -33,31 +37,17 @@ HANDSHAKE_SECONDS = 10.0
 
 MESSAGE_LIMIT = MAX_BATCH_BYTES + MAX_FRAME_BYTES
 
-ERROR_BODY_LIMIT = 64 * 1024
+ERROR_BODY_LIMIT = 16 * 1024
 """Bytes read of an error's body: a sandbox may send one without end."""
 
 
 def sandbox_client() -> aiohttp.ClientSession:
-    """The client that an `AgentClient` needs. It never goes where a sandbox sends it, and keeps none of its cookies."""
-    return aiohttp.ClientSession(
+    """The client that an `AgentClient` needs: see `answers_client`."""
+    return answers_client(
         # No limit and no total time: each live reader holds a connection for as long as its run takes.
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_refuse_redirects,),
     )
-
-
-async def _refuse_redirects(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Raises `SandboxUnavailable` for a redirect: `ws_connect` would follow it, into networks that only gateways reach,
-    and it has no argument against that."""
-    response = await handler(request)
-    if 300 <= response.status < 400:
-        response.close()
-        raise _error_of(response.status, "")
-    return response
 
 
 class AgentClient:
@@ -106,7 +96,7 @@ class AgentClient:
         Raises `Conflict` when it is not idle. What it sends breaks off (`SandboxUnavailable`) when a run begins.
         """
         async with self._response(
-            "GET", sandbox, "/snapshot", params={"idle": str(idle)}, timeout=LONG_CALL, head=HEAD_SECONDS
+            "GET", sandbox, "/snapshot", params={"idle": str(idle)}, timeout=SNAPSHOT, head=HEAD_SECONDS
         ) as response:
             yield None if response.status == 204 else _chunks(response)
 
@@ -124,7 +114,7 @@ class AgentClient:
                 raise
 
         try:
-            await self._call("PUT", sandbox, "/snapshot", data=body(), expect100=True, timeout=LONG_CALL)
+            await self._call("PUT", sandbox, "/snapshot", data=body(), expect100=True, timeout=RESTORE)
         except errors.VaporForgeError as error:
             raise (broken[0] if broken else error) from error
 
@@ -166,7 +156,7 @@ class AgentClient:
         head: float | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """`head`: seconds within which the answer must begin."""
+        """`head`: seconds within which the answer must begin, and an error be read."""
         try:
             async with AsyncExitStack() as stack:
                 asked = self._client.request(
@@ -179,8 +169,9 @@ class AgentClient:
                 )
                 async with asyncio.timeout(head):
                     response = await stack.enter_async_context(asked)
-                if response.status >= 300:
-                    raise _error_of(response.status, await _error_body(response))
+                    if response.status >= 300:
+                        said = await read_start(response, ERROR_BODY_LIMIT)
+                        raise _error_of(response.status, said.decode(errors="replace"))
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.SandboxUnavailable(
@@ -198,16 +189,6 @@ async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             yield chunk
     except (aiohttp.ClientError, OSError) as error:
         raise errors.SandboxUnavailable(f"The snapshot broke off ({type(error).__name__}).") from error
-
-
-async def _error_body(response: aiohttp.ClientResponse) -> str:
-    """The start of a body, as text."""
-    body = bytearray()
-    while len(body) < ERROR_BODY_LIMIT and (
-        chunk := await response.content.read(ERROR_BODY_LIMIT - len(body))
-    ):
-        body += chunk
-    return body.decode(errors="replace")
 
 
 def is_text(data: bytes) -> bool:

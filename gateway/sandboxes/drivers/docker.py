@@ -9,6 +9,7 @@ import aiohttp
 
 from container.protocol import RUN_ID
 from gateway import errors
+from gateway.sandboxes.answers import answers_client, read_object
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
 from gateway.sandboxes.drivers.wire import from_json
@@ -24,6 +25,10 @@ CONNECT_SECONDS: Final = 3.0
 LOOK_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 45.0
 """The launcher's own limits: 5 s to stop, 30 s for each call of the engine."""
+
+ANSWER_BYTES: Final = 64 * 1024
+LIST_BYTES: Final = 16 * 1024 * 1024
+"""Longest answers of the launcher: about one sandbox, and about all, some 250 bytes each."""
 
 
 class DockerDriver:
@@ -44,7 +49,7 @@ class DockerDriver:
         seconds = self._settings.start_seconds
         for _ in range(ATTEMPTS):
             sandbox = await wait_ready(
-                from_json(await self._call("PUT", session, seconds=seconds)),
+                self._sandbox(await self._call("PUT", session, seconds=seconds)),
                 client=self._http(),
                 secret=self._settings.sandbox_secret,
                 look=lambda: self.status(session),
@@ -61,7 +66,7 @@ class DockerDriver:
 
     async def status(self, session: str) -> Sandbox:
         """See `Driver`."""
-        return from_json(await self._call("GET", session, seconds=STOP_SECONDS))
+        return self._sandbox(await self._call("GET", session, seconds=STOP_SECONDS))
 
     async def stop(self, session: str) -> None:
         """See `Driver`."""
@@ -73,8 +78,11 @@ class DockerDriver:
 
     async def list(self) -> Sequence[Sandbox]:
         """See `Driver`. Why one has ended only `status` tells."""
-        found = await self._request("GET", "/sandboxes", seconds=STOP_SECONDS)
-        return [from_json(item) for item in found["sandboxes"]]
+        found = await self._request("GET", "/sandboxes", seconds=STOP_SECONDS, limit=LIST_BYTES)
+        sandboxes = found.get("sandboxes")
+        if not isinstance(sandboxes, list):
+            raise self._odd("sandboxes must be a list")
+        return [self._sandbox(item) for item in sandboxes]
 
     async def close(self) -> None:
         """See `Driver`."""
@@ -86,8 +94,19 @@ class DockerDriver:
         if self._client is not None:
             return self._client
         if self._own is None:
-            self._own = aiohttp.ClientSession()
+            self._own = answers_client()
         return self._own
+
+    def _sandbox(self, data: Any) -> Sandbox:
+        try:
+            return from_json(data)
+        except ValueError as error:
+            raise self._odd(str(error)) from error
+
+    def _odd(self, why: str) -> errors.SandboxUnavailable:
+        return errors.SandboxUnavailable(
+            f"The launcher at {self._settings.launcher_url} answers oddly: {why}."
+        )
 
     async def _call(
         self, method: str, session: str, *, seconds: float, params: dict[str, str] | None = None
@@ -97,7 +116,13 @@ class DockerDriver:
         return await self._request(method, f"/sandboxes/{session}", seconds=seconds, params=params)
 
     async def _request(
-        self, method: str, path: str, *, seconds: float, params: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        params: dict[str, str] | None = None,
+        limit: int = ANSWER_BYTES,
     ) -> dict[str, Any]:
         try:
             async with self._http().request(
@@ -110,7 +135,7 @@ class DockerDriver:
             ) as response:
                 if response.status == 204:
                     return {}
-                body: dict[str, Any] = await response.json()
+                body = await read_object(response, limit)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise errors.SandboxUnavailable(
                 f"The launcher at {self._settings.launcher_url} does not answer ({type(error).__name__})."

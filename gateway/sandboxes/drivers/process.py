@@ -17,6 +17,7 @@ import aiohttp
 
 from container.protocol import RUN_ID, sandbox_token
 from gateway import errors
+from gateway.sandboxes.answers import answers_client
 from gateway.sandboxes.drivers import Sandbox, SandboxState, procs
 from gateway.sandboxes.drivers.folder import Folder, Record
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
@@ -51,7 +52,7 @@ class ProcessDriver:
     async def ensure(self, session: str) -> Sandbox:
         """See `Driver`."""
         if self._client is None:
-            self._client = aiohttp.ClientSession()
+            self._client = answers_client()
         for _ in range(ATTEMPTS):
             sandbox = await wait_ready(
                 await self._locked(session, self._start),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
 from container.protocol import sandbox_token
 from gateway import errors
+from gateway.sandboxes.answers import read_object
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ PING_SECONDS = 2.0
 """One `/ping` may take this long: a server that is only busy starting answers the next one."""
 
 
+PING_BYTES: Final = 16 * 1024
+"""Longest answer to `/ping`: an agent server's has some 250 bytes."""
+
+
 async def ping(
     client: aiohttp.ClientSession, sandbox: Sandbox, *, secret: str, seconds: float = PING_SECONDS
-) -> Any:
+) -> dict[str, Any] | None:
     """What `/ping` says; None when this very session's agent server does not answer (an address may have passed on to
     another sandbox, which takes only its own token). `secret`: what the sandboxes' tokens are derived from."""
     try:
@@ -38,10 +43,10 @@ async def ping(
         ) as response:
             if response.status != 200:
                 return None
-            body = await response.json()
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            body = await read_object(response, PING_BYTES)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, errors.SandboxUnavailable):
         return None
-    return body if isinstance(body, dict) and body.get("session") == sandbox.session else None
+    return body if body.get("session") == sandbox.session else None
 
 
 async def wait_ready(

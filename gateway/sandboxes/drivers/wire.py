@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gateway.sandboxes.drivers import Sandbox, SandboxState
@@ -19,13 +20,25 @@ def to_json(sandbox: Sandbox) -> dict[str, Any]:
     }
 
 
-def from_json(data: dict[str, Any]) -> Sandbox:
-    """The reverse of `to_json`; raises `KeyError` or `ValueError` when it is not that."""
+def from_json(data: Any) -> Sandbox:
+    """The reverse of `to_json`; raises `ValueError` naming the field when it is not that."""
+    if not isinstance(data, dict):
+        raise ValueError("a sandbox must be a JSON object")  # noqa: TRY004 - one kind of error for what is none
+    started_at = _field(data, "startedAt", int, float)
+    if not math.isfinite(started_at):
+        raise ValueError("startedAt must be a time")
     return Sandbox(
-        session=data["session"],
-        state=SandboxState(data["state"]),
-        host=data["host"],
-        port=data["port"],
-        started_at=data["startedAt"],
-        lost_reason=data["lostReason"],
+        session=_field(data, "session", str),
+        state=SandboxState(_field(data, "state", str)),
+        host=_field(data, "host", str),
+        port=_field(data, "port", int),
+        started_at=started_at,
+        lost_reason=_field(data, "lostReason", str),
     )
+
+
+def _field(data: dict[str, Any], name: str, *types: type) -> Any:
+    value = data.get(name)
+    if type(value) not in types:
+        raise ValueError(f"{name} must be {types[0].__name__}")
+    return value
