@@ -213,13 +213,15 @@ def _object(decoder: json.JSONDecoder, line: bytes) -> dict[str, Any]:
         raise ValueError("nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error for every line that is no frame
-    # Few lines have that many brackets, so few values are walked through.
-    if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _is_too_deep(value):
+    if is_too_deep(line, value):
         raise ValueError("nested too deeply")
     return value
 
 
-def _is_too_deep(value: dict[str, Any]) -> bool:
+def is_too_deep(line: bytes, value: dict[str, Any]) -> bool:
+    """Whether `value`, which was parsed from `line`, has more than MAX_DEPTH levels."""
+    if line.count(b"{") + line.count(b"[") <= MAX_DEPTH:
+        return False  # few lines have that many brackets, so few values are walked through
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         inner = (item.values() if isinstance(item, dict) else item for item in level)

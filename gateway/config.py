@@ -21,6 +21,7 @@ LEAST: Mapping[str, float] = MappingProxyType(
         "idle_minutes": 0.01,
         "start_seconds": 1,
         "lease_seconds": 1,
+        "stop_seconds": 1,
         "ticket_seconds": 1,
         "connections": 16,
         "address_connections": 1,
@@ -82,6 +83,7 @@ class Settings:
     start_seconds: float = 60.0
     lease_seconds: float = 10.0
     drain_seconds: float = 20.0
+    stop_seconds: float = 10.0
     ticket_seconds: float = 60.0
     proxy_secret: str = ""
     """Whoever sends it is the stack's own proxy, and is believed about its clients' addresses; empty: nobody is."""

@@ -10,6 +10,7 @@ VaporForgeError
 ├── UnsupportedEncoding 415
 ├── CursorAhead 416
 ├── RunTooLarge 413
+├── SandboxFaulty 502
 └── Unavailable 503 ─ StoreUnavailable, SandboxUnavailable (SandboxRetiring), Draining, BlobsUnavailable (gateway/blobs)
 """
 
@@ -128,6 +129,12 @@ class RunTooLarge(VaporForgeError):
     """A run has a frame, or frames together, beyond the protocol's limits: told in the run's own `error` frame."""
 
     status, close, code = 413, Close.TOO_BIG, "run-too-large"
+
+
+class SandboxFaulty(VaporForgeError):
+    """The session's sandbox breaks the protocol: told in the run's own `error` frame where it ends the run."""
+
+    status, close, code = 502, Close.INTERNAL, "sandbox-faulty"
 
 
 class Unavailable(VaporForgeError):

@@ -64,7 +64,8 @@ class Mode(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One chat: its owner, its title, and which run is active. `version` counts changes (optimistic locking).
-    `deleting`: it takes nothing new, and is there only until all of it is deleted."""
+    `deleting`: it takes nothing new, and is there only until all of it is deleted. `used_at`: when somebody was last
+    connected to its sandbox in another way than by a run."""
 
     id: str
     owner: str
@@ -76,6 +77,7 @@ class Session:
     queue: tuple[str, ...] = ()
     version: int = 0
     deleting: bool = False
+    used_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,8 @@ class Run:
     `recorded`: the last seq in the store, 0 when none. `own`: how many of the last frames a gateway wrote in place of a
     sandbox that could not say its end; that sandbox may have shown others of the same numbers. `generation`: the
     lease's fence; only the gateway that holds the newest generation may write frames or end the run. `lease_until`:
-    when the lease runs out (0: nobody's).
+    when the lease runs out (0: nobody's). `takeovers`: how many recorders that took it over have read of its sandbox
+    since the last new frame.
     """
 
     id: str
@@ -120,6 +123,7 @@ class Run:
     generation: int = 0
     lease_owner: str = ""
     lease_until: float = 0.0
+    takeovers: int = 0
     stop_requested: bool = False
     reason: str = ""
 

@@ -25,6 +25,7 @@ from gateway.runs.signals import Signals
 from gateway.runs.stats import Stats
 from gateway.sandboxes.agent_client import AgentClient
 from gateway.sandboxes.drivers import Driver, Sandbox
+from gateway.sandboxes.uses import Uses
 from gateway.store import Store
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class RunService:
 
     `recorders`: the runs that are driven here. `changed`: notified when one of them starts, moves or ends.
     `drained`: set once readers must go elsewhere. `session`, `run` (by session and run), `sandbox` (which is woken):
-    what every reader asks when it comes; a crowd of them makes one call.
+    what every reader asks when it comes; a crowd of them makes one call. `uses`: sessions whose relay is open here.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class RunService:
         self.changed = Condition()
         self.drained = asyncio.Event()
         self.recorders: dict[str, Recorder] = {}
+        self.uses = Uses(store)
         self.signals = Signals(store, driver, self.agent, self.changed, self.recorder_of)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()

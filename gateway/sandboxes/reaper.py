@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from gateway import errors
 from gateway.sandboxes.drivers import Sandbox, SandboxState
-from gateway.sandboxes.snapshots import gone_for_good
+from gateway.sandboxes.snapshots import Taken, gone_for_good
 
 if TYPE_CHECKING:
     from gateway.sandboxes.agent_client import AgentClient
     from gateway.sandboxes.drivers import Driver
     from gateway.sandboxes.snapshots import Snapshots
+    from gateway.sandboxes.uses import Uses
     from gateway.store import Store
 
 FRESH_SECONDS = 12.0
@@ -24,6 +25,9 @@ FRESH_SECONDS = 12.0
 SILENT_ROUNDS = 10
 """A sandbox that does not answer for so many rounds is stopped: at least an idle limit's time, or ten minutes."""
 
+BUSY_ROUNDS = 10
+"""A sandbox that says for so many rounds that it is busy, while its session is idle, is stopped all the same."""
+
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
@@ -31,19 +35,33 @@ AT_ONCE = 4
 
 
 class Reaper:
-    """Looks at every sandbox of the stack, ten times in an idle limit and at least once a minute."""
+    """Looks at every sandbox of the stack, ten times in an idle limit and at least once a minute.
+
+    The store says which sessions are idle; a sandbox of one that is not is not even asked. That a sandbox agrees to be
+    retired only orders this with a prompt that comes meanwhile: one that never agrees is stopped in the end.
+    """
 
     def __init__(
-        self, driver: Driver, store: Store, agent: AgentClient, snapshots: Snapshots | None, *, idle: float
+        self,
+        driver: Driver,
+        store: Store,
+        agent: AgentClient,
+        snapshots: Snapshots | None,
+        *,
+        uses: Uses,
+        idle: float,
     ) -> None:
-        """`idle`: seconds. `snapshots`: None when they are off."""
+        """`idle`: seconds. `snapshots`: None when they are off. `uses`: this gateway's own."""
         self._driver = driver
         self._store = store
         self._agent = agent
         self._snapshots = snapshots
+        self._uses = uses
         self._idle = idle
         self._silent: dict[str, int] = {}
         """Session → for how many rounds its sandbox has not answered."""
+        self._busy: dict[str, int] = {}
+        """Session → for how many rounds its sandbox has said that it is busy, though the session is idle."""
 
     async def reap_forever(self) -> None:
         """Look again and again until cancelled; what fails is left to the next round."""
@@ -59,8 +77,10 @@ class Reaper:
     async def reap(self) -> None:
         """One look at every sandbox, and at some of the snapshots."""
         turn = asyncio.Semaphore(AT_ONCE)
+        await self._uses.tell()
         sandboxes = await self._driver.list()
         self._silent = {one.session: self._silent.get(one.session, 0) for one in sandboxes}
+        self._busy = {one.session: self._busy.get(one.session, 0) for one in sandboxes}
         async with asyncio.TaskGroup() as group:
             for sandbox in sandboxes:
                 group.create_task(self._reap_in_turn(sandbox, turn))
@@ -92,20 +112,51 @@ class Reaper:
             return
         if sandbox.state is not SandboxState.RUNNING:
             return
+        if not await self._is_idle(sandbox):
+            self._busy[sandbox.session] = 0
+        elif await self._is_retired(sandbox):
+            log.info("session %s: idle, its sandbox is stopped", sandbox.session)
+            await self._stop(sandbox)
+
+    async def _is_idle(self, sandbox: Sandbox) -> bool:
+        """Whether the session has been idle for the limit, by what gateways have written of it."""
+        try:
+            session = await self._store.get_session(sandbox.session)
+        except errors.SessionNotFound:  # of another store: only its sandbox knows
+            return True
+        used_at = max(session.updated_at, session.used_at, sandbox.started_at)
+        return session.active_run is None and time.time() - used_at >= self._idle
+
+    async def _is_retired(self, sandbox: Sandbox) -> bool:
+        """Whether the sandbox of an idle session may be stopped now: its snapshot is kept, or was given up, and it
+        takes no queries any more, or has refused to for long."""
         # The snapshot comes before the retirement, so that no prompt ever waits for one: a prompt that comes
         # meanwhile is answered, and the sandbox then refuses to retire: it has not been idle since the snapshot began.
         begun = time.monotonic()
-        if self._snapshots is not None and not await self._snapshots.take(sandbox, idle=self._idle):
-            return
         if self._snapshots is not None:
+            match await self._snapshots.take(sandbox, idle=self._idle):
+                case Taken.REFUSED:
+                    return await self._is_overdue(sandbox)
+                case Taken.FAILED:
+                    return False
             await self._snapshots.delete_if_gone(sandbox.session, self._store)
         asked = time.monotonic()
         if not await self._agent.retire(sandbox, idle=max(self._idle, asked - begun)):
-            return
-        if time.monotonic() - asked > FRESH_SECONDS:
-            return  # this gateway was paused: another may have replaced the sandbox; the next round asks again
-        log.info("session %s: idle, its sandbox is stopped", sandbox.session)
-        await self._stop(sandbox)
+            return await self._is_overdue(sandbox)
+        # Else this gateway was paused: another may have replaced the sandbox; the next round asks again.
+        return time.monotonic() - asked <= FRESH_SECONDS
+
+    async def _is_overdue(self, sandbox: Sandbox) -> bool:
+        """Count a refusal; whether it was one too many. Idleness is looked up again: a prompt may have come."""
+        self._busy[sandbox.session] += 1
+        if self._busy[sandbox.session] < BUSY_ROUNDS or not await self._is_idle(sandbox):
+            return False
+        log.warning(
+            "session %s: idle, its sandbox says busy for %d rounds and is stopped",
+            sandbox.session,
+            BUSY_ROUNDS,
+        )
+        return True
 
     async def _stop(self, sandbox: Sandbox) -> None:
         """Stop this sandbox, and not one that has taken its place since it was looked at."""

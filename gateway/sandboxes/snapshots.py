@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from gateway import errors
@@ -21,6 +22,17 @@ log = logging.getLogger(__name__)
 
 SWEEP_NAMES: Final = 20
 """Blobs whose sessions are looked up in one round of the reaper: a read each, against what a crash left behind."""
+
+
+class Taken(Enum):
+    """What became of a snapshot."""
+
+    DONE = "done"
+    """It is kept, there is nothing to keep, or it failed once too often: the sandbox may be stopped."""
+    REFUSED = "refused"
+    """The sandbox says that it is busy, or broke off."""
+    FAILED = "failed"
+    """It could not be kept; the next round tries again."""
 
 
 class _TooLarge(Exception):
@@ -41,22 +53,21 @@ class Snapshots:
         self._failures: dict[str, int] = {}
         self._swept = ""
 
-    async def take(self, sandbox: Sandbox, *, idle: float) -> bool:
-        """Keep what an idle sandbox holds. Whether it may be stopped now: not when it has been idle for less than
-        `idle` seconds, nor after a failure that is worth another try. Raises `SandboxUnavailable` when it does not
+    async def take(self, sandbox: Sandbox, *, idle: float) -> Taken:
+        """Keep what a sandbox holds that has been idle for `idle` seconds. Raises `SandboxUnavailable` when it does not
         answer at all."""
         session = sandbox.session
         try:
             async with asyncio.timeout(self._settings.snapshot_seconds):
                 async with self._agent.snapshot(sandbox, idle=idle) as chunks:
                     if chunks is not None and not await self._keep(session, chunks):
-                        return False
+                        return Taken.REFUSED
         except errors.Conflict:
-            return False
+            return Taken.REFUSED
         except (BlobsUnavailable, TimeoutError, _TooLarge) as error:
-            return self._give_up(session, error)
+            return Taken.DONE if self._give_up(session, error) else Taken.FAILED
         self._failures.pop(session, None)
-        return True
+        return Taken.DONE
 
     async def _keep(self, session: str, chunks: AsyncIterator[bytes]) -> bool:
         """Whether the snapshot came whole."""

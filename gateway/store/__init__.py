@@ -46,6 +46,9 @@ class Store(Protocol):
 
     async def set_sdk_session(self, session: str, sdk_session_id: str) -> None: ...
 
+    async def use_session(self, session: str) -> None:
+        """Note that its sandbox is in use now (`Session.used_at`); nothing for a session that is gone."""
+
     async def begin_delete(self, session: str) -> None:
         """Mark the session as `deleting`: from then on it takes nothing new (`errors.SessionGone`). Again, or for what
         is gone, is success."""
@@ -94,7 +97,11 @@ class Store(Protocol):
         (with `stop_requested`)."""
 
     async def release_lease(self, run: Run) -> None:
-        """Give the lease back so that a sweeper may take it at once; success when it was not ours any more."""
+        """Give the lease back so that a sweeper may take it at once; success when it was not ours any more. A gateway
+        that does so in good order was not harmed by the run: its takeovers are forgotten."""
+
+    async def set_takeovers(self, run: Run, count: int) -> Run | None:
+        """Set `Run.takeovers`, fenced by the generation; new frames set it back to 0. None: the lease is not ours."""
 
     async def mark_running(self, run: Run) -> Run | None:
         """`pending → running`, fenced by the generation; already running is success. None: the lease is not ours."""

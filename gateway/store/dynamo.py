@@ -96,6 +96,9 @@ class DynamoStore:
     async def set_sdk_session(self, session: str, sdk_session_id: str) -> None:
         await self._sessions.set_sdk_session(session, sdk_session_id)
 
+    async def use_session(self, session: str) -> None:
+        await self._sessions.use(session)
+
     async def begin_delete(self, session: str) -> None:
         await self._sessions.begin_delete(session)
 
@@ -143,6 +146,9 @@ class DynamoStore:
 
     async def release_lease(self, run: Run) -> None:
         await self._leases.release(run)
+
+    async def set_takeovers(self, run: Run, count: int) -> Run | None:
+        return await self._leases.set_takeovers(run, count)
 
     async def mark_running(self, run: Run) -> Run | None:
         return await self._leases.mark_running(run)

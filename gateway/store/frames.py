@@ -56,10 +56,11 @@ class Frames:
                     [
                         update(
                             keys.run(run.session, run.id),
-                            "SET #recorded = :last, #own = :own",
+                            "SET #recorded = :last, #own = :own, #takeovers = :none",
                             f"{FENCE} AND #recorded = :behind",
                             last=last,
                             own=written,
+                            none=0,
                             behind=first - 1,
                             **fence(run),
                         ),
@@ -73,14 +74,14 @@ class Frames:
                     return None
                 recorded: int = there["recorded"]
                 if recorded >= last:
-                    return replace(run, recorded=recorded, own=there.get("own", 0))
+                    return replace(run, recorded=recorded, own=there.get("own", 0), takeovers=0)
                 if "open" not in there:
                     return None
                 if recorded < first:
                     raise ValueError(f"frame {first} does not follow {recorded}") from None
                 lines, first = lines[recorded + 1 - first :], recorded + 1
             else:
-                return replace(run, recorded=last, own=written)
+                return replace(run, recorded=last, own=written, takeovers=0)
 
     def log_item(self, run: Run, first: int, last: int, body: Item) -> Item:
         """LOG of the frames `first..last`."""

@@ -78,11 +78,16 @@ class Leases:
 
     async def release(self, run: Run) -> None:
         """See `Store.release_lease`."""
-        await self._fenced(run, "SET #lease_until = :zero, #lease_owner = :nobody", zero=0, nobody="")
+        change = "SET #lease_until = :zero, #lease_owner = :nobody, #takeovers = :zero"
+        await self._fenced(run, change, zero=0, nobody="")
 
     async def mark_running(self, run: Run) -> Run | None:
         """See `Store.mark_running`."""
         return await self._fenced(run, "SET #state = :running")
+
+    async def set_takeovers(self, run: Run, count: int) -> Run | None:
+        """See `Store.set_takeovers`."""
+        return await self._fenced(run, "SET #takeovers = :count", count=count)
 
     async def _fenced(self, run: Run, change: str, **values: object) -> Run | None:
         try:
@@ -94,8 +99,8 @@ class Leases:
         return from_item(item)
 
     async def expired(self, *, now: float, limit: int) -> Sequence[Run]:
-        """See `Store.expired_runs`. `recorded`, `stop_requested` and `reason` are not in the index and read as if new:
-        each append would pay for them there."""
+        """See `Store.expired_runs`. `recorded`, `takeovers`, `stop_requested` and `reason` are not in the index
+        and read as if new: each append would pay for them there."""
         shards = await asyncio.gather(*(self._expired(shard, now, limit) for shard in keys.shards()))
         runs = sorted((run for runs in shards for run in runs), key=lambda run: run.lease_until)
         return runs[:limit]

@@ -72,6 +72,7 @@ def from_item(item: Item) -> Run:
         generation=item["generation"],
         lease_owner=item["lease_owner"],
         lease_until=float(item["lease_until"]),
+        takeovers=item.get("takeovers", 0),
         stop_requested=item.get("stop_requested", False),
         reason=item.get("reason", ""),
     )

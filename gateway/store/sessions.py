@@ -7,6 +7,7 @@ whose session has expired.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from gateway.errors import NotOwner, SessionGone, SessionNotFound
@@ -55,6 +56,7 @@ def from_item(item: Item) -> Session:
         queue=tuple(item["queue"]),
         version=item["version"],
         deleting=item["deleting"],
+        used_at=float(item.get("used_at", 0)),
     )
 
 
@@ -163,6 +165,18 @@ class Sessions:
         await self._change(
             session, "SET #sdk_session_id = :sdk, #updated_at = :now ADD #version :one", sdk=sdk_session_id
         )
+
+    async def use(self, session: str) -> None:
+        """See `Store.use_session`. The version stays: nothing that depends on it changes."""
+        with suppress(ConditionFailed):
+            await self._table.write(
+                update(
+                    keys.meta(session),
+                    "SET #used_at = :now",
+                    "attribute_exists(#pk)",
+                    now=self._lifetime.now(),
+                )
+            )
 
     async def _change(self, session: str, change: str, **values: object) -> Session:
         now = self._lifetime.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -99,13 +100,22 @@ class FakeStore:
         self.run = replace(self.run, state=RunState.RUNNING)
         return self.run
 
+    async def set_takeovers(self, _run: Run, count: int) -> Run:
+        self._reach()
+        self.run = replace(self.run, takeovers=count)
+        return self.run
+
+    async def use_session(self, _session: str) -> None:
+        self._reach()
+        self.session = replace(self.session, used_at=time.time())
+
     async def append_frames(
         self, _run: Run, *, first: int, last: int, frames: bytes, own: bool = False
     ) -> Run:
         self._reach()
         self.frames += frames.splitlines()
         assert len(self.frames) == last
-        self.run = replace(self.run, recorded=last, own=last - first + 1 if own else 0)
+        self.run = replace(self.run, recorded=last, own=last - first + 1 if own else 0, takeovers=0)
         return self.run
 
     async def finish_run(
@@ -166,6 +176,7 @@ class FakeSocket:
     def __init__(self, messages: Iterable[bytes], close_code: int | None = 1000) -> None:
         self._messages = list(messages)
         self.close_code = close_code
+        self._said = asyncio.Event()
         self.sent: list[Any] = []
 
     async def __aenter__(self) -> Self:
@@ -183,12 +194,18 @@ class FakeSocket:
             raise StopAsyncIteration
         return message
 
+    def say(self, message: bytes) -> None:
+        """One message more."""
+        self._messages.append(message)
+        self._said.set()
+
     async def receive(self, seconds: float | None = None) -> Any:
+        if not self._messages and self.close_code is None:
+            self._said.clear()
+            async with asyncio.timeout(seconds):
+                await self._said.wait()
         if self._messages:
             return aiohttp.WSMessage(aiohttp.WSMsgType.TEXT, self._messages.pop(0), None)
-        if self.close_code is None:
-            async with asyncio.timeout(seconds):
-                await asyncio.Event().wait()
         return aiohttp.WSMessage(aiohttp.WSMsgType.CLOSED, None, None)
 
     async def send_json(self, data: Any) -> None:

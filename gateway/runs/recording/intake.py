@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any, Final
 
-from container.protocol import MAX_FRAME_BYTES, MAX_RUN_BYTES, seq_of
+from container.protocol import MAX_DEPTH, MAX_FRAME_BYTES, MAX_RUN_BYTES, is_too_deep, seq_of
 from gateway.errors import RunTooLarge
-from gateway.runs.recording.transcript import Transcript
+from gateway.runs.recording.judge import Fault, fault, judge_place
+from gateway.runs.recording.transcript import Transcript, parse_frame
 
 FLUSH_SECONDS = 0.25
 FLUSH_BYTES = 64 * 1024
@@ -14,20 +16,26 @@ FLUSH_BYTES = 64 * 1024
 RUN_BYTES = MAX_RUN_BYTES + 4 * MAX_FRAME_BYTES
 """An agent server ends a run that would pass `MAX_RUN_BYTES`; its last words come on top."""
 
+NOISE_LINES: Final = 200
+NOISE_BYTES: Final = 1024 * 1024
+"""What is no frame of the run (`status`, `ping`, `timing`) may come to this at once; both are filled up within
+`NOISE_SECONDS`. An agent server says a handful of such lines when somebody attaches, and then few a minute."""
 
-class Gap(Exception):
-    """A frame is missing in what the agent server sent: attach again behind the last good one."""
+NOISE_SECONDS: Final = 10.0
 
 
 class Intake:
     """Feeds new frames to the transcript and holds them in `frames` (blocks of lines) until they are written."""
 
-    def __init__(self, transcript: Transcript) -> None:
+    def __init__(self, transcript: Transcript, run: str) -> None:
         self.frames: list[bytes] = []
         self._transcript = transcript
+        self._run = run.encode()
         self._run_bytes = 0
         self._size = 0
         self._since = 0.0
+        self._noise = 0.0
+        self._noise_at = 0.0
 
     @property
     def is_due(self) -> bool:
@@ -48,35 +56,64 @@ class Intake:
         self._run_bytes += len(chunk)
 
     def take(self, message: bytes, *, own: bool = False) -> bool:
-        """Buffer the frames of a message that are new; whether there were any. `own`: written here, not by a sandbox.
+        """Buffer the frames of a message, up to the run's last one; whether there were any. `own`: written here, not
+        by a sandbox.
 
-        Raises `Gap` when one is missing, and `RunTooLarge` at the first that is past the protocol's limits: a sandbox
-        keeps to them, unless somebody else answers in its place.
+        Raises `SandboxFaulty` at the first that breaks the protocol, and `RunTooLarge` at the first that is past its
+        limits: a sandbox keeps to them, unless somebody else answers in its place.
         """
         lines: list[bytes] = []
         try:
             for line in message.split(b"\n"):
                 seq = seq_of(line)
-                if seq is None or seq <= self._transcript.last:
+                if seq is None:
+                    self._bear_noise(len(line))
                     continue
-                if seq > self._transcript.last + 1:
-                    raise Gap(f"frame {seq} came after {self._transcript.last}; reads again")
-                if not own:
-                    self._judge_size(line, seq)
-                self._transcript.feed(line)
+                frame = parse_frame(line) if own else self._judged(line, seq)
+                self._transcript.take(frame, len(line))
                 self._run_bytes += len(line) + 1
                 lines.append(line)
-        except (ValueError, RecursionError) as error:
-            raise Gap(f"what came after frame {self._transcript.last} is none; reads again") from error
+                if self._transcript.state is not None:
+                    break  # nothing follows a run's last frame
         finally:
             self._hold(lines)
         return bool(lines)
 
-    def _judge_size(self, line: bytes, seq: int) -> None:
+    def _judged(self, line: bytes, seq: int) -> dict[str, Any]:
+        """The frame in `line`, which is believed."""
+        last = self._transcript.last
+        if not line.endswith(b'"run":"%s","seq":%d}' % (self._run, seq)):
+            raise fault(
+                Fault.FOREIGN, f"what came after frame {last} does not name this run and its number last"
+            )
+        if seq <= last:
+            raise fault(Fault.REPEATED, f"frame {seq} came after {last}")
+        if seq > last + 1:
+            raise fault(Fault.GAP, f"frame {seq} came after {last}")
         if len(line) > MAX_FRAME_BYTES:
             raise RunTooLarge(f"Frame {seq} has {len(line)} bytes; a frame may have {MAX_FRAME_BYTES}.")
         if self._run_bytes + len(line) + 1 > RUN_BYTES:
             raise RunTooLarge(f"The run's frames have reached their limit of {MAX_RUN_BYTES} bytes.")
+        try:
+            frame = parse_frame(line)
+        except ValueError as error:
+            raise fault(Fault.NO_FRAME, f"what came after frame {last} is none") from error
+        if is_too_deep(line, frame):
+            raise fault(Fault.TOO_DEEP, f"frame {seq} has more than {MAX_DEPTH} levels")
+        judge_place(frame.get("type"), seq, self._transcript.kind)
+        return frame
+
+    def _bear_noise(self, size: int) -> None:
+        """Count a line that is no frame of the run."""
+        now = time.monotonic()
+        self._noise = max(0.0, self._noise - (now - self._noise_at) / NOISE_SECONDS)
+        self._noise_at = now
+        self._noise += max(1 / NOISE_LINES, size / NOISE_BYTES)
+        if self._noise > 1:
+            raise fault(
+                Fault.NOISE,
+                f"{NOISE_LINES} lines, or {NOISE_BYTES} bytes, within {NOISE_SECONDS:g} s are borne",
+            )
 
     def _hold(self, lines: list[bytes]) -> None:
         if not lines:

@@ -15,17 +15,19 @@ from typing import Any
 
 import aiohttp
 
+from container.protocol import PING_SECONDS
 from gateway import errors
 from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.condition import Condition
 from gateway.config import Settings
 from gateway.model import Run, RunState
-from gateway.runs.recording.intake import Gap, Intake
+from gateway.runs.recording.intake import Intake
 from gateway.runs.recording.last_frames import last_frames
 from gateway.runs.recording.query import build_query
 from gateway.runs.recording.run_lease import LeaseLost, RunLease
+from gateway.runs.recording.stop_deadline import StopDeadline
 from gateway.runs.recording.transcript import Transcript
-from gateway.runs.recording.watchdog import Watchdog
+from gateway.runs.recording.watchdog import Trust, Watchdog
 from gateway.sandboxes.agent_client import AgentClient, Socket
 from gateway.sandboxes.drivers import Driver, Sandbox
 from gateway.store import Store
@@ -34,7 +36,16 @@ log = logging.getLogger(__name__)
 
 HAND_OVER_SECONDS = 5.0
 LASTING_SECONDS = 5.0
-"""A connection that lasted this long, though silent, was a sandbox that answers."""
+"""A connection that lasted this long, though no frame came, was a sandbox that answers."""
+
+SILENCE_SECONDS = 3 * PING_SECONDS
+"""An agent server that has nothing else to say says `ping`: one that says nothing for so long is frozen."""
+
+MOST_TAKEOVERS = 2
+"""Takeovers in a row that brought no frame (`Run.takeovers`): the next one ends the run, and reads nothing of it."""
+
+SOUND_LEASES = 3
+"""A sandbox that was read for so many leases' time, though no frame came, does its gateway no harm."""
 
 
 class Recorder:
@@ -60,12 +71,20 @@ class Recorder:
         self._agent = agent
         self._changed = changed
         self._transcript = Transcript()
-        self._intake = Intake(self._transcript)
+        self._intake = Intake(self._transcript, run.id)
         self._stop_sent = False
-        self._stop_wanted = asyncio.Event()
+        self._stop = StopDeadline(
+            settings.stop_seconds, lambda: self._finishing or self._lease.waits_for_store
+        )
         if run.stop_requested:
-            self._stop_wanted.set()
+            self._stop.wanted.set()
         self._finishing = False
+        self._attached_at: float | None = None
+        self._counted = False
+        """Whether this recorder's takeover is in `Run.takeovers`."""
+        self._silent = False
+        """Whether the last connection was given up as nothing came at all."""
+        self._trust = Trust()
         self._handed_over = run.generation > 1
         """Whether the sandbox may have the query, from here or from an earlier recorder: then only it ends the run."""
         self._watchdog = Watchdog(settings.start_seconds)
@@ -78,16 +97,33 @@ class Recorder:
     async def record(self, prompt: str | None = None) -> Run | None:
         """Drive the run to its end; the run that was promoted then, if any. `prompt`: what was asked, where the
         caller has it at hand. Raises `LeaseLost` when the run is another's."""
-        keeper = asyncio.create_task(self._lease.renew_forever(self.ask_stop), name=f"lease {self.run.id}")
+        keeper = asyncio.create_task(
+            self._lease.renew_forever(self.ask_stop, self._is_sound), name=f"lease {self.run.id}"
+        )
         driving = asyncio.create_task(self._drive(prompt), name=f"drive {self.run.id}")
+        overdue = asyncio.create_task(self._stop.passed(), name=f"stop of {self.run.id}")
         try:
-            await asyncio.wait({keeper, driving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({keeper, driving, overdue}, return_when=asyncio.FIRST_COMPLETED)
+            if not (keeper.done() or driving.done() or self._finishing):
+                driving.cancel()
+                await asyncio.gather(driving, return_exceptions=True)
+                driving = asyncio.create_task(self._cut_short(), name=f"cut {self.run.id} short")
+                await asyncio.wait({keeper, driving}, return_when=asyncio.FIRST_COMPLETED)
             # A renewal that meets the run's end finds no lease: that is the end, not a loss.
             await (driving if driving.done() or self._finishing else keeper)
+        except (LeaseLost, errors.StoreUnavailable):
+            raise
+        except Exception:
+            with suppress(errors.VaporForgeError, LeaseLost, TimeoutError):
+                async with asyncio.timeout(HAND_OVER_SECONDS):
+                    await (
+                        self._count_takeover()
+                    )  # what it met here it may meet at the next gateway, without end
+            raise
         finally:
-            for task in (keeper, driving):
+            for task in (keeper, driving, overdue):
                 task.cancel()
-            await asyncio.gather(keeper, driving, return_exceptions=True)
+            await asyncio.gather(keeper, driving, overdue, return_exceptions=True)
             self.sandbox = None
             self._changed.notify_all()
         return self._lease.promoted
@@ -105,7 +141,7 @@ class Recorder:
         """The run is to stop: before its sandbox has the query it just ends, later the agent server ends it. When
         that cannot be reached the next renewal asks again."""
         self._lease.note_stop()
-        self._stop_wanted.set()
+        self._stop.wanted.set()
         if self.sandbox is None or self._stop_sent:
             return
         try:
@@ -120,6 +156,13 @@ class Recorder:
             self._intake.know(chunk)
         if self._transcript.state is not None:  # its last frame is recorded, only the end is not
             await self._finish()
+        elif self.run.takeovers >= MOST_TAKEOVERS:
+            log.warning("%s: taken over %d times without a frame", self._name(), self.run.takeovers)
+            error = errors.SandboxFaulty(
+                f"The run was taken over {self.run.takeovers} times and no frame of it came, so its sandbox was "
+                "stopped; send the prompt again."
+            )
+            await self._give_up(RunState.FAILED, error)
         backoff = Backoff()
         while not self.ended:
             try:
@@ -127,9 +170,7 @@ class Recorder:
                 if upstream is None:
                     await self._end(RunState.STOPPED)
                     return
-                attached = time.monotonic()
-                if await self._follow(upstream) or time.monotonic() - attached > LASTING_SECONDS:
-                    self._watchdog.reset()
+                if await self._follow(upstream):
                     backoff.reset()
                 elif not self.ended:
                     await self._bear(errors.SandboxUnavailable("The sandbox breaks off every connection."))
@@ -150,6 +191,10 @@ class Recorder:
                 log.warning("%s: %s", self._name(), error)
                 if await self._stop_sandbox():
                     await self._end(RunState.FAILED, error)
+            case errors.SandboxFaulty():
+                log.warning("%s: %s", self._name(), error)
+                if self._trust.broke_protocol() and await self._stop_sandbox():
+                    await self._end(RunState.FAILED, error)
             case errors.SandboxRetiring():
                 await self._stop_sandbox()  # whoever retired it may have died before stopping it
             case errors.SandboxUnavailable():
@@ -161,7 +206,7 @@ class Recorder:
     async def _unless_stopped(self, attaching: Coroutine[Any, Any, Socket]) -> Socket | None:
         """What `attaching` gives; None, and it is given up, when the run is to stop before a sandbox has its query."""
         task = asyncio.create_task(attaching)
-        stop = asyncio.create_task(self._stop_wanted.wait())
+        stop = asyncio.create_task(self._stop.wanted.wait())
         try:
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done() and not self._handed_over:
@@ -184,6 +229,7 @@ class Recorder:
             await self._agent.put_pending(sandbox, run.id, query)
         else:
             sandbox = await self._driver.ensure(run.session)
+        await self._count_takeover()
         self.sandbox = sandbox
         self._changed.notify_all()
         upstream = await self._agent.attach(sandbox, run.id, after=run.recorded, batch=True, recorder=True)
@@ -197,34 +243,62 @@ class Recorder:
         return upstream
 
     async def _follow(self, upstream: Socket) -> bool:
-        """Record what comes until the run ends or the connection breaks; whether anything came.
+        """Record what comes until the run ends or the connection breaks; whether that was a sandbox that answers.
 
         While the store is slow nothing is read, so what is unwritten stays bounded; the sandbox's log holds the rest.
+        Raises `SandboxFaulty` and `RunTooLarge` for what a sandbox may not send, once what came before is written.
         """
-        came = False
+        begun, first = time.monotonic(), self._transcript.last
+        self._attached_at, refused = begun, None
         async with upstream:
-            while not self.ended:
-                message = await self._receive(upstream)
-                if message is None:
-                    await self._flush(upstream)
-                    continue
-                if not message:
-                    break
-                try:
-                    came = self._intake.take(message) or came
-                except Gap as gap:
-                    log.warning("%s: %s", self._name(), gap)
-                    break
-                ended = self._transcript.state is not None
-                if ended or self._intake.is_due:
-                    await self._flush(upstream)
-                if ended:
-                    await self._finish()
+            try:
+                await self._read(upstream)
+            except (errors.SandboxFaulty, errors.RunTooLarge) as error:
+                refused = error
             if self.ended:
                 await self._tell_recorded(upstream)
+        self._attached_at = None
         self.sandbox = None  # readers go on from the next one, however long the store takes with what is left
         await self._flush()
-        return came
+        lasted = not self._silent and time.monotonic() - begun > LASTING_SECONDS
+        came = self._transcript.last > first
+        if came or lasted:
+            self._watchdog.reset()
+        if came:
+            self._trust.frame_came()
+        if refused is not None:
+            raise refused
+        if lasted and not came and self._trust.broke_off():
+            raise errors.SandboxFaulty("The sandbox breaks off every connection, and no frame comes.")
+        return came or lasted
+
+    async def _read(self, upstream: Socket) -> None:
+        self._silent = False
+        while not self.ended:
+            message = await self._receive(upstream)
+            if message is None:
+                await self._flush(upstream)
+                continue
+            if not message:
+                return
+            self._intake.take(message)
+            ended = self._transcript.state is not None
+            if ended or self._intake.is_due:
+                await self._flush(upstream)
+            if ended:
+                await self._finish()
+            await asyncio.sleep(0)  # messages that are here already take turns with everybody else's
+
+    def _is_sound(self) -> bool:
+        """Whether the sandbox has been read for so long that what it sends does this gateway no harm."""
+        seconds = SOUND_LEASES * self._settings.lease_seconds
+        return self._attached_at is not None and time.monotonic() - self._attached_at > seconds
+
+    async def _count_takeover(self) -> None:
+        """Count this recorder, once, where it has taken the run over: before it reads anything of the sandbox."""
+        if not self._counted and self.run.generation > 1:
+            self._counted = True
+            await self._lease.set_takeovers(self.run.takeovers + 1)
 
     async def _bear(self, error: errors.SandboxUnavailable) -> None:
         """Wait for a sandbox that cannot be reached; after long restart it once, after long again end the run."""
@@ -237,6 +311,22 @@ class Recorder:
         elif self._watchdog.expired_twice():
             lost = self.run.state is RunState.RUNNING
             await self._end(RunState.LOST if lost else RunState.FAILED, error)
+
+    async def _give_up(self, state: RunState, error: errors.SandboxFaulty | None = None) -> None:
+        """Stop the sandbox, however long that takes, and end the run with what is recorded."""
+        self.sandbox = None
+        backoff = Backoff(first=0.2, most=5.0)
+        while True:
+            if await self._stop_sandbox():
+                break
+            await asyncio.sleep(backoff.next())
+        await self._end(state, error)
+
+    async def _cut_short(self) -> None:
+        """End a run that was asked to stop and goes on."""
+        seconds = self._stop.seconds
+        log.warning("%s: not stopped within %g s: its sandbox is stopped", self._name(), seconds)
+        await self._give_up(RunState.STOPPED)
 
     async def _stop_sandbox(self) -> bool:
         """Whether it is surely stopped."""
@@ -251,10 +341,15 @@ class Recorder:
     # -- frames on their way to the store --
     async def _receive(self, upstream: Socket) -> bytes | None:
         """The next message, empty at the connection's end; None when what is buffered is due before one comes."""
+        seconds = self._intake.seconds_left()
         try:
-            message = await upstream.receive(self._intake.seconds_left())
+            message = await upstream.receive(SILENCE_SECONDS if seconds is None else seconds)
         except TimeoutError:
-            return None
+            if seconds is not None:
+                return None
+            log.warning("%s: the sandbox says nothing, not even ping; attaches again", self._name())
+            self._silent = True
+            return b""
         return message.data if message.type is aiohttp.WSMsgType.TEXT else b""
 
     async def _flush(self, upstream: Socket | None = None, *, own: bool = False) -> None:

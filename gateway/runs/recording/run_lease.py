@@ -35,18 +35,24 @@ class RunLease:
     def __init__(self, run: Run, *, settings: Settings, store: Store, gateway: str) -> None:
         self.run = run
         self.promoted: Run | None = None
+        self.waits_for_store = False
+        """Whether a call is being repeated, as the store is away."""
         self._settings = settings
         self._store = store
         self._gateway = gateway
 
-    async def renew_forever(self, on_stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def renew_forever(
+        self, on_stop: Callable[[], Coroutine[Any, Any, None]], is_sound: Callable[[], bool]
+    ) -> None:
         """Renew three times in a lease's time; `on_stop` is called, beside the renewals, whenever the run was asked to
-        stop and no earlier call is still on."""
+        stop and no earlier call is still on. Once `is_sound` the run's takeovers are forgotten."""
         stopping: asyncio.Task[None] | None = None
         try:
             while True:
                 await asyncio.sleep(self._settings.lease_seconds / 3)
                 await self._renew()
+                if self.run.takeovers and is_sound():
+                    await self.set_takeovers(0)
                 if self.run.stop_requested and (stopping is None or stopping.done()):
                     stopping = asyncio.create_task(on_stop(), name=f"stop {self.run.id}")
         finally:
@@ -86,6 +92,10 @@ class RunLease:
     async def mark_running(self) -> None:
         """`pending → running`."""
         self._keep(await self.persistently(lambda: self._store.mark_running(self.run)))
+
+    async def set_takeovers(self, count: int) -> None:
+        """Write down how many takeovers in a row brought no frame."""
+        self._keep(await self.persistently(lambda: self._store.set_takeovers(self.run, count)))
 
     async def append(self, last: int, frames: bytes, *, own: bool = False) -> None:
         """Write frames up to `last` behind what is recorded. `own`: a gateway's, in place of the sandbox's."""
@@ -140,14 +150,18 @@ class RunLease:
         backoff = Backoff(first=0.2, most=5.0)
         while True:
             try:
-                return await call()
+                result = await call()
             except errors.StoreUnavailable as error:
+                self.waits_for_store = True
                 log.warning(
                     "session %s run %s: waits for the store: %s", self.run.session, self.run.id, error
                 )
                 await asyncio.sleep(backoff.next())
             except (errors.SessionNotFound, errors.RunNotFound) as error:
                 raise LeaseLost from error
+            else:
+                self.waits_for_store = False
+                return result
 
     def _keep(self, run: Run | None) -> None:
         if run is None:

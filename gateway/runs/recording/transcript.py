@@ -10,6 +10,7 @@ import orjson
 
 from container.protocol import RUN_ID, ExitReason, FrameType, encode
 from gateway.model import Message, Run, RunState
+from gateway.runs.recording.judge import cost_of, usage_of
 
 FINAL_STATE = {
     ExitReason.COMPLETED: RunState.COMPLETED,
@@ -29,12 +30,14 @@ _CONTENT = frozenset({FrameType.TEXT_DELTA, FrameType.TOOL_START, FrameType.TOOL
 
 
 class Transcript:
-    """Feed it the frames of a run in order; `state` is set once `process-exit` was seen."""
+    """Feed it the frames of a run in order; `state` is set once `process-exit` was seen. `last`, `kind`: number and
+    type of the newest frame."""
 
     def __init__(self) -> None:
         self.state: RunState | None = None
         self.reason = ""
         self.last = 0
+        self.kind = ""
         self._size = 0
         self._parts: list[dict[str, Any]] = []
         self._text: list[str] = []
@@ -45,11 +48,13 @@ class Transcript:
         """Take whole frames, one a line. Raises ValueError when a line is no frame of a run (JSON with `seq`)."""
         for line in lines.split(b"\n"):
             if line:
-                self._take(_parse(line), len(line))
+                self.take(parse_frame(line), len(line))
 
-    def _take(self, frame: dict[str, Any], size: int) -> None:
+    def take(self, frame: dict[str, Any], size: int) -> None:
+        """Take one frame, of `size` bytes. Raises KeyError when it has no `seq`."""
         kind = frame.get("type")
         self.last = int(frame["seq"])
+        self.kind = kind if isinstance(kind, str) else ""
         if kind in _CONTENT:
             self._size += size
         if kind in _CONTENT and self._size > MAX_BYTES:
@@ -66,9 +71,9 @@ class Transcript:
             }
             tool["output"] = None
             self._parts.append(tool)
-            self._tools[str(frame.get("id"))] = tool
+            self._tools[str(tool["id"])] = tool
         elif kind == FrameType.TOOL_RESULT:
-            started = self._tools.get(str(frame.get("id")))
+            started = self._tools.get(str(_shallow(frame.get("id"))))
             if started is not None:
                 started["output"] = _shallow(frame.get("output"))
                 if frame.get("isError"):
@@ -83,14 +88,14 @@ class Transcript:
                 "code": _shallow(frame.get("code")),
             }
         elif kind == FrameType.PROCESS_EXIT:
-            self.reason = str(frame.get("reason"))
-            known = self.reason in set(ExitReason)
-            self.state = FINAL_STATE[ExitReason(self.reason)] if known else RunState.FAILED
+            reason = frame.get("reason")
+            known = isinstance(reason, str) and reason in set(ExitReason)
+            self.reason = ExitReason(reason) if known else ExitReason.FAILED
+            self.state = FINAL_STATE[ExitReason(self.reason)]
 
     def _done(self, frame: dict[str, Any]) -> None:
-        for key in ("usage", "costUsd"):
-            if frame.get(key) is not None:
-                self._meta[key] = _shallow(frame[key])
+        told = {"usage": usage_of(frame.get("usage")), "costUsd": cost_of(frame.get("costUsd"))}
+        self._meta |= {name: value for name, value in told.items() if value is not None}
         self._keep_session(frame)
         streamed = any(part["type"] == "text" for part in self._parts) or self._text
         if not streamed and frame.get("fullText"):
@@ -134,12 +139,21 @@ def _shallow(value: Any, levels: int = MAX_DEPTH) -> Any:
     return {name: _shallow(item, levels - 1) for name, item in value.items()}
 
 
-def _parse(line: bytes) -> Any:
-    """A frame. Half a surrogate pair and a number beyond a float's range, which JSON allows, are made harmless."""
+def parse_frame(line: bytes) -> dict[str, Any]:
+    """A frame. Half a surrogate pair and a number beyond a float's range, which JSON allows, are made harmless.
+
+    Raises ValueError for what is no JSON object, or one of more levels than parsers take (at least `MAX_DEPTH`).
+    """
     try:
-        return orjson.loads(line)
+        frame = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return orjson.loads(encode(json.loads(line, parse_float=_finite)))
+        try:
+            frame = orjson.loads(encode(json.loads(line, parse_float=_finite)))
+        except RecursionError as error:
+            raise ValueError("a frame nests too deeply") from error
+    if not isinstance(frame, dict):
+        raise ValueError("a frame is a JSON object")  # noqa: TRY004 - one kind of error for what is no frame
+    return frame
 
 
 def _finite(text: str) -> float | str:

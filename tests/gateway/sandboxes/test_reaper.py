@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +14,22 @@ from gateway.sandboxes.agent_client import AgentClient, sandbox_client
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 from gateway.sandboxes.reaper import Reaper
 from gateway.sandboxes.snapshots import Snapshots
+from gateway.sandboxes.uses import Uses
 from tests.gateway.fakes import SESSION, FakeDriver, FakeStore, a_run, quick_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+def reaper_of(driver: FakeDriver, store: FakeStore, agent: Any, snapshots: Any = None) -> Reaper:
+    return Reaper(driver, store, agent, snapshots, uses=Uses(store), idle=0)  # type: ignore[arg-type]
+
+
+def idle_store(**changes: Any) -> FakeStore:
+    """Its session has no run on."""
+    store = FakeStore(a_run())
+    store.session = replace(store.session, active_run=None, **changes)
+    return store
 
 
 class NoBlobs:
@@ -64,7 +77,7 @@ async def test_a_sandbox_that_answers_nobody_is_stopped_with_snapshots_too(
         agent = AgentClient(client, "x" * 32)
         driver = At(port)
         snapshots = Snapshots(quick_settings(), NoBlobs(), agent)  # type: ignore[arg-type]
-        one = Reaper(driver, FakeStore(a_run()), agent, snapshots, idle=0)  # type: ignore[arg-type]
+        one = reaper_of(driver, idle_store(), agent, snapshots)
         async with asyncio.timeout(30):
             for stops in (0, 0, 1):
                 await one.reap()
@@ -92,5 +105,5 @@ async def test_a_successor_of_the_retired_sandbox_is_left_alone(replaced: bool) 
 
     driver = Listing()
     agent = Idle(driver, replaced=replaced)
-    await Reaper(driver, FakeStore(a_run()), agent, None, idle=0).reap()  # type: ignore[arg-type]
+    await reaper_of(driver, idle_store(), agent).reap()
     assert driver.stops == (0 if replaced else 1)

@@ -6,10 +6,15 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from container.protocol import MAX_FRAME_BYTES
+from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.condition import Condition
 from gateway.errors import SandboxUnavailable, StoreUnavailable
 from gateway.model import RunState
+from gateway.runs.recording import recorder as recorder_module
+from gateway.runs.recording import watchdog
 from gateway.runs.recording.recorder import Recorder
 from tests.gateway.fakes import (
     FakeAgent,
@@ -122,3 +127,171 @@ async def test_a_stop_is_repeated_until_the_sandbox_has_heard_it() -> None:
         heard = len(agent.signals)
         await asyncio.sleep(0.1)
     assert len(agent.signals) == heard
+
+
+def run_of(*frames: bytes, **changes: Any) -> FakeStore:
+    """A running run of which these frames are recorded."""
+    run = a_run(RunState.RUNNING, **{"generation": 2, "recorded": len(frames), **changes})
+    return FakeStore(run, frames)
+
+
+FIRST = line(1, "run")
+
+
+async def test_a_run_that_goes_on_after_its_stop_is_ended_with_its_sandbox_and_keeps_its_text() -> None:
+    store, driver = run_of(generation=1), FakeDriver()
+    driver.broken = SandboxUnavailable("the launcher is away")
+    deaf = FakeAgent(FakeSocket([FIRST, line(2, text="so far")], close_code=None))
+    one = recorder(store, deaf, driver, start_seconds=60.0, stop_seconds=0.2)
+    async with working(one.record()) as recording:
+        await until(lambda: store.run.recorded == 2)
+        await one.ask_stop()
+        assert deaf.signals == ["stop"]
+        await until(lambda: driver.stops > 1)
+        assert not store.run.state.final
+        driver.broken = None
+        await recording
+    assert ends(store) == [("run", None), ("text-delta", None), ("process-exit", "stopped")]
+    assert (store.run.state, store.run.own) == (RunState.STOPPED, 1)
+    assert store.answers[0].content == "so far"
+
+
+async def test_a_stop_that_another_gateway_was_asked_for_is_kept_too() -> None:
+    store, driver = run_of(FIRST), FakeDriver()
+    silent = FakeAgent(FakeSocket([], close_code=None))
+    silent.unreachable = SILENT
+    one = recorder(store, silent, driver, start_seconds=60.0, stop_seconds=0.2)
+    async with working(one.record()) as recording:
+        await until(lambda: one.sandbox is not None)
+        await store.request_stop("", "")
+        await recording
+    assert ends(store) == [("run", None), ("process-exit", "stopped")]
+    assert driver.stops == 1
+
+
+async def test_a_stop_that_is_obeyed_in_time_costs_nobody_a_sandbox() -> None:
+    store, driver = run_of(generation=1), FakeDriver()
+    socket = FakeSocket([FIRST], close_code=None)
+    agent = FakeAgent(socket)
+    one = recorder(store, agent, driver, start_seconds=60.0, stop_seconds=5.0)
+    async with working(one.record()) as recording:
+        await until(lambda: store.run.recorded == 1)
+        socket.say(line(2, "process-exit", reason="stopped"))
+        await one.ask_stop()
+        await recording
+    assert (store.run.state, store.run.own, driver.stops) == (RunState.STOPPED, 0, 0)
+
+
+async def test_the_time_of_a_stop_stands_still_while_the_store_is_away() -> None:
+    store, driver = run_of(generation=1), FakeDriver()
+    socket = FakeSocket([FIRST], close_code=None)
+    one = recorder(store, FakeAgent(socket), driver, start_seconds=60.0, stop_seconds=0.2)
+    async with working(one.record()) as recording:
+        await until(lambda: store.run.recorded == 1)
+        store.away = StoreUnavailable("away")
+        socket.say(line(2, text="x"))
+        await until(lambda: one._lease.waits_for_store)
+        await one.ask_stop()
+        await asyncio.sleep(0.6)
+        assert driver.stops == 0
+        socket.say(line(3, "process-exit", reason="stopped"))
+        store.away = None
+        await recording
+    assert (store.run.state, store.run.own, driver.stops) == (RunState.STOPPED, 0, 0)
+
+
+async def test_a_run_taken_over_twice_without_a_frame_is_ended_unread() -> None:
+    store, driver = run_of(FIRST, takeovers=2, generation=4), FakeDriver()
+    agent = FakeAgent(SILENT)
+    await recorder(store, agent, driver).record()
+    assert (agent.attached, driver.stops) == ([], 1)
+    assert ends(store) == [("run", None), ("error", "sandbox-faulty"), ("process-exit", "failed")]
+    assert store.run.state is RunState.FAILED
+
+
+async def test_a_takeover_is_counted_before_anything_is_read_and_forgotten_with_the_next_frame() -> None:
+    store = run_of(FIRST, takeovers=1)
+    counts: list[int] = []
+    socket = FakeSocket([line(2)], close_code=None)
+    agent = FakeAgent(socket)
+    attach = agent.attach
+
+    async def watched(*args: Any, **more: Any) -> Any:
+        counts.append(store.run.takeovers)
+        return await attach(*args, **more)
+
+    agent.attach = watched  # type: ignore[method-assign]
+    async with working(recorder(store, agent, FakeDriver(), start_seconds=60.0).record()):
+        await until(lambda: store.run.recorded == 2)
+    assert counts == [2]
+    assert store.run.takeovers == 0
+
+
+async def test_the_first_recorder_and_one_that_waits_for_its_sandbox_count_as_no_takeover() -> None:
+    class Slow(FakeDriver):
+        async def ensure(self, _session: str) -> Any:
+            await asyncio.Event().wait()
+
+    first = run_of(generation=1)
+    async with working(
+        recorder(first, FakeAgent(FakeSocket([FIRST], close_code=None)), FakeDriver()).record()
+    ):
+        await until(lambda: first.run.recorded == 1)
+    waiting = FakeStore(a_run(generation=3))
+    async with working(recorder(waiting, FakeAgent(SILENT), Slow()).record()):
+        await asyncio.sleep(0.2)
+    assert (first.run.takeovers, waiting.run.takeovers) == (0, 0)
+
+
+async def test_a_recorder_that_fails_counts_as_a_takeover() -> None:
+    class Broken(FakeDriver):
+        async def ensure(self, _session: str) -> Any:
+            raise RuntimeError("a fault of ours")
+
+    store = FakeStore(a_run(generation=2))
+    with pytest.raises(RuntimeError):
+        await recorder(store, FakeAgent(SILENT), Broken()).record()
+    assert store.run.takeovers == 1
+
+
+async def test_a_sandbox_that_breaks_the_protocol_again_and_again_fails_its_run() -> None:
+    store, driver = run_of(), FakeDriver()
+    attached: list[int] = []
+
+    async def attach(_sandbox: Any, _run: str, *, after: int, **_: Any) -> FakeSocket:
+        attached.append(after)
+        return FakeSocket([[FIRST], [line(2), line(7)]][after > 0])
+
+    agent = FakeAgent()
+    agent.attach = attach  # type: ignore[method-assign]
+    await recorder(store, agent, driver, start_seconds=60.0).record()
+    assert driver.stops == 1
+    assert attached == [0, 1, 2, 2]
+    assert ends(store) == [
+        ("run", None),
+        ("text-delta", None),
+        ("error", "sandbox-faulty"),
+        ("process-exit", "failed"),
+    ]
+
+
+async def test_connections_that_last_and_bring_nothing_come_to_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorder_module, "LASTING_SECONDS", -1.0)
+    monkeypatch.setattr(watchdog, "MOST_FRUITLESS", 3)
+    monkeypatch.setattr(Backoff, "next", lambda _: 0.0)
+    store, driver = run_of(FIRST), FakeDriver()
+    await recorder(store, FakeAgent(FakeSocket([])), driver, start_seconds=60.0).record()
+    assert (store.run.state, driver.stops) == (RunState.FAILED, 1)
+
+
+async def test_a_sandbox_that_says_nothing_at_all_is_restarted_and_then_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorder_module, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(recorder_module, "LASTING_SECONDS", 0.0)
+    store, driver = run_of(FIRST), FakeDriver()
+    await recorder(store, FakeAgent(FakeSocket([], close_code=None)), driver).record()
+    assert ends(store)[-1] == ("process-exit", "lost")
+    assert driver.stops == 2

@@ -30,7 +30,7 @@ async def test_a_stop_that_hangs_does_not_hold_up_the_renewals() -> None:
         asked += 1
         await asyncio.Event().wait()
 
-    async with working(leased(store).renew_forever(hang)):
+    async with working(leased(store).renew_forever(hang, lambda: False)):
         await until(lambda: asked)
         renewed = len(store.renewed_at)
         await until(lambda: len(store.renewed_at) > renewed + 2)
@@ -48,7 +48,7 @@ async def test_a_stop_that_the_store_has_not_heard_of_is_repeated_and_kept() -> 
 
     await run.mark_running()
     assert (run.run.state, run.run.stop_requested) == (RunState.RUNNING, True)
-    async with working(run.renew_forever(stop)):
+    async with working(run.renew_forever(stop, lambda: False)):
         await until(lambda: asked > 1)
 
 
@@ -71,3 +71,16 @@ async def test_frames_that_have_expired_end_a_takeover() -> None:
 
     with pytest.raises(LeaseLost):
         _ = [chunk async for chunk in leased(Holey(a_run(recorded=3))).recorded()]
+
+
+@pytest.mark.parametrize(("sound", "left"), [(False, 2), (True, 0)])
+async def test_takeovers_are_forgotten_once_the_sandbox_was_read_for_long(sound: bool, left: int) -> None:
+    store = FakeStore(a_run(RunState.RUNNING, takeovers=2))
+    run = leased(store)
+
+    async def nothing() -> None:
+        """No stop is asked for."""
+
+    async with working(run.renew_forever(nothing, lambda: sound)):
+        await until(lambda: len(store.renewed_at) > 2)
+    assert (store.run.takeovers, run.run.takeovers) == (left, left)

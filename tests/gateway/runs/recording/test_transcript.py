@@ -140,3 +140,64 @@ def test_values_are_cut_to_levels_that_every_writer_of_json_takes() -> None:
     message = transcript.message(RUN, now=1)
     assert message.parts[0]["input"]["ok"] == nested(63)
     assert orjson.loads(orjson.dumps(message_json(message)))["parts"] == list(message.parts)
+
+
+def meta_of(**done: Any) -> dict[str, Any]:
+    transcript = Transcript()
+    transcript.feed(lines({"type": "done", **done}))
+    return transcript.message(RUN, now=1).meta
+
+
+@pytest.mark.parametrize("cost", [0, 0.25, 1_000_000])
+def test_a_cost_that_can_be_one_is_kept(cost: float) -> None:
+    assert meta_of(costUsd=cost)["costUsd"] == cost
+
+
+@pytest.mark.parametrize("cost", [-0.01, -1e308, 1e308, 10**300, True, "1", [1], {"usd": 1}])
+def test_a_cost_that_can_be_none_is_left_out(cost: Any) -> None:
+    assert "costUsd" not in meta_of(costUsd=cost)
+
+
+def test_a_cost_beyond_any_number_is_left_out() -> None:
+    transcript = Transcript()
+    transcript.feed(b'{"type":"done","costUsd":1e999,"run":"r1","seq":1}\n')
+    assert transcript.message(RUN, now=1).meta == {"reason": ""}
+
+
+def test_usage_as_the_api_tells_it_is_kept() -> None:
+    usage = {
+        "input_tokens": 4,
+        "output_tokens": 812,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0},
+        "server_tool_use": None,
+        "service_tier": "standard",
+        "iterations": [],
+    }
+    assert meta_of(usage=usage)["usage"] == usage
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"output_tokens": -5},
+        {"output_tokens": 10**15},
+        {"cache": {"tokens": -1}},
+        {"list": [1, -1]},
+        {"text": "x" * 101},
+        {"x" * 101: 1},
+        {str(number): number for number in range(65)},
+        {"deep": [[[[[1]]]]]},
+        [1],
+        7,
+        "many",
+    ],
+)
+def test_usage_that_can_be_none_is_left_out(usage: Any) -> None:
+    assert "usage" not in meta_of(usage=usage)
+
+
+@pytest.mark.parametrize("reason", ["exploded", "x" * 200_000, ["completed"], None])
+def test_a_reason_is_one_of_the_protocol_s(reason: Any) -> None:
+    transcript = Transcript()
+    transcript.feed(lines({"type": "process-exit", "exitCode": 1, "reason": reason}))
+    assert (transcript.state, transcript.reason) == (RunState.FAILED, "failed")

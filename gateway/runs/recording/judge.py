@@ -1,0 +1,79 @@
+"""Judges a frame that a sandbox sent before a recorder believes it. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+from container.protocol import SERVER_ONLY, FrameType
+from gateway.errors import SandboxFaulty
+
+
+class Fault(StrEnum):
+    """How a sandbox broke the protocol: what the log counts by."""
+
+    GAP = "gap"
+    REPEATED = "repeated frame"
+    FOREIGN = "another run's frame"
+    NO_FRAME = "no frame"
+    TOO_DEEP = "nested too deeply"
+    MISPLACED = "frame out of its place"
+    NOISE = "too much that is no frame of the run"
+
+
+def fault(kind: Fault, detail: str) -> SandboxFaulty:
+    """The error for a fault."""
+    return SandboxFaulty(f"The sandbox breaks the protocol ({kind}): {detail}.")
+
+
+NUMBERED: Final = frozenset({FrameType.RUN, FrameType.SANDBOX_LOST, FrameType.PROCESS_EXIT})
+"""Those that only servers write and that have a number: each has its place. The others have none."""
+
+
+def judge_place(kind: Any, seq: int, before: str) -> None:
+    """Whether a frame of this type may have this number, behind one of type `before`. Raises `SandboxFaulty`."""
+    if not isinstance(kind, str):
+        raise fault(Fault.NO_FRAME, f"frame {seq} has no type")
+    if (kind == FrameType.RUN) != (seq == 1):
+        raise fault(Fault.MISPLACED, f"frame {seq} is {kind[:40]!r}; `run` is the first frame and no other")
+    if before == FrameType.SANDBOX_LOST and kind != FrameType.PROCESS_EXIT:
+        raise fault(Fault.MISPLACED, f"frame {seq} is {kind[:40]!r}, behind `sandbox-lost`")
+    if kind in SERVER_ONLY - NUMBERED or kind == FrameType.READY:
+        raise fault(Fault.MISPLACED, f"frame {seq} is {kind!r}, which no run has")
+
+
+MOST_COST: Final = 1_000_000.0
+"""US dollars of one run: more is no cost."""
+
+MOST_COUNT: Final = 1_000_000_000_000
+"""Tokens, or milliseconds, of one run."""
+
+USAGE_VALUES, USAGE_LEVELS, USAGE_TEXT = 64, 4, 100
+
+
+def cost_of(value: Any) -> float | None:
+    """`costUsd` where it can be one."""
+    if type(value) in (int, float) and 0 <= value <= MOST_COST:
+        return float(value)
+    return None
+
+
+def usage_of(value: Any) -> dict[str, Any] | None:
+    """`usage` where all of it can be one: counts from 0, short texts, and objects and lists of such."""
+    return value if isinstance(value, dict) and _is_usage(value, USAGE_LEVELS) else None
+
+
+def _is_usage(value: Any, levels: int) -> bool:
+    match value:
+        case None | bool():
+            return True
+        case int() | float():
+            return 0 <= value <= MOST_COUNT
+        case str():
+            return len(value) <= USAGE_TEXT
+        case dict() | list() if levels and len(value) <= USAGE_VALUES:
+            names, parts = (value, value.values()) if isinstance(value, dict) else ((), value)
+            return all(len(name) <= USAGE_TEXT for name in names) and all(
+                _is_usage(part, levels - 1) for part in parts
+            )
+    return False
