@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class OneAddress:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self.stops = 0
 
     async def ensure(self, session: str) -> Sandbox:
         return Sandbox(session=session, state=SandboxState.RUNNING, host="127.0.0.1", port=self._port)
@@ -33,7 +35,8 @@ class OneAddress:
         return await self.ensure(session)
 
     async def stop(self, session: str) -> None:
-        """There is nothing to stop."""
+        """There is nothing to stop; it is counted."""
+        self.stops += 1
 
     async def delete(self, session: str) -> None:
         """There is nothing to delete."""
@@ -58,14 +61,121 @@ class HostileStack(Stack):
 
     def __init__(self, endpoint: str, table: str, root: Path, port: int, **changes: Any) -> None:
         super().__init__(endpoint, table, root, **changes)
-        self._port = port
+        self.driver = OneAddress(port)
 
     async def add(self) -> Gateway:
         """See `Stack`."""
-        gateway = _Gateway(self.settings, OneAddress(self._port))
+        gateway = _Gateway(self.settings, self.driver)
         await gateway.start()
         self.gateways.append(gateway)
         return gateway
+
+
+Talk = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+class HostileServer:
+    """Answers each request by what `talk` writes, and counts the bytes of it (`sent`); at most `most`, so that a test
+    that finds a fault does not eat the machine."""
+
+    def __init__(self, talk: Talk, *, most: int = 400 * 1024 * 1024) -> None:
+        self._talk = talk
+        self._most = most
+        self.sent = 0
+        self.requests: list[bytes] = []
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[int]:
+        """On a free port of 127.0.0.1, which it yields."""
+        serving: set[asyncio.Task[None]] = set()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            serving.add(task)
+            try:
+                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+                await self._talk(_Counted(writer, self))  # type: ignore[arg-type]
+            except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                pass  # The gateway has heard enough, or the block is left.
+            finally:
+                writer.transport.abort()
+                serving.discard(task)
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for task in list(serving):
+                task.cancel()
+            if serving:
+                await asyncio.wait(serving)
+
+
+class _Counted:
+    """A writer whose bytes a `HostileServer` counts."""
+
+    def __init__(self, writer: asyncio.StreamWriter, server: HostileServer) -> None:
+        self._writer, self._server = writer, server
+
+    def write(self, data: bytes) -> None:
+        self._server.sent += len(data)
+        if self._server.sent > self._server._most:
+            raise ConnectionResetError("enough")
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        await self._writer.drain()
+
+
+def whole(status: str, body: bytes, *headers: str) -> Talk:
+    """A whole answer."""
+
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        lines = [
+            f"HTTP/1.1 {status}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+            *headers,
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        await writer.drain()
+        await asyncio.Event().wait()
+
+    return talk
+
+
+def endless(status: str, chunk: bytes, *headers: str) -> Talk:
+    """An answer without end."""
+
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        head = [f"HTTP/1.1 {status}", "Transfer-Encoding: chunked", *headers, "", ""]
+        writer.write("\r\n".join(head).encode())
+        while True:
+            writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            await writer.drain()
+
+    return talk
+
+
+def again_and_again(start: bytes, part: bytes, *, pause: float = 0.0) -> Talk:
+    """`start`, and then `part` without end, `pause` seconds apart."""
+
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        while True:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    return talk
+
+
+async def silence(_writer: asyncio.StreamWriter) -> None:
+    """Never an answer."""
+    await asyncio.Event().wait()
 
 
 class HostileSandbox:

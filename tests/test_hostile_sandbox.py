@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -18,7 +19,9 @@ import pytest
 from gateway.errors import BadRequest, SandboxUnavailable
 from gateway.sandboxes.agent_client import AgentClient, sandbox_client
 from gateway.sandboxes.drivers import Sandbox, SandboxState
-from tests.hostile import HostileSandbox, HostileStack
+from gateway.sandboxes.drivers.ready import wait_ready
+from tests.gateway.stack import SECRET
+from tests.hostile import HostileSandbox, HostileServer, HostileStack, OneAddress, Talk, silence, whole
 from tests.tunnel import answer, tunnel
 
 pytestmark = pytest.mark.slow
@@ -37,11 +40,14 @@ ENDLESS = b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 @contextlib.asynccontextmanager
 async def hostile(endpoint: str, root: Path, sandbox: HostileSandbox) -> AsyncIterator[HostileStack]:
-    async with (
-        tunnel(sandbox.choose) as port,
-        HostileStack(endpoint, f"t{uuid4().hex}", root, port, start_seconds=START_SECONDS) as stack,
-    ):
+    async with tunnel(sandbox.choose) as port, stack_at(endpoint, root, port) as stack:
         yield stack
+
+
+def stack_at(endpoint: str, root: Path, port: int, **changes: Any) -> HostileStack:
+    return HostileStack(
+        endpoint, f"t{uuid4().hex}", root, port, **{"start_seconds": START_SECONDS, **changes}
+    )
 
 
 async def ending(stack: HostileStack, session: str) -> None:
@@ -66,6 +72,12 @@ def accept(head: bytes) -> bytes:
     return ACCEPTED % base64.b64encode(digest)
 
 
+def run_in(head: bytes) -> bytes:
+    """The run that a request asks for."""
+    found = re.search(rb"[?&]run=([A-Za-z0-9_-]+)", head)
+    return found[1] if found else b""
+
+
 def said(payload: bytes, op: int = 1) -> bytes:
     """A server's frame."""
     size = len(payload)
@@ -76,7 +88,10 @@ def said(payload: bytes, op: int = 1) -> bytes:
     return bytes([0x80 | op, 127]) + struct.pack(">Q", size) + payload
 
 
-RUN = b'{"type":"run","run":"r","seq":1}'
+NAME = b"@" * 26
+"""Stands for the run's id, which is as long."""
+
+RUN = b'{"type":"run","run":"%s","seq":1}' % NAME
 REFUSALS = {
     "500": answer("500 Internal Server Error"),
     "404": answer("404 Not Found", b'{"error":"no","code":"run-not-found"}'),
@@ -91,9 +106,14 @@ BREAKS = {
     "closes at once": b"",
     "closes with 1000": said(b"\x03\xe8", 8),
     "closes in a frame": said(RUN)[:-3],
-    "no JSON": said(b'{"type":"text-delta","text":oops,"run":"r","seq":1}'),
-    "no UTF-8": said(b'{"type":"text-delta","text":"\xc3\x28","run":"r","seq":1}'),
-    "a gap": said(RUN) + said(b'{"type":"text-delta","text":"x","run":"r","seq":7}'),
+    "no JSON": said(b'{"type":"text-delta","text":oops,"run":"%s","seq":1}' % NAME),
+    "no UTF-8": said(b'{"type":"text-delta","text":"\xc3\x28","run":"%s","seq":1}' % NAME),
+    "a gap": said(RUN) + said(b'{"type":"text-delta","text":"x","run":"%s","seq":7}' % NAME),
+    "the same again": said(RUN) * 3,
+    "another run's": said(RUN) + said(b'{"type":"text-delta","text":"x","run":"r","seq":2}'),
+    "what only servers say, with a number": said(RUN) + said(b'{"type":"ping","run":"%s","seq":2}' % NAME),
+    "deep": said(b'{"type":"x","v":%s,"run":"%s","seq":1}' % (b"[" * 900 + b"]" * 900, NAME)),
+    "a flood of nothing": said(b"") * 1000,
     "binary": said(RUN, 2),
     "masked": bytes([0x81, 0x80, 1, 2, 3, 4]),
     "no frame": b"\xff\xff\xff\xff",
@@ -110,7 +130,7 @@ async def test_a_sandbox_that_refuses(dynamodb_endpoint: str, tmp_path: Path, re
 
 @pytest.mark.parametrize("reply", BREAKS.values(), ids=BREAKS.keys())
 async def test_a_sandbox_that_breaks_off(dynamodb_endpoint: str, tmp_path: Path, reply: bytes) -> None:
-    sandbox = HostileSandbox(lambda _, head: accept(head) + reply)
+    sandbox = HostileSandbox(lambda _, head: accept(head) + reply.replace(NAME, run_in(head)))
     async with hostile(dynamodb_endpoint, tmp_path, sandbox) as stack:
         await ending(stack, await stack.session())
 
@@ -177,3 +197,116 @@ async def test_an_error_without_end_is_read_in_part() -> None:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(BadRequest, match="xxx"):
             await AgentClient(client, "x" * 32).signal(at(port), "r", "stop")
+
+
+OK = whole("202 Accepted", b'{"state":"stopping"}')
+
+
+class Deaf:
+    """An agent server that says yes to all, on a WebSocket says `first` and then does as `then` does."""
+
+    def __init__(self, first: bytes, then: Talk, *, signals: Talk = OK) -> None:
+        self._first, self._then, self._signals = first, then, signals
+        self.server = HostileServer(self._talk, most=10**9)
+
+    async def _talk(self, writer: asyncio.StreamWriter) -> None:
+        head = self.server.requests[-1]
+        if b" /ws?" in head:
+            writer.write(accept(head) + self._first.replace(NAME, run_in(head)))
+            await writer.drain()
+            await self._then(writer)
+        elif b"/stop " in head or b"/pause " in head:
+            await self._signals(writer)
+        else:
+            await OK(writer)
+
+
+async def pings(writer: asyncio.StreamWriter) -> None:
+    """Control frames without end."""
+    while True:
+        writer.write(said(b"", 9) * 20)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+TEXT = b'{"type":"text-delta","text":"so far","run":"%s","seq":2}' % NAME
+
+
+@pytest.mark.parametrize("signals", [OK, silence], ids=["says yes to stop", "never answers stop"])
+@pytest.mark.parametrize("then", [silence, pings], ids=["hangs", "pings"])
+async def test_stop_is_kept_whatever_the_sandbox_does(
+    dynamodb_endpoint: str, tmp_path: Path, then: Talk, signals: Talk
+) -> None:
+    sandbox = Deaf(said(RUN) + said(TEXT), then, signals=signals)
+    async with (
+        sandbox.server.serve() as port,
+        stack_at(dynamodb_endpoint, tmp_path, port, start_seconds=60.0, stop_seconds=1.0) as stack,
+    ):
+        session = await stack.session()
+        async with stack.connect(session, prompt="anything"):
+            async with asyncio.timeout(SECONDS):
+                while not (run := (await stack.get(f"/api/sessions/{session}"))["activeRun"]):
+                    await asyncio.sleep(0.05)
+                while (await stack.gateways[0].runs.store.get_run(session, run)).recorded < 2:
+                    await asyncio.sleep(0.05)
+            status, _ = await stack.post("/api/sdk/stop", {"sessionId": session})
+            assert status == 200
+            assert await stack.final(session, run, seconds=20) == "stopped"
+        assert stack.driver.stops == 1
+        messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
+        assert messages[1]["content"] == "so far"
+
+
+async def test_a_pause_that_is_never_answered_is_told_so(dynamodb_endpoint: str, tmp_path: Path) -> None:
+    sandbox = Deaf(said(RUN), silence, signals=silence)
+    async with (
+        sandbox.server.serve() as port,
+        stack_at(dynamodb_endpoint, tmp_path, port, start_seconds=60.0, stop_seconds=1.0) as stack,
+    ):
+        session = await stack.session()
+        async with stack.connect(session, prompt="anything"):
+            async with asyncio.timeout(SECONDS):
+                while (run := (await stack.get(f"/api/sessions/{session}"))["activeRun"]) is None or (
+                    await stack.gateways[0].runs.store.get_run(session, run)
+                ).state != "running":
+                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(SECONDS):
+                status, body = await stack.post("/api/sdk/pause", {"sessionId": session})
+            assert (status, body["code"]) == (503, "sandbox-unavailable")
+
+
+class Asking(OneAddress):
+    """A driver that waits for `/ping`, as the real ones do."""
+
+    async def ensure(self, session: str) -> Sandbox:
+        async def look() -> Sandbox:
+            return found
+
+        found = await super().ensure(session)
+        async with sandbox_client() as client:
+            return await wait_ready(
+                found, client=client, secret=SECRET, look=look, look_seconds=0.2, seconds=START_SECONDS
+            )
+
+
+@pytest.mark.parametrize("body", [b"[" * 16_000, b'{"session":' * 5_000], ids=["lists", "objects"])
+async def test_a_ping_that_no_parser_takes_ends_the_run(
+    dynamodb_endpoint: str, tmp_path: Path, body: bytes
+) -> None:
+    server = HostileServer(whole("200 OK", body))
+    async with server.serve() as port:
+        stack = stack_at(dynamodb_endpoint, tmp_path, port)
+        stack.driver = Asking(port)
+        async with stack:
+            await ending(stack, await stack.session())
+
+
+async def test_a_run_that_every_recorder_fails_on_ends(dynamodb_endpoint: str, tmp_path: Path) -> None:
+    class Broken(OneAddress):
+        async def ensure(self, session: str) -> Sandbox:
+            raise RuntimeError(f"a fault of ours, that session {session} has found")
+
+    stack = stack_at(dynamodb_endpoint, tmp_path, 1)
+    stack.driver = Broken(1)
+    async with stack:
+        await ending(stack, await stack.session())

@@ -152,7 +152,7 @@ class AgentClient:
         sandbox: Sandbox,
         path: str,
         *,
-        timeout: aiohttp.ClientTimeout = CALL,
+        timeout: aiohttp.ClientTimeout | None = None,
         head: float | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -163,7 +163,7 @@ class AgentClient:
                     method,
                     sandbox.url + path,
                     headers=self._headers(sandbox),
-                    timeout=timeout,
+                    timeout=timeout or CALL,
                     allow_redirects=False,
                     **kwargs,
                 )

@@ -151,10 +151,8 @@ async def relay(request: web.Request) -> web.StreamResponse:
     session = await owned_session(request.app, user, request.query.get("sessionId"))
     socket = _socket(protocol, RELAY_MESSAGE_LIMIT)
     await socket.prepare(request)
-    runs = request.app[RUNS]
     try:
-        async with runs.uses.hold(session.id):
-            await serve_relay(runs, socket, session.id)
+        await serve_relay(request.app[RUNS], socket, session.id)
     except errors.VaporForgeError as error:
         await socket.close(code=error.close, message=error.code.encode())
     except ConnectionError:

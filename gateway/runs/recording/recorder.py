@@ -44,6 +44,9 @@ SILENCE_SECONDS = 3 * PING_SECONDS
 MOST_TAKEOVERS = 2
 """Takeovers in a row that brought no frame (`Run.takeovers`): the next one ends the run, and reads nothing of it."""
 
+CONTROL_SECONDS = 0.5
+"""How long control frames alone may hold up what is due."""
+
 SOUND_LEASES = 3
 """A sandbox that was read for so many leases' time, though no frame came, does its gateway no harm."""
 
@@ -341,11 +344,14 @@ class Recorder:
     # -- frames on their way to the store --
     async def _receive(self, upstream: Socket) -> bytes | None:
         """The next message, empty at the connection's end; None when what is buffered is due before one comes."""
-        seconds = self._intake.seconds_left()
+        due = self._intake.seconds_left()
+        seconds = SILENCE_SECONDS if due is None else due
         try:
-            message = await upstream.receive(SILENCE_SECONDS if seconds is None else seconds)
+            # The socket's own time starts anew with each control frame, and a sandbox may send them without end.
+            async with asyncio.timeout(seconds + CONTROL_SECONDS):
+                message = await upstream.receive(seconds)
         except TimeoutError:
-            if seconds is not None:
+            if due is not None:
                 return None
             log.warning("%s: the sandbox says nothing, not even ping; attaches again", self._name())
             self._silent = True

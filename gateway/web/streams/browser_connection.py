@@ -168,7 +168,7 @@ async def serve_relay(runs: RunService, socket: web.WebSocketResponse, session: 
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 await socket.send_frame(message.data, message.type)
 
-    async with upstream:
+    async with upstream, runs.uses.hold(session):
         ended = await _first(up(), down(), runs.drained.wait())
         if ended == 1:
             await socket.close(code=Close.TRY_AGAIN, message=b"the sandbox went away; connect again")
