@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.errors import StoreUnavailable
 from gateway.sandboxes import agent_client, reaper
 from gateway.sandboxes.agent_client import AgentClient, sandbox_client
 from gateway.sandboxes.drivers import Sandbox, SandboxState
@@ -21,8 +23,23 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-def reaper_of(driver: FakeDriver, store: FakeStore, agent: Any, snapshots: Any = None) -> Reaper:
-    return Reaper(driver, store, agent, snapshots, uses=Uses(store), idle=0)  # type: ignore[arg-type]
+def reaper_of(
+    driver: FakeDriver,
+    store: FakeStore,
+    agent: Any,
+    snapshots: Any = None,
+    *,
+    uses: Uses | None = None,
+    idle: float = 0,
+) -> Reaper:
+    return Reaper(
+        driver,  # type: ignore[arg-type]
+        store,  # type: ignore[arg-type]
+        agent,
+        snapshots,
+        uses=uses or Uses(store),  # type: ignore[arg-type]
+        idle=idle,
+    )
 
 
 def idle_store(**changes: Any) -> FakeStore:
@@ -107,3 +124,94 @@ async def test_a_successor_of_the_retired_sandbox_is_left_alone(replaced: bool) 
     agent = Idle(driver, replaced=replaced)
     await reaper_of(driver, idle_store(), agent).reap()
     assert driver.stops == (0 if replaced else 1)
+
+
+class Asked:
+    """An agent server that agrees to retire, or never does; how often it was asked."""
+
+    def __init__(self, *, agrees: bool = True) -> None:
+        self._agrees = agrees
+        self.asked = 0
+
+    async def retire(self, _sandbox: Sandbox, *, idle: float) -> bool:
+        self.asked += 1
+        return self._agrees
+
+
+IDLE = 600.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "started"),
+    [
+        ({"active_run": "r1"}, 1.0),
+        ({"updated_at": IDLE / 2}, 1.0),
+        ({"used_at": IDLE / 2}, 1.0),
+        ({}, IDLE / 2),
+    ],
+    ids=["a run is on", "a run ended lately", "a relay was open lately", "it started lately"],
+)
+async def test_a_sandbox_whose_session_is_in_use_is_not_even_asked(
+    changes: dict[str, Any], started: float
+) -> None:
+    now = time.time()
+    recent = {name: now - ago if name.endswith("_at") else ago for name, ago in changes.items()}
+    store, driver, agent = FakeStore(a_run()), FakeDriver(), Asked()
+    store.session = replace(store.session, **{"active_run": None, **recent})
+    driver.started_at = now - started if started > 1 else started
+    await reaper_of(driver, store, agent, idle=IDLE).reap()
+    assert (agent.asked, driver.stops) == (0, 0)
+    store.session = replace(store.session, active_run=None, updated_at=1.0, used_at=1.0)
+    driver.started_at = 1.0
+    await reaper_of(driver, store, agent, idle=IDLE).reap()
+    assert (agent.asked, driver.stops) == (1, 1)
+
+
+async def test_a_relay_that_is_open_at_any_gateway_keeps_its_sandbox() -> None:
+    store, driver, agent = idle_store(), FakeDriver(), Asked(agrees=False)
+    here, there = Uses(store), Uses(store)  # type: ignore[arg-type]
+    async with there.hold(SESSION):
+        store.session = replace(store.session, used_at=1.0)
+        elsewhere = reaper_of(driver, store, agent, uses=there, idle=IDLE)
+        one = reaper_of(driver, store, agent, uses=here, idle=IDLE)
+        for _ in range(reaper.BUSY_ROUNDS + 2):
+            await elsewhere.reap()
+            await one.reap()
+    assert (agent.asked, driver.stops) == (0, 0)
+
+
+async def test_a_use_that_the_store_does_not_hear_of_harms_no_relay() -> None:
+    store = idle_store()
+    store.away = StoreUnavailable("away")
+    uses = Uses(store)  # type: ignore[arg-type]
+    async with uses.hold(SESSION):
+        await uses.tell()
+
+
+async def test_refusals_are_counted_from_anew_once_the_session_was_in_use() -> None:
+    store, driver, agent = idle_store(), FakeDriver(), Asked(agrees=False)
+    one = reaper_of(driver, store, agent)
+    for _ in range(reaper.BUSY_ROUNDS - 1):
+        await one.reap()
+    store.session = replace(store.session, active_run="r1")
+    await one.reap()
+    store.session = replace(store.session, active_run=None)
+    for _ in range(reaper.BUSY_ROUNDS - 1):
+        await one.reap()
+    assert driver.stops == 0
+    await one.reap()
+    assert driver.stops == 1
+
+
+async def test_a_prompt_that_comes_with_the_last_refusal_keeps_the_sandbox() -> None:
+    store, driver = idle_store(), FakeDriver()
+
+    class Prompted(Asked):
+        async def retire(self, sandbox: Sandbox, *, idle: float) -> bool:
+            store.session = replace(store.session, active_run="r1")
+            return await super().retire(sandbox, idle=idle)
+
+    one = reaper_of(driver, store, Prompted(agrees=False))
+    one._busy[SESSION] = reaper.BUSY_ROUNDS
+    await one.reap()
+    assert driver.stops == 0

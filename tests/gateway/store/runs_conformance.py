@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errors import Conflict, QueueFull, RunNotFound, SessionBusy
+from gateway.errors import Conflict, QueueFull, RunNotFound, SessionBusy, SessionNotFound
 from gateway.model import OnBusy, RunState
 from tests.gateway.store.ends_conformance import EndConformance
 from tests.gateway.store.store_samples import (
@@ -186,6 +186,28 @@ class LeaseConformance:
         assert taken is not None
         assert taken.lease_owner == "g2"
 
+    async def test_takeovers_are_counted_until_a_frame_comes_or_the_lease_is_given_back(
+        self, store: Store
+    ) -> None:
+        await store.create_session(session("s1"))
+        run = (await admit(store, "s1", "m1")).run
+        assert run.takeovers == 0
+        for _ in range(2):
+            counted = await store.set_takeovers(run, 2)
+            assert counted == replace(run, takeovers=2)
+        later = run.lease_until + 1
+        taken = await store.take_lease(run, gateway="g2", lease_seconds=5, now=later)
+        assert taken is not None
+        assert taken.takeovers == 2
+        assert await store.set_takeovers(run, 0) is None
+        written = await store.append_frames(taken, first=1, last=1, frames=frames(run.id, 1, 1))
+        assert written == await store.get_run("s1", run.id)
+        assert written is not None
+        assert written.takeovers == 0
+        assert await store.set_takeovers(written, 1) is not None
+        await store.release_lease(written)
+        assert (await store.get_run("s1", run.id)).takeovers == 0
+
     async def test_running_is_marked_once_and_again(self, store: Store) -> None:
         await store.create_session(session("s1"))
         run = (await admit(store, "s1", "m1")).run
@@ -214,5 +236,22 @@ class LeaseConformance:
         assert [item.id for item in await store.expired_runs(now=1009.5)] == [run.id for run in runs[3:0:-1]]
 
 
-class RunsConformance(AdmissionConformance, LeaseConformance, EndConformance):
+class UseConformance:
+    """Sessions whose sandboxes are in use."""
+
+    async def test_a_use_is_noted_and_changes_nothing_else(self, store: Store) -> None:
+        before = await store.create_session(session("s1"))
+        assert before.used_at == 0
+        await store.use_session("s1")
+        after = await store.get_session("s1")
+        assert after == replace(before, used_at=after.used_at)
+        assert after.used_at > 0
+
+    async def test_a_session_that_is_gone_is_not_brought_back(self, store: Store) -> None:
+        await store.use_session("s1")
+        with pytest.raises(SessionNotFound):
+            await store.get_session("s1")
+
+
+class RunsConformance(AdmissionConformance, LeaseConformance, UseConformance, EndConformance):
     """All of it."""
