@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -43,6 +43,12 @@ SILENCE_SECONDS = 3 * PING_SECONDS
 
 MOST_TAKEOVERS = 2
 """Takeovers in a row that brought no frame (`Run.takeovers`): the next one ends the run, and reads nothing of it."""
+
+TELL_SECONDS = 5.0
+"""How long a sandbox may take to read a few bytes."""
+
+CLOSE_SECONDS = 3.0
+"""How long the end of a connection may take: it waits for the peer's, who may go on talking in its place."""
 
 CONTROL_SECONDS = 0.5
 """How long control frames alone may hold up what is due."""
@@ -239,8 +245,8 @@ class Recorder:
         try:
             await self._lease.mark_running()
         except BaseException:
-            await upstream.close()
-            raise
+            async with _closing(upstream):
+                raise
         if self.run.stop_requested:
             await self.ask_stop()
         return upstream
@@ -253,13 +259,13 @@ class Recorder:
         """
         begun, first = time.monotonic(), self._transcript.last
         self._attached_at, refused = begun, None
-        async with upstream:
+        async with _closing(upstream):
             try:
                 await self._read(upstream)
+                if self.ended:
+                    await self._tell_recorded(upstream)
             except (errors.SandboxFaulty, errors.RunTooLarge) as error:
                 refused = error
-            if self.ended:
-                await self._tell_recorded(upstream)
         self._attached_at = None
         self.sandbox = None  # readers go on from the next one, however long the store takes with what is left
         await self._flush()
@@ -269,7 +275,7 @@ class Recorder:
             self._watchdog.reset()
         if came:
             self._trust.frame_came()
-        if refused is not None:
+        if refused is not None and not self.ended:
             raise refused
         if lasted and not came and self._trust.broke_off():
             raise errors.SandboxFaulty("The sandbox breaks off every connection, and no frame comes.")
@@ -367,8 +373,13 @@ class Recorder:
             await self._tell_recorded(upstream)
 
     async def _tell_recorded(self, upstream: Socket) -> None:
-        with suppress(ConnectionError, aiohttp.ClientError):
-            await upstream.send_json({"type": "recorded", "seq": self.run.recorded})
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                await upstream.send_json({"type": "recorded", "seq": self.run.recorded})
+        except TimeoutError:
+            raise errors.SandboxFaulty("The sandbox does not read what its recorder says.") from None
+        except (ConnectionError, aiohttp.ClientError):
+            return  # what is left to read of the connection says its end
 
     # -- ends --
     async def _finish(self) -> None:
@@ -390,3 +401,14 @@ class Recorder:
 
     def _name(self) -> str:
         return f"session {self.run.session} run {self.run.id}"
+
+
+@asynccontextmanager
+async def _closing(upstream: Socket) -> AsyncIterator[None]:
+    """Close a connection behind the block, in time."""
+    try:
+        yield
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await upstream.close()

@@ -44,6 +44,9 @@ START = 60.0
 WATCHED = ("gateway", "container.runs.service")
 """Loggers whose errors are wrongs. The agent server's own tell of connections that were cut, too."""
 
+STOP = 0.5
+"""Seconds, in real time, within which a run must stop: less than a sandbox may be silent for."""
+
 QUEUE = 2
 USER = "ada"
 
@@ -151,6 +154,7 @@ class World:
             start_seconds=START,
             queue_limit=QUEUE,
             drain_seconds=4.0,
+            stop_seconds=STOP,
         )
         self.observer = DynamoStore(self.settings, clock=self.clock, retry_seconds=RETRY_SECONDS)
         self.runner.run(self.observer.open())

@@ -295,3 +295,42 @@ async def test_a_sandbox_that_says_nothing_at_all_is_restarted_and_then_given_up
     await recorder(store, FakeAgent(FakeSocket([], close_code=None)), driver).record()
     assert ends(store)[-1] == ("process-exit", "lost")
     assert driver.stops == 2
+
+
+class Clinging(FakeSocket):
+    """Its peer never lets go: `close` waits for ever, and so does what is said to it with `deaf`."""
+
+    def __init__(self, *args: Any, deaf: bool = False, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._deaf = deaf
+
+    async def send_json(self, data: Any) -> None:
+        if self._deaf:
+            await asyncio.Event().wait()
+
+    async def close(self, **_: Any) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_peer_that_does_not_let_go_of_a_connection_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorder_module, "CLOSE_SECONDS", 0.05)
+    store, driver = run_of(generation=1), FakeDriver()
+    end = line(2, "process-exit", reason="completed")
+    async with asyncio.timeout(30):
+        await recorder(store, FakeAgent(Clinging([FIRST + b"\n" + end])), driver).record()
+    assert (store.run.state, driver.stops) == (RunState.COMPLETED, 0)
+
+
+async def test_a_sandbox_that_never_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(recorder_module, "CLOSE_SECONDS", 0.05)
+    store, driver = run_of(generation=1), FakeDriver()
+    agent = FakeAgent(
+        *(Clinging([line(at, "text-delta" if at > 1 else "run")], None, deaf=True) for at in (1, 2, 3))
+    )
+    async with asyncio.timeout(30):
+        await recorder(store, agent, driver, start_seconds=60.0).record()
+    assert (store.run.state, driver.stops) == (RunState.FAILED, 1)
+    assert ends(store)[-2:] == [("error", "sandbox-faulty"), ("process-exit", "failed")]
