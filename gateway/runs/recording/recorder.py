@@ -9,24 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
-import aiohttp
-
-from container.protocol import PING_SECONDS
 from gateway import errors
 from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.condition import Condition
 from gateway.config import Settings
 from gateway.model import Run, RunState
-from gateway.runs.recording.intake import Intake
 from gateway.runs.recording.last_frames import last_frames
 from gateway.runs.recording.query import build_query
+from gateway.runs.recording.reading import Reading, closing
 from gateway.runs.recording.run_lease import LeaseLost, RunLease
 from gateway.runs.recording.stop_deadline import StopDeadline
-from gateway.runs.recording.transcript import Transcript
 from gateway.runs.recording.watchdog import Trust, Watchdog
 from gateway.sandboxes.agent_client import AgentClient, Socket
 from gateway.sandboxes.drivers import Driver, Sandbox
@@ -35,23 +31,8 @@ from gateway.store import Store
 log = logging.getLogger(__name__)
 
 HAND_OVER_SECONDS = 5.0
-LASTING_SECONDS = 5.0
-"""A connection that lasted this long, though no frame came, was a sandbox that answers."""
-
-SILENCE_SECONDS = 3 * PING_SECONDS
-"""An agent server that has nothing else to say says `ping`: one that says nothing for so long is frozen."""
-
 MOST_TAKEOVERS = 2
 """Takeovers in a row that brought no frame (`Run.takeovers`): the next one ends the run, and reads nothing of it."""
-
-TELL_SECONDS = 5.0
-"""How long a sandbox may take to read a few bytes."""
-
-CLOSE_SECONDS = 3.0
-"""How long the end of a connection may take: it waits for the peer's, who may go on talking in its place."""
-
-CONTROL_SECONDS = 0.5
-"""How long control frames alone may hold up what is due."""
 
 SOUND_LEASES = 3
 """A sandbox that was read for so many leases' time, though no frame came, does its gateway no harm."""
@@ -79,8 +60,7 @@ class Recorder:
         self._driver = driver
         self._agent = agent
         self._changed = changed
-        self._transcript = Transcript()
-        self._intake = Intake(self._transcript, run.id)
+        self._reading = Reading(self._lease, self._finish)
         self._stop_sent = False
         self._stop = StopDeadline(
             settings.stop_seconds, lambda: self._finishing or self._lease.waits_for_store
@@ -88,11 +68,8 @@ class Recorder:
         if run.stop_requested:
             self._stop.wanted.set()
         self._finishing = False
-        self._attached_at: float | None = None
         self._counted = False
         """Whether this recorder's takeover is in `Run.takeovers`."""
-        self._silent = False
-        """Whether the last connection was given up as nothing came at all."""
         self._trust = Trust()
         self._handed_over = run.generation > 1
         """Whether the sandbox may have the query, from here or from an earlier recorder: then only it ends the run."""
@@ -141,7 +118,7 @@ class Recorder:
         """Write what is buffered and give the lease back; called after `record` was cancelled by a drain."""
         try:
             async with asyncio.timeout(HAND_OVER_SECONDS):
-                await self._flush()
+                await self._reading.flush()
                 await self._lease.release()
         except (errors.VaporForgeError, LeaseLost, TimeoutError) as error:
             log.info("%s: the lease runs out by itself: %r", self._name(), error)
@@ -161,9 +138,8 @@ class Recorder:
 
     # -- the run --
     async def _drive(self, prompt: str | None) -> None:
-        async for chunk in self._lease.recorded():
-            self._intake.know(chunk)
-        if self._transcript.state is not None:  # its last frame is recorded, only the end is not
+        await self._reading.known()
+        if self._reading.transcript.state is not None:  # its last frame is recorded, only the end is not
             await self._finish()
         elif self.run.takeovers >= MOST_TAKEOVERS:
             log.warning("%s: taken over %d times without a frame", self._name(), self.run.takeovers)
@@ -245,7 +221,7 @@ class Recorder:
         try:
             await self._lease.mark_running()
         except BaseException:
-            async with _closing(upstream):
+            async with closing(upstream):
                 raise
         if self.run.stop_requested:
             await self.ask_stop()
@@ -253,24 +229,11 @@ class Recorder:
 
     async def _follow(self, upstream: Socket) -> bool:
         """Record what comes until the run ends or the connection breaks; whether that was a sandbox that answers.
-
-        While the store is slow nothing is read, so what is unwritten stays bounded; the sandbox's log holds the rest.
-        Raises `SandboxFaulty` and `RunTooLarge` for what a sandbox may not send, once what came before is written.
-        """
-        begun, first = time.monotonic(), self._transcript.last
-        self._attached_at, refused = begun, None
-        async with _closing(upstream):
-            try:
-                await self._read(upstream)
-                if self.ended:
-                    await self._tell_recorded(upstream)
-            except (errors.SandboxFaulty, errors.RunTooLarge) as error:
-                refused = error
-        self._attached_at = None
+        Raises `SandboxFaulty` and `RunTooLarge` for what a sandbox may not send, once what came before is written."""
+        refused = await self._reading.connection(upstream)
         self.sandbox = None  # readers go on from the next one, however long the store takes with what is left
-        await self._flush()
-        lasted = not self._silent and time.monotonic() - begun > LASTING_SECONDS
-        came = self._transcript.last > first
+        await self._reading.flush()
+        came, lasted = self._reading.came, self._reading.lasted
         if came or lasted:
             self._watchdog.reset()
         if came:
@@ -281,27 +244,12 @@ class Recorder:
             raise errors.SandboxFaulty("The sandbox breaks off every connection, and no frame comes.")
         return came or lasted
 
-    async def _read(self, upstream: Socket) -> None:
-        self._silent = False
-        while not self.ended:
-            message = await self._receive(upstream)
-            if message is None:
-                await self._flush(upstream)
-                continue
-            if not message:
-                return
-            self._intake.take(message)
-            ended = self._transcript.state is not None
-            if ended or self._intake.is_due:
-                await self._flush(upstream)
-            if ended:
-                await self._finish()
-            await asyncio.sleep(0)  # messages that are here already take turns with everybody else's
-
     def _is_sound(self) -> bool:
         """Whether the sandbox has been read for so long that what it sends does this gateway no harm."""
         seconds = SOUND_LEASES * self._settings.lease_seconds
-        return self._attached_at is not None and time.monotonic() - self._attached_at > seconds
+        return (
+            self._reading.attached_at is not None and time.monotonic() - self._reading.attached_at > seconds
+        )
 
     async def _count_takeover(self) -> None:
         """Count this recorder, once, where it has taken the run over: before it reads anything of the sandbox."""
@@ -347,68 +295,22 @@ class Recorder:
             return False
         return True
 
-    # -- frames on their way to the store --
-    async def _receive(self, upstream: Socket) -> bytes | None:
-        """The next message, empty at the connection's end; None when what is buffered is due before one comes."""
-        due = self._intake.seconds_left()
-        seconds = SILENCE_SECONDS if due is None else due
-        try:
-            # The socket's own time starts anew with each control frame, and a sandbox may send them without end.
-            async with asyncio.timeout(seconds + CONTROL_SECONDS):
-                message = await upstream.receive(seconds)
-        except TimeoutError:
-            if due is not None:
-                return None
-            log.warning("%s: the sandbox says nothing, not even ping; attaches again", self._name())
-            self._silent = True
-            return b""
-        return message.data if message.type is aiohttp.WSMsgType.TEXT else b""
-
-    async def _flush(self, upstream: Socket | None = None, *, own: bool = False) -> None:
-        if not self._intake.frames:
-            return
-        await self._lease.append(self._transcript.last, b"".join(self._intake.frames), own=own)
-        self._intake.clear()
-        if upstream is not None:
-            await self._tell_recorded(upstream)
-
-    async def _tell_recorded(self, upstream: Socket) -> None:
-        try:
-            async with asyncio.timeout(TELL_SECONDS):
-                await upstream.send_json({"type": "recorded", "seq": self.run.recorded})
-        except TimeoutError:
-            raise errors.SandboxFaulty("The sandbox does not read what its recorder says.") from None
-        except (ConnectionError, aiohttp.ClientError):
-            return  # what is left to read of the connection says its end
-
     # -- ends --
     async def _finish(self) -> None:
         self._finishing = True
-        state = self._transcript.state or RunState.FAILED
-        message = self._transcript.message(self.run, now=time.time())
-        await self._lease.finish(state, self._transcript.reason, message)
+        state = self._reading.transcript.state or RunState.FAILED
+        message = self._reading.transcript.message(self.run, now=time.time())
+        await self._lease.finish(state, self._reading.transcript.reason, message)
         self.ended = True
         self._changed.notify_all()
         log.info("%s: %s", self._name(), self.run.state)
 
     async def _end(self, state: RunState, error: errors.VaporForgeError | None = None) -> None:
         """End a run whose sandbox cannot say its end: the last frames are written here, behind what is recorded."""
-        await self._flush()
+        await self._reading.flush()
         await self._lease.mark_running()
-        self._intake.take(last_frames(self.run, state, error), own=True)
-        await self._flush(own=True)
+        await self._reading.end_with(last_frames(self.run, state, error))
         await self._finish()
 
     def _name(self) -> str:
         return f"session {self.run.session} run {self.run.id}"
-
-
-@asynccontextmanager
-async def _closing(upstream: Socket) -> AsyncIterator[None]:
-    """Close a connection behind the block, in time."""
-    try:
-        yield
-    finally:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await upstream.close()

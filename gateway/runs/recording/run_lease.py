@@ -26,7 +26,8 @@ class LeaseLost(Exception):
 
 
 class RunLease:
-    """`run`: the run as the store last told it. `promoted`: the run that became active when this one ended.
+    """`run`: the run as the store last told it. `promoted`: the run that became active when this one ended. `name`: the
+    run in logs.
 
     Every method raises `LeaseLost`; none gives up while the store is away, for every call here may be repeated
     without being done twice.
@@ -34,6 +35,7 @@ class RunLease:
 
     def __init__(self, run: Run, *, settings: Settings, store: Store, gateway: str) -> None:
         self.run = run
+        self.name = f"session {run.session} run {run.id}"
         self.promoted: Run | None = None
         self.waits_for_store = False
         """Whether a call is being repeated, as the store is away."""

@@ -15,7 +15,7 @@ from gateway.concurrency.backoff import Backoff
 from gateway.ids import new_id
 from gateway.model import RunState, Session
 from gateway.runs import follower, service, signals, sweeper
-from gateway.runs.recording import intake, recorder, run_lease, watchdog
+from gateway.runs.recording import intake, reading, recorder, run_lease, watchdog
 from gateway.runs.service import RunService
 from gateway.runs.stats import Stats
 from gateway.runs.sweeper import sweep
@@ -183,7 +183,7 @@ class World:
     def _hurry(self) -> None:
         """One clock for all that leases and watchdogs depend on, and short pauses where nothing depends on them."""
         clock = SimpleNamespace(time=self.clock, monotonic=lambda: self._offset)
-        for module in (run_lease, sweeper, service, watchdog, recorder):
+        for module in (run_lease, sweeper, service, watchdog, reading, recorder):
             self._patches.enter_context(mock.patch.object(module, "time", clock))
         self._patches.enter_context(mock.patch.object(Backoff, "next", return_value=0.01))
         self._patches.enter_context(mock.patch.object(intake, "FLUSH_SECONDS", 0.03))

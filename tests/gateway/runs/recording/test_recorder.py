@@ -13,8 +13,7 @@ from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.condition import Condition
 from gateway.errors import SandboxUnavailable, StoreUnavailable
 from gateway.model import RunState
-from gateway.runs.recording import recorder as recorder_module
-from gateway.runs.recording import watchdog
+from gateway.runs.recording import reading, watchdog
 from gateway.runs.recording.recorder import Recorder
 from tests.gateway.fakes import (
     FakeAgent,
@@ -278,7 +277,7 @@ async def test_a_sandbox_that_breaks_the_protocol_again_and_again_fails_its_run(
 async def test_connections_that_last_and_bring_nothing_come_to_an_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(recorder_module, "LASTING_SECONDS", -1.0)
+    monkeypatch.setattr(reading, "LASTING_SECONDS", -1.0)
     monkeypatch.setattr(watchdog, "MOST_FRUITLESS", 3)
     monkeypatch.setattr(Backoff, "next", lambda _: 0.0)
     store, driver = run_of(FIRST), FakeDriver()
@@ -289,8 +288,8 @@ async def test_connections_that_last_and_bring_nothing_come_to_an_end(
 async def test_a_sandbox_that_says_nothing_at_all_is_restarted_and_then_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(recorder_module, "SILENCE_SECONDS", 0.05)
-    monkeypatch.setattr(recorder_module, "LASTING_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "LASTING_SECONDS", 0.0)
     store, driver = run_of(FIRST), FakeDriver()
     await recorder(store, FakeAgent(FakeSocket([], close_code=None)), driver).record()
     assert ends(store)[-1] == ("process-exit", "lost")
@@ -315,7 +314,7 @@ class Clinging(FakeSocket):
 async def test_a_peer_that_does_not_let_go_of_a_connection_holds_nothing_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(recorder_module, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "CLOSE_SECONDS", 0.05)
     store, driver = run_of(generation=1), FakeDriver()
     end = line(2, "process-exit", reason="completed")
     async with asyncio.timeout(30):
@@ -324,8 +323,8 @@ async def test_a_peer_that_does_not_let_go_of_a_connection_holds_nothing_up(
 
 
 async def test_a_sandbox_that_never_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "TELL_SECONDS", 0.05)
-    monkeypatch.setattr(recorder_module, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "CLOSE_SECONDS", 0.05)
     store, driver = run_of(generation=1), FakeDriver()
     agent = FakeAgent(
         *(Clinging([line(at, "text-delta" if at > 1 else "run")], None, deaf=True) for at in (1, 2, 3))

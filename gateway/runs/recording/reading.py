@@ -1,0 +1,147 @@
+"""A run's frames on their way from its sandbox to the store: what one connection brings is judged, held and written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+
+from container.protocol import PING_SECONDS
+from gateway import errors
+from gateway.runs.recording.intake import Intake
+from gateway.runs.recording.run_lease import RunLease
+from gateway.runs.recording.transcript import Transcript
+from gateway.sandboxes.agent_client import Socket
+
+log = logging.getLogger(__name__)
+
+LASTING_SECONDS = 5.0
+"""A connection that lasted this long, though no frame came, was a sandbox that answers."""
+
+SILENCE_SECONDS = 3 * PING_SECONDS
+"""An agent server that has nothing else to say says `ping`: one that says nothing for so long is frozen."""
+
+TELL_SECONDS = 5.0
+"""How long a sandbox may take to read a few bytes."""
+
+CLOSE_SECONDS = 3.0
+"""How long the end of a connection may take: it waits for the peer's, who may go on talking in its place."""
+
+CONTROL_SECONDS = 0.5
+"""How long control frames alone may hold up what is due."""
+
+
+class Reading:
+    """Reads a run's connections one after another, and writes what comes under the run's lease.
+
+    `transcript`: what has come of the run. `attached_at`: when the connection that is read began, by the monotonic
+    clock; None between two. `came`, `lasted`: whether the last one brought a frame; whether it lasted and was not
+    silent. `finish` is awaited behind the run's last frame.
+    """
+
+    def __init__(self, lease: RunLease, finish: Callable[[], Awaitable[None]]) -> None:
+        self.transcript = Transcript()
+        self.attached_at: float | None = None
+        self.came = self.lasted = False
+        self._intake = Intake(self.transcript, lease.run.id)
+        self._lease = lease
+        self._finish = finish
+        self._silent = False
+
+    async def known(self) -> None:
+        """Read what an earlier recorder wrote."""
+        async for chunk in self._lease.recorded():
+            self._intake.know(chunk)
+
+    async def connection(self, upstream: Socket) -> errors.VaporForgeError | None:
+        """Read a connection up to the run's end or its own, and close it. `SandboxFaulty` or `RunTooLarge` where it
+        brought what a sandbox may not send; what came before may not be written yet.
+
+        While the store is slow nothing is read, so what is unwritten stays bounded; the sandbox's log holds the rest.
+        """
+        begun, first, refused = time.monotonic(), self.transcript.last, None
+        self.attached_at, self._silent = begun, False
+        try:
+            async with closing(upstream):
+                try:
+                    await self._read(upstream)
+                except (errors.SandboxFaulty, errors.RunTooLarge) as error:
+                    refused = error
+        finally:
+            self.attached_at = None
+        self.came = self.transcript.last > first
+        self.lasted = not self._silent and time.monotonic() - begun > LASTING_SECONDS
+        return refused
+
+    async def _read(self, upstream: Socket) -> None:
+        while True:
+            message = await self._receive(upstream)
+            if message is None:
+                await self.flush(upstream)
+                continue
+            if not message:
+                return
+            self._intake.take(message)
+            ended = self.transcript.state is not None
+            if ended or self._intake.is_due:
+                await self.flush(upstream)
+            if ended:
+                await self._finish()
+                with suppress(errors.SandboxFaulty):
+                    await self._tell_recorded(upstream)
+                return
+            await asyncio.sleep(0)  # messages that are here already take turns with everybody else's
+
+    async def _receive(self, upstream: Socket) -> bytes | None:
+        """The next message, empty at the connection's end; None when what is buffered is due before one comes."""
+        due = self._intake.seconds_left()
+        seconds = SILENCE_SECONDS if due is None else due
+        try:
+            # The socket's own time starts anew with each control frame, and a sandbox may send them without end.
+            async with asyncio.timeout(seconds + CONTROL_SECONDS):
+                message = await upstream.receive(seconds)
+        except TimeoutError:
+            if due is not None:
+                return None
+            log.warning("%s: the sandbox says nothing, not even ping; attaches again", self._lease.name)
+            self._silent = True
+            return b""
+        return message.data if message.type is aiohttp.WSMsgType.TEXT else b""
+
+    async def flush(self, upstream: Socket | None = None, *, own: bool = False) -> None:
+        """Write what is not written yet, and tell `upstream` so."""
+        if not self._intake.frames:
+            return
+        await self._lease.append(self.transcript.last, b"".join(self._intake.frames), own=own)
+        self._intake.clear()
+        if upstream is not None:
+            await self._tell_recorded(upstream)
+
+    async def end_with(self, frames: bytes) -> None:
+        """Write the run's last frames in place of its sandbox."""
+        self._intake.take(frames, own=True)
+        await self.flush(own=True)
+
+    async def _tell_recorded(self, upstream: Socket) -> None:
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                await upstream.send_json({"type": "recorded", "seq": self._lease.run.recorded})
+        except TimeoutError:
+            raise errors.SandboxFaulty("The sandbox does not read what its recorder says.") from None
+        except (ConnectionError, aiohttp.ClientError):
+            return  # what is left to read of the connection says its end
+
+
+@asynccontextmanager
+async def closing(upstream: Socket) -> AsyncIterator[None]:
+    """Close a connection behind the block, in time."""
+    try:
+        yield
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await upstream.close()
