@@ -11,8 +11,8 @@ import aiohttp
 
 from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES, sandbox_token
 from gateway import errors
-from gateway.sandboxes.answers import answers_client, read_start
 from gateway.sandboxes.drivers import Sandbox
+from gateway.sandboxes.drivers.answers import answers_client, read_start
 
 Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
 """A WebSocket whose messages come as bytes, text undecoded."""

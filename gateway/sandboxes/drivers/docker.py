@@ -9,8 +9,8 @@ import aiohttp
 
 from container.protocol import RUN_ID
 from gateway import errors
-from gateway.sandboxes.answers import answers_client, read_object
 from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.sandboxes.drivers.answers import answers_client, read_object
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
 from gateway.sandboxes.drivers.wire import from_json
 

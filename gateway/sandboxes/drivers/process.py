@@ -17,8 +17,8 @@ import aiohttp
 
 from container.protocol import RUN_ID, sandbox_token
 from gateway import errors
-from gateway.sandboxes.answers import answers_client
 from gateway.sandboxes.drivers import Sandbox, SandboxState, procs
+from gateway.sandboxes.drivers.answers import answers_client
 from gateway.sandboxes.drivers.folder import Folder, Record
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
 

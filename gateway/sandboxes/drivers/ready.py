@@ -10,8 +10,8 @@ import aiohttp
 
 from container.protocol import sandbox_token
 from gateway import errors
-from gateway.sandboxes.answers import read_object
 from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.sandboxes.drivers.answers import read_object
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
