@@ -21,7 +21,7 @@ from typing import Any, TextIO
 import aiohttp
 
 from container.agents.stdio import queries, send
-from container.protocol import AGENT_PORT
+from container.protocol import AGENT_PORT, decode
 from container.settings import CODE_ROOT
 
 
@@ -65,10 +65,10 @@ async def _from_relay(name: str, relay: aiohttp.ClientWebSocketResponse) -> None
         if received.type is not aiohttp.WSMsgType.TEXT:
             continue
         try:
-            wrapped = json.loads(received.data)
+            wrapped = decode(received.data.encode())
         except ValueError:
             continue
-        if not isinstance(wrapped, dict) or wrapped.get("type") != "mcp" or wrapped.get("server") != name:
+        if wrapped.get("type") != "mcp" or wrapped.get("server") != name:
             continue
         if isinstance(wrapped.get("message"), dict):
             send(wrapped["message"])

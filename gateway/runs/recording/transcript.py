@@ -90,8 +90,8 @@ class Transcript:
         elif kind == FrameType.PROCESS_EXIT:
             reason = frame.get("reason")
             known = isinstance(reason, str) and reason in set(ExitReason)
-            self.reason = ExitReason(reason) if known else ExitReason.FAILED
-            self.state = FINAL_STATE[ExitReason(self.reason)]
+            end = ExitReason(str(reason)) if known else ExitReason.FAILED
+            self.reason, self.state = end.value, FINAL_STATE[end]
 
     def _done(self, frame: dict[str, Any]) -> None:
         told = {"usage": usage_of(frame.get("usage")), "costUsd": cost_of(frame.get("costUsd"))}

@@ -37,7 +37,8 @@ async def test_messages_go_both_ways_and_other_talk_does_not(sandbox: Sandbox) -
         asked = json.loads((await browser.receive(30)).data)
         assert asked == {"type": "mcp", "server": "browser", "message": call}
         answer = {"jsonrpc": "2.0", "id": 1, "result": {"tools": [], "big": "x" * 200_000}}
-        for noise in ("plain", "[]", '{"type":"mcp","server":"other","message":{}}', '{"type":"chat"}'):
+        deep = '{"type":"mcp","server":"browser","message":' + '{"a":' * 5_000
+        for noise in ("plain", "[]", deep, '{"type":"mcp","server":"other","message":{}}', '{"type":"chat"}'):
             await browser.send_str(noise)
         await browser.send_bytes(b"\x00")
         await browser.send_str(json.dumps({"type": "mcp", "server": "browser", "message": answer}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from container.protocol import MAX_DEPTH, MAX_FRAME_BYTES, encode, stamp
@@ -120,7 +122,7 @@ def test_a_flood_of_nothing_is_a_fault(message: bytes) -> None:
 
 def test_a_noise_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(intake.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     one = begun()
     for _ in range(5):
         now += intake.NOISE_SECONDS

@@ -111,7 +111,9 @@ async def test_nothing_of_the_gateways_environment_enters(
 async def test_only_the_sessions_own_agent_server_counts(bench: ProcessBench, session: str) -> None:
     sandbox = await bench.driver().ensure(session)
     async with aiohttp.ClientSession() as http:
-        assert (await ping(http, sandbox, secret=SETTINGS.sandbox_secret))["session"] == session
+        told = await ping(http, sandbox, secret=SETTINGS.sandbox_secret)
+        assert told is not None
+        assert told["session"] == session
         assert await ping(http, replace(sandbox, session="other"), secret=SETTINGS.sandbox_secret) is None
         assert await ping(http, sandbox, secret="another stack's") is None
 
