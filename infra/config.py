@@ -101,6 +101,7 @@ class Settings:
     jwt_secret: Secret = None
     queue_limit: int = _number(8, 0)
     idle_minutes: int = _number(15, 1)
+    stop_seconds: int = _number(10, 6)
     message_ttl_days: int = _number(7, 1)
     log_level: str = _choice("INFO", "DEBUG", "WARNING", "ERROR")
     gateway_memory_mb: int = _number(1024, 256)

@@ -239,6 +239,7 @@ def test_generated_secrets_are_secret_outputs(declared: Program) -> None:
         ("agent", "my-agent --flag", "gateway-0", "VF_AGENT"),
         ("modelApiUrl", "https://api.example", "gateway-0", "VF_MODEL_API_URL"),
         ("queueLimit", "3", "gateway-0", "VF_QUEUE_LIMIT"),
+        ("stopSeconds", "30", "gateway-0", "VF_STOP_SECONDS"),
         ("idleMinutes", "5", "gateway-0", "VF_IDLE_MINUTES"),
         ("messageTtlDays", "30", "gateway-0", "VF_MESSAGE_TTL_DAYS"),
         ("allowedOrigins", "https://a.example", "gateway-0", "VF_ALLOWED_ORIGINS"),
