@@ -220,7 +220,7 @@ def _object(decoder: json.JSONDecoder, line: bytes) -> dict[str, Any]:
 
 def is_too_deep(line: bytes, value: dict[str, Any]) -> bool:
     """Whether `value`, which was parsed from `line`, has more than MAX_DEPTH levels."""
-    if line.count(b"{") + line.count(b"[") <= MAX_DEPTH:
+    if len(line) <= 2 * MAX_DEPTH or line.count(b"{") + line.count(b"[") <= MAX_DEPTH:
         return False  # few lines have that many brackets, so few values are walked through
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):

@@ -203,7 +203,7 @@ OK = whole("202 Accepted", b'{"state":"stopping"}')
 
 
 class Deaf:
-    """An agent server that says yes to all, on a WebSocket says `first` and then does as `then` does."""
+    """An agent server that says yes to all, on a WebSocket says `first` to who has nothing and does as `then` does."""
 
     def __init__(self, first: bytes, then: Talk, *, signals: Talk = OK) -> None:
         self._first, self._then, self._signals = first, then, signals
@@ -212,7 +212,8 @@ class Deaf:
     async def _talk(self, writer: asyncio.StreamWriter) -> None:
         head = self.server.requests[-1]
         if b" /ws?" in head:
-            writer.write(accept(head) + self._first.replace(NAME, run_in(head)))
+            first = self._first.replace(NAME, run_in(head)) if b"after=0&" in head else b""
+            writer.write(accept(head) + first)
             await writer.drain()
             await self._then(writer)
         elif b"/stop " in head or b"/pause " in head:
@@ -255,6 +256,38 @@ async def test_stop_is_kept_whatever_the_sandbox_does(
         assert stack.driver.stops == 1
         messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
         assert messages[1]["content"] == "so far"
+
+
+async def test_a_run_that_downs_gateway_after_gateway_is_ended_by_the_third_that_takes_it_over(
+    dynamodb_endpoint: str, tmp_path: Path
+) -> None:
+    sandbox = Deaf(said(RUN), silence)
+    async with (
+        sandbox.server.serve() as port,
+        stack_at(dynamodb_endpoint, tmp_path, port, start_seconds=60.0) as stack,
+    ):
+        session = await stack.session()
+        store = stack.gateways[0].runs.store
+        async with stack.connect(session, prompt="anything"), asyncio.timeout(SECONDS):
+            while not (run := (await stack.get(f"/api/sessions/{session}"))["activeRun"]):
+                await asyncio.sleep(0.05)
+            while (await store.get_run(session, run)).recorded < 1:
+                await asyncio.sleep(0.05)
+        for takeovers in (1, 2):
+            stack.gateways[-1].crash()
+            await stack.add()
+            async with asyncio.timeout(SECONDS):
+                while (await store.get_run(session, run)).takeovers < takeovers:
+                    await asyncio.sleep(0.05)
+        stack.gateways[-1].crash()
+        attached = len(sandbox.server.requests)
+        assert stack.driver.stops == 0
+        await stack.add()
+        assert await stack.final(session, run) == "failed"
+        assert stack.driver.stops == 1
+        assert len(sandbox.server.requests) == attached
+        messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
+        assert messages[1]["meta"]["error"]["code"] == "sandbox-faulty"
 
 
 async def test_a_pause_that_is_never_answered_is_told_so(dynamodb_endpoint: str, tmp_path: Path) -> None:

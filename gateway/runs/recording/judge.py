@@ -26,8 +26,10 @@ def fault(kind: Fault, detail: str) -> SandboxFaulty:
     return SandboxFaulty(f"The sandbox breaks the protocol ({kind}): {detail}.")
 
 
-NUMBERED: Final = frozenset({FrameType.RUN, FrameType.SANDBOX_LOST, FrameType.PROCESS_EXIT})
-"""Those that only servers write and that have a number: each has its place. The others have none."""
+UNNUMBERED: Final = (SERVER_ONLY - {FrameType.RUN, FrameType.SANDBOX_LOST, FrameType.PROCESS_EXIT}) | {
+    FrameType.READY
+}
+"""Types that no frame of a run has; the three that only servers write beside them have their place."""
 
 
 def judge_place(kind: Any, seq: int, before: str) -> None:
@@ -38,7 +40,7 @@ def judge_place(kind: Any, seq: int, before: str) -> None:
         raise fault(Fault.MISPLACED, f"frame {seq} is {kind[:40]!r}; `run` is the first frame and no other")
     if before == FrameType.SANDBOX_LOST and kind != FrameType.PROCESS_EXIT:
         raise fault(Fault.MISPLACED, f"frame {seq} is {kind[:40]!r}, behind `sandbox-lost`")
-    if kind in SERVER_ONLY - NUMBERED or kind == FrameType.READY:
+    if kind in UNNUMBERED:
         raise fault(Fault.MISPLACED, f"frame {seq} is {kind!r}, which no run has")
 
 
