@@ -51,6 +51,8 @@ class Reading:
         self._lease = lease
         self._finish = finish
         self._silent = False
+        self._own = False
+        """Whether what is held are a gateway's own frames, whoever comes to write them."""
 
     async def known(self) -> None:
         """Read what an earlier recorder wrote."""
@@ -112,19 +114,20 @@ class Reading:
             return b""
         return message.data if message.type is aiohttp.WSMsgType.TEXT else b""
 
-    async def flush(self, upstream: Socket | None = None, *, own: bool = False) -> None:
+    async def flush(self, upstream: Socket | None = None) -> None:
         """Write what is not written yet, and tell `upstream` so."""
         if not self._intake.frames:
             return
-        await self._lease.append(self.transcript.last, b"".join(self._intake.frames), own=own)
+        await self._lease.append(self.transcript.last, b"".join(self._intake.frames), own=self._own)
         self._intake.clear()
         if upstream is not None:
             await self._tell_recorded(upstream)
 
     async def end_with(self, frames: bytes) -> None:
         """Write the run's last frames in place of its sandbox."""
+        self._own = True
         self._intake.take(frames, own=True)
-        await self.flush(own=True)
+        await self.flush()
 
     async def _tell_recorded(self, upstream: Socket) -> None:
         try:

@@ -63,7 +63,8 @@ class Recorder:
         self._reading = Reading(self._lease, self._finish)
         self._stop_sent = False
         self._stop = StopDeadline(
-            settings.stop_seconds, lambda: self._finishing or self._lease.waits_for_store
+            settings.stop_seconds,
+            lambda: self._reading.transcript.state is not None or self._lease.waits_for_store,
         )
         if run.stop_requested:
             self._stop.wanted.set()
@@ -281,6 +282,9 @@ class Recorder:
 
     async def _cut_short(self) -> None:
         """End a run that was asked to stop and goes on."""
+        if self._reading.transcript.state is not None:  # its end came in this very moment
+            await self._end(RunState.STOPPED)
+            return
         seconds = self._stop.seconds
         log.warning("%s: not stopped within %g s: its sandbox is stopped", self._name(), seconds)
         await self._give_up(RunState.STOPPED)
@@ -308,6 +312,9 @@ class Recorder:
     async def _end(self, state: RunState, error: errors.VaporForgeError | None = None) -> None:
         """End a run whose sandbox cannot say its end: the last frames are written here, behind what is recorded."""
         await self._reading.flush()
+        if self._reading.transcript.state is not None:  # it has said it
+            await self._finish()
+            return
         await self._lease.mark_running()
         await self._reading.end_with(last_frames(self.run, state, error))
         await self._finish()

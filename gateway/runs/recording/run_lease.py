@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+STORE_SECONDS = 0.25
+"""A call that takes longer holds up what depends on it."""
+
+
 class LeaseLost(Exception):
     """Another gateway holds the run's lease now, or the run is gone: stop at once and write nothing."""
 
@@ -37,8 +41,8 @@ class RunLease:
         self.run = run
         self.name = f"session {run.session} run {run.id}"
         self.promoted: Run | None = None
-        self.waits_for_store = False
-        """Whether a call is being repeated, as the store is away."""
+        self._asked_at: dict[object, float] = {}
+        """Calls that are on → when they began, by the loop's clock."""
         self._settings = settings
         self._store = store
         self._gateway = gateway
@@ -147,23 +151,33 @@ class RunLease:
             else:
                 return
 
+    @property
+    def waits_for_store(self) -> bool:
+        """Whether a call takes longer than a store that is well needs."""
+        now = asyncio.get_running_loop().time()
+        return any(now - began > STORE_SECONDS for began in self._asked_at.values())
+
     async def persistently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a store call while the store is away."""
+        me = object()
+        self._asked_at[me] = asyncio.get_running_loop().time()
+        try:
+            return await self._repeated(call)
+        finally:
+            del self._asked_at[me]
+
+    async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
         backoff = Backoff(first=0.2, most=5.0)
         while True:
             try:
-                result = await call()
+                return await call()
             except errors.StoreUnavailable as error:
-                self.waits_for_store = True
                 log.warning(
                     "session %s run %s: waits for the store: %s", self.run.session, self.run.id, error
                 )
                 await asyncio.sleep(backoff.next())
             except (errors.SessionNotFound, errors.RunNotFound) as error:
                 raise LeaseLost from error
-            else:
-                self.waits_for_store = False
-                return result
 
     def _keep(self, run: Run | None) -> None:
         if run is None:

@@ -333,3 +333,47 @@ async def test_a_sandbox_that_never_reads_is_given_up(monkeypatch: pytest.Monkey
         await recorder(store, agent, driver, start_seconds=60.0).record()
     assert (store.run.state, driver.stops) == (RunState.FAILED, 1)
     assert ends(store)[-2:] == [("error", "sandbox-faulty"), ("process-exit", "failed")]
+
+
+async def test_an_end_that_the_store_has_not_taken_yet_is_the_only_one() -> None:
+    """The stop's time runs out while the last frame is on its way to a store that is slow."""
+    store, driver = run_of(generation=1), FakeDriver()
+    taken, slow = asyncio.Event(), asyncio.Event()
+    append = store.append_frames
+
+    async def slowly(*args: Any, **more: Any) -> Any:
+        if more["last"] == 2:
+            taken.set()
+            await slow.wait()
+        return await append(*args, **more)
+
+    store.append_frames = slowly  # type: ignore[method-assign]
+    socket = FakeSocket([FIRST], close_code=None)
+    one = recorder(store, FakeAgent(socket), driver, start_seconds=60.0, stop_seconds=0.2)
+    async with working(one.record()) as recording:
+        await until(lambda: store.run.recorded == 1)
+        await one.ask_stop()
+        socket.say(line(2, "process-exit", reason="stopped"))
+        await taken.wait()
+        await asyncio.sleep(0.6)
+        slow.set()
+        await recording
+    assert ends(store) == [("run", None), ("process-exit", "stopped")]
+    assert (store.run.own, driver.stops) == (0, 0)
+
+
+async def test_last_words_that_a_drain_cuts_off_are_handed_over_as_the_gateway_s_own() -> None:
+    store, driver = run_of(FIRST, takeovers=2, generation=4), FakeDriver()
+    append, writing = store.append_frames, asyncio.Event()
+
+    async def never(*_: Any, **__: Any) -> Any:
+        writing.set()
+        await asyncio.Event().wait()
+
+    store.append_frames = never  # type: ignore[method-assign]
+    one = recorder(store, FakeAgent(SILENT), driver)
+    async with working(one.record()):
+        await writing.wait()
+    store.append_frames = append  # type: ignore[method-assign]
+    await one.hand_over()
+    assert (store.run.recorded, store.run.own) == (3, 2)
