@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from gateway.app import build_app
 from gateway.config import Settings
 from gateway.sandboxes.drivers import Driver, Sandbox, SandboxState
+from gateway.serve import public_listener
 from gateway.store.dynamo import DynamoStore
 from tests.gateway.stack import Gateway, Stack
 from tests.tunnel import Target, answer, request_path
@@ -52,7 +51,7 @@ class _Gateway(Gateway):
     def __init__(self, settings: Settings, driver: Driver) -> None:
         self.settings = settings
         self.app = build_app(settings, store=DynamoStore(settings), driver=driver)
-        self._runner = web.AppRunner(self.app)
+        self._runner = public_listener(settings, self.app)
         self.url = ""
 
 

@@ -1,7 +1,7 @@
 """Readers that trust nothing: they keep every frame as it came, over all their connections, and resume by cursor.
 
-They behave as the page's client does (gateway/static/client/run-stream.js): full jitter between attempts, the delay of a
-`reconnect` frame obeyed, silence taken for a dead link, fatal answers taken for the end.
+They behave as the page's client does (gateway/static/client/run-stream.js): full jitter between attempts, the delay
+of a `reconnect` frame obeyed, silence taken for a dead link, fatal answers taken for the end.
 """
 
 from __future__ import annotations

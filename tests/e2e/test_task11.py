@@ -172,7 +172,8 @@ async def test_a_gateway_that_its_memory_limit_kills_is_started_again_and_loses_
     def is_back() -> bool:
         gateway.reload()
         state = gateway.attrs["State"]
-        return gateway.attrs["RestartCount"] > restarts and state.get("Health", {}).get("Status") == "healthy"
+        healthy: bool = state.get("Health", {}).get("Status") == "healthy"
+        return healthy and int(gateway.attrs["RestartCount"]) > restarts
 
     await until(is_back)
     assert len(wire.sockets) >= 2

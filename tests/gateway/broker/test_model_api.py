@@ -264,7 +264,7 @@ async def test_a_packed_body_reaches_nobody(bench: Bench) -> None:
 
 
 @contextlib.asynccontextmanager
-async def narrow(bench: Bench, **limits: int) -> AsyncIterator[tuple[Bench, Counter[str]]]:
+async def narrow(bench: Bench, **limits: Any) -> AsyncIterator[tuple[Bench, Counter[str]]]:
     """A broker on the same upstream with other limits, and its counts."""
     async with contextlib.AsyncExitStack() as stack:
         shared = await stack.enter_async_context(aiohttp.ClientSession())

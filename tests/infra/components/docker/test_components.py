@@ -49,7 +49,7 @@ def test_every_container_is_waited_for_and_labelled(part: str, declared: Program
 @pytest.mark.parametrize("part", PARTS)
 def test_every_container_has_limits(part: str, declared: Program) -> None:
     inputs = declared.container(part).inputs
-    assert inputs["memory"] == inputs["memorySwap"] == (256 if part == "launcher" else 1024)
+    assert inputs["memory"] == inputs["memorySwap"] == {"launcher": 256, "watch": 64}.get(part, 1024)
     assert {"name": "nofile", "soft": 16384, "hard": 16384} in inputs["ulimits"]
     assert {"name": "core", "soft": 0, "hard": 0} in inputs["ulimits"]
 
