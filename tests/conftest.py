@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import os
 import secrets
 import signal
 import socket
@@ -15,6 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import botocore.session
 import hypothesis
 import pytest
 
@@ -36,14 +39,20 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("vaporforge")
 
+# A gateway makes a client once. Tests make hundreds, and each would read and keep the whole model of DynamoDB.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 300  # the first start on a machine fetches DynamoDB Local with Maven
 LIVE_SECONDS = 240
 """A live test's time, unless it says otherwise: it starts processes, and on a busy machine each of them takes long."""
 
 
-LIVE = frozenset({"dynamodb_endpoint", "s3_endpoint", "start", "claude", "demo", "plugin", "engine"})
+LIVE = frozenset({"dynamodb_endpoint", "s3_endpoint", "start", "claude", "demo"})
 """Fixtures that start something real. A test that asks for one, itself or through another, is marked `live`."""
+
+END_TO_END_TOOLS = ("chromium", "debootstrap", "docker", "nginx", "pulumi")
+"""What only the set-up of end-to-end tests brings. Other tests must pass on a machine that has none of them."""
 
 
 def pytest_configure() -> None:
@@ -59,6 +68,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.live)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(LIVE_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def no_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PATH in which every tool of the end-to-end tests says that it is not there."""
+    folder = tmp_path_factory.mktemp("no-tools")
+    for name in END_TO_END_TOOLS:
+        tool = folder / name
+        tool.write_text(f"#!/bin/sh\necho 'error: only tests that are marked e2e have {name}' >&2\nexit 127\n")
+        tool.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def tools_of_the_set_up(
+    request: pytest.FixtureRequest, no_tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test meets no tool that its phase's set-up does not bring, also where the machine has it."""
+    if request.node.get_closest_marker("e2e") is None:
+        monkeypatch.setenv("PATH", f"{no_tools}:{os.environ['PATH']}")
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{no_tools}/engine.sock")
 
 
 def free_port() -> int:

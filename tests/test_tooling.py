@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from container.protocol import VERSION
+from tests.conftest import END_TO_END_TOOLS
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -109,6 +110,8 @@ def test_a_command_is_one_word_and_explains_itself(command: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert result.stdout.lower().startswith("usage: ")
     assert len(result.stdout.splitlines()) >= 3
+    # Who asks only for help is not made to wait for packages.
+    assert set(re.findall(r"^==> ([a-z-]+): ready", result.stderr, re.MULTILINE)) <= {"python"}
 
 
 @pytest.mark.parametrize("command", ["setup", "check", "dynamodb", "lock"])
@@ -260,6 +263,13 @@ def test_end_to_end_tests_are_marked(path: Path) -> None:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
     ]
     assert any("pytest.mark.e2e" in mark for mark in marks), f"{path.name} lacks pytestmark = pytest.mark.e2e"
+
+
+@pytest.mark.parametrize("tool", END_TO_END_TOOLS)
+def test_only_end_to_end_tests_have_a_tool(tool: str) -> None:
+    result = run(tool, "version")
+    assert result.returncode == 127
+    assert result.stderr == f"error: only tests that are marked e2e have {tool}\n"
 
 
 def test_ci_runs_what_people_run() -> None:

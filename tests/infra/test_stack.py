@@ -83,6 +83,8 @@ def selects(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeStack], FakeStack]
             return fake
 
         monkeypatch.setattr(Deployment, "_select", selected)
+        # Pulumi's own asks for the CLI at once.
+        monkeypatch.setattr(Deployment, "_workspace", lambda _: None)
         monkeypatch.setattr(Stack, "create", lambda *_: setattr(fake, "made", True))
         return fake
 
