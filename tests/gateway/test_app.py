@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
 from container.protocol import MAX_PROMPT_CHARS
 from gateway.app import MAX_LINE_BYTES, build_app
@@ -52,10 +53,11 @@ async def test_everything_closes_and_may_be_built_again(dynamodb_endpoint: str, 
 
 async def test_a_store_that_is_not_there_fails_the_start(tmp_path: Path) -> None:
     settings = settings_for("http://127.0.0.1:9", "none")
-    gateway = Gateway(settings, tmp_path)
+    store = DynamoStore(settings, patience=1)
+    runner = web.AppRunner(build_app(settings, store=store, driver=ProcessDriver(settings, tmp_path)))
     with pytest.raises(StoreUnavailable):
-        await gateway.start()
-    await gateway.close()
+        await runner.setup()
+    await runner.cleanup()
 
 
 def test_building_opens_nothing(tmp_path: Path) -> None:

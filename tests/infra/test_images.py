@@ -14,14 +14,25 @@ from tests.infra.mocked import run
 FOLDERS = ("gateway", "container", "infra/proxy")
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """The parts of the project that images are made of, to be changed at will."""
+def copied(to: Path) -> Path:
+    """The parts of the project that images are made of."""
     for folder in FOLDERS:
         leave = shutil.ignore_patterns("node_modules", "__pycache__")
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=leave)
-    shutil.copy(ROOT / ".dockerignore", tmp_path)
-    return tmp_path
+        shutil.copytree(ROOT / folder, to / folder, ignore=leave)
+    shutil.copy(ROOT / ".dockerignore", to)
+    return to
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Those, to be changed at will."""
+    return copied(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The images' names before any change: of a tree elsewhere, for the place is no part of them."""
+    return names(copied(tmp_path_factory.mktemp("unchanged")))
 
 
 def declare(tree: Path) -> None:
@@ -34,9 +45,8 @@ def names(tree: Path, **config: str) -> dict[str, str]:
     return found
 
 
-def changed(tree: Path, path: str) -> set[str]:
+def changed(tree: Path, path: str, before: dict[str, str]) -> set[str]:
     """The images that get another name when a line is added to a file, or the file made."""
-    before = names(tree)
     with (tree / path).open("a") as file:
         file.write("# a change\n")
     after = names(tree)
@@ -61,18 +71,19 @@ def changed(tree: Path, path: str) -> set[str]:
     ],
 )
 def test_a_file_changes_the_images_that_it_is_in_and_no_others(
-    path: str, parts: set[str], tree: Path
+    path: str, parts: set[str], tree: Path, unchanged: dict[str, str]
 ) -> None:
     (tree / path).parent.mkdir(exist_ok=True)
-    assert changed(tree, path) == parts
+    assert changed(tree, path, unchanged) == parts
 
 
-def test_an_executable_bit_is_a_change_and_other_modes_are_none(tree: Path) -> None:
-    before = names(tree)
+def test_an_executable_bit_is_a_change_and_other_modes_are_none(
+    tree: Path, unchanged: dict[str, str]
+) -> None:
     (tree / "infra/proxy/start").chmod(0o700)
-    assert names(tree) == before
+    assert names(tree) == unchanged
     (tree / "infra/proxy/start").chmod(0o600)
-    assert names(tree)["proxy"] != before["proxy"]
+    assert names(tree)["proxy"] != unchanged["proxy"]
 
 
 def test_the_same_tree_elsewhere_has_the_same_names(tree: Path, tmp_path: Path) -> None:
@@ -81,12 +92,12 @@ def test_the_same_tree_elsewhere_has_the_same_names(tree: Path, tmp_path: Path) 
     assert names(tree) == names(other)
 
 
-def test_build_arguments_are_part_of_the_name(tree: Path) -> None:
-    assert names(tree)["proxy"] != names(tree, baseImage="debian:12")["proxy"]
+def test_build_arguments_are_part_of_the_name(tree: Path, unchanged: dict[str, str]) -> None:
+    assert unchanged["proxy"] != names(tree, baseImage="debian:12")["proxy"]
 
 
-def test_only_the_real_agent_makes_the_image_large(tree: Path) -> None:
-    slim, full = names(tree), names(tree, agent="claude")
+def test_only_the_real_agent_makes_the_image_large(tree: Path, unchanged: dict[str, str]) -> None:
+    slim, full = unchanged, names(tree, agent="claude")
     assert slim["agent"] != full["agent"]
     assert (slim["gateway"], slim["proxy"]) == (full["gateway"], full["proxy"])
     assert names(tree, agent="my-own-program")["agent"] == slim["agent"]
