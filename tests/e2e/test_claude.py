@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import expect
 
 from gateway.web.request.auth import mint
@@ -33,7 +34,7 @@ STEPS = 20
 WRITABLE = "/home /workspace /tmp /run /var /etc /opt/vaporforge /dev/shm"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def people(
     browser: Browser, claude_stack: Claude, request: pytest.FixtureRequest
 ) -> AsyncIterator[People]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from docker.errors import APIError
 from playwright.async_api import expect
 
@@ -41,13 +42,13 @@ LONG = "Count to 400 every 30 ms"
 COUNTED = " ".join(str(number) for number in range(1, 401))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def bench(agent_image: str) -> AsyncIterator[Bench]:
     async with Bench(agent_image) as bench:
         yield bench
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stack(
     bench: Bench, dynamodb_endpoint: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[ContainerStack]:

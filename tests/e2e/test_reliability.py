@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 from gateway.ids import new_id
 from gateway.sandboxes.drivers import SandboxState
@@ -26,7 +27,7 @@ LONG = "count to 400 every 10 ms"
 ENDLESS = "count to 100000 every 20 ms"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stack(dynamodb_endpoint: str, tmp_path: Path) -> AsyncIterator[Stack]:
     """Two gateways that reap sandboxes after a second and a bit, and keep snapshots of them."""
     root, blobs = tmp_path / "sandboxes", tmp_path / "blobs"

@@ -7,6 +7,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import expect
 
 from tests.e2e.deployed import PATIENCE_MS, visitors
@@ -42,7 +43,7 @@ time.sleep(60)
 """Processes with 30 MiB each, more of them than a gateway's memory has room for; they are gone after a minute."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def people(
     browser: Browser, demo_stack: Deployed, request: pytest.FixtureRequest
 ) -> AsyncIterator[People]:
