@@ -220,7 +220,7 @@ def test_the_life_of_a_stack(
     # An edit of the gateway replaces gateways and launcher, and nothing else; the proxy stays up.
     proxies: dict[str, Any] = {"label": [f"vaporforge.stack={tree.id}", "vaporforge.role=proxy"]}
     [proxy] = engine.containers.list(filters=proxies)
-    with (tree.folder / "gateway" / "pages.py").open("a") as file:
+    with (tree.folder / "gateway" / "web" / "pages.py").open("a") as file:
         file.write("# a change\n")
     running = left(engine, tree)
     planned = tree.preview()
