@@ -79,7 +79,9 @@ def no_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("no-tools")
     for name in END_TO_END_TOOLS:
         tool = folder / name
-        tool.write_text(f"#!/bin/sh\necho 'error: only tests that are marked e2e have {name}' >&2\nexit 127\n")
+        tool.write_text(
+            f"#!/bin/sh\necho 'error: only tests that are marked e2e have {name}' >&2\nexit 127\n"
+        )
         tool.chmod(0o755)
     return folder
 

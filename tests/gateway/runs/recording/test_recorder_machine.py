@@ -188,8 +188,10 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(600)  # a loaded machine takes its time; an idle one some 15 seconds
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(4))  # on as many workers: in one, this would go on when all others have ended
+@pytest.mark.parametrize("part", range(4))
 def test_any_interleaving_keeps_the_promise(world: World, pytestconfig: pytest.Config, part: int) -> None:
+    """In parts, for as many workers: as one test this would go on when all others have ended."""
+
     @seed(f"{pytestconfig.getoption('--hypothesis-seed')} {part}")
     class InWorld(Machine):
         def __init__(self) -> None:
