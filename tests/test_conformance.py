@@ -101,14 +101,14 @@ class EchoingRelays:
     async def _settle(self, sandbox: Sandbox) -> None:
         """Wait until nothing of the case is under way: only the echo is connected, and it has echoed all."""
         pause = 0.002
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self._connections(sandbox) > 1:
                 await asyncio.sleep(pause)
                 pause = min(0.1, pause * 2)
         nonce = uuid4().hex
         async with self._peer(sandbox) as socket:
             await socket.send_str(nonce)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while (await socket.receive()).data != nonce:
                     pass
 

@@ -102,4 +102,4 @@ def started(cwd: Path) -> Iterator[Plugin]:
                 yield plugin
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=60)

@@ -39,7 +39,7 @@ def engine(tmp_path: Path) -> Iterator[Path]:
 
 def ask(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, SCRIPT, path], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, SCRIPT, path], capture_output=True, text=True, timeout=50, check=False
     )
 
 

@@ -19,8 +19,6 @@ from container.agents.claude_connection import Connection
 SESSION = "11111111-1111-4111-8111-111111111111"
 NOT_FOUND = f"No conversation found with session ID: {SESSION}"
 
-pytestmark = pytest.mark.timeout(20)
-
 
 def init(session: str = "new") -> Message:
     return SystemMessage(subtype="init", data={"session_id": session})

@@ -218,7 +218,7 @@ class World:
         await self.observer.delete_session(self.session.id)
         left: list[str] = []
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while left := _tasks():
                     await asyncio.sleep(0.01)
         except TimeoutError:
