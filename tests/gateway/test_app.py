@@ -53,7 +53,7 @@ async def test_everything_closes_and_may_be_built_again(dynamodb_endpoint: str, 
 
 async def test_a_store_that_is_not_there_fails_the_start(tmp_path: Path) -> None:
     settings = settings_for("http://127.0.0.1:9", "none")
-    store = DynamoStore(settings, patience=1)
+    store = DynamoStore(settings, retry_seconds=1)
     runner = web.AppRunner(build_app(settings, store=store, driver=ProcessDriver(settings, tmp_path)))
     with pytest.raises(StoreUnavailable):
         await runner.setup()
