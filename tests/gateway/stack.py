@@ -68,7 +68,7 @@ class Gateway:
             driver=ProcessDriver(settings, root),
             blobs=make_blobs(settings),
         )
-        self._runner = public_listener(settings, self.app)
+        self._runner: web.AppRunner = public_listener(settings, self.app)
         self.url = ""
 
     @property

@@ -322,7 +322,7 @@ def test_with_a_certificate_it_speaks_https(bench: Bench, tmp_path: Path) -> Non
 def proxied(bench: Bench, **environ: Any) -> int:
     """The port of a proxy that has a gateway."""
     bench.gateway("one")
-    port = bench.proxy(VF_PROXY_SECRET="the-secret", **environ)
+    port = bench.proxy(None, VF_PROXY_SECRET="the-secret", **environ)
     eventually(port)
     return port
 
