@@ -113,6 +113,10 @@ async def gateway(
         "VF_DRIVER": "process",
         "VF_PROCESS_ROOT": str(folder / "sandboxes"),
         "VF_TABLE": f"bench-{folder.name}",
+        # One user at one address opens all that is measured.
+        "VF_CONNECTIONS": "10000",
+        "VF_ADDRESS_CONNECTIONS": "10000",
+        "VF_USER_CONNECTIONS": "10000",
         "VF_TABLE_CREATE": "true",
         "VF_DYNAMODB_ENDPOINT": endpoint,
         **{f"VF_{name.upper()}": value for name, value in changes.items()},

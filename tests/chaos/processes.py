@@ -114,6 +114,11 @@ class Processes:
             "VF_LEASE_SECONDS": "3",
             "VF_DRAIN_SECONDS": "10",
             "VF_BLOBS": f"folder:{self._blobs.resolve()}",
+            # All of a campaign's people come from this machine's one address.
+            "VF_CONNECTIONS": "10000",
+            "VF_ADDRESS_CONNECTIONS": "10000",
+            "VF_USER_CONNECTIONS": "10000",
+            "VF_SANDBOX_CONNECTIONS": "1000",
             **self._settings,
         }
         ready = f"http://127.0.0.1:{port}/api/health"
