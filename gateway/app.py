@@ -103,11 +103,11 @@ async def _runs(app: web.Application) -> AsyncIterator[None]:
     settings, store, driver = app[SETTINGS], app[STORE], app[DRIVER]
     async with RunService(settings, store, driver, app[CLIENT], app[STATS]) as runs:
         app[RUNS] = runs
-        reaper = Reaper(
-            driver, store, runs.agent, app[SNAPSHOTS], uses=runs.uses, idle=settings.idle_minutes * 60
-        )
+        idle = settings.idle_minutes * 60
+        reaper = Reaper(driver, store, runs.agent, app[SNAPSHOTS], idle=idle)
         runs.beside(sweep_forever(runs), name="sweeper")
         runs.beside(reaper.reap_forever(), name="reaper")
+        runs.beside(runs.uses.tell_forever(idle=idle), name="uses")
         yield
 
 

@@ -23,7 +23,6 @@ from gateway.sandboxes.drivers.docker import DockerDriver
 from gateway.sandboxes.drivers.ready import ping, wait_ready
 from gateway.sandboxes.reaper import Reaper
 from gateway.sandboxes.snapshots import Snapshots, Taken
-from gateway.sandboxes.uses import Uses
 from tests.gateway.fakes import FakeDriver, FakeStore, a_run, a_session, quick_settings
 from tests.hostile import HostileServer, Talk, again_and_again, endless, silence, whole
 
@@ -221,7 +220,7 @@ async def test_a_sandbox_that_is_busy_for_ever_while_its_session_is_idle_is_stop
     async with talking(talk) as (_, agent, sandbox):
         monkeypatch.setattr(FakeDriver, "sandbox", property(lambda _: _started(sandbox, 1.0)))
         kept = Snapshots(quick_settings(), CountingBlobs(), agent) if snapshots else None  # type: ignore[arg-type]
-        one = Reaper(driver, store, agent, kept, uses=Uses(store), idle=60)  # type: ignore[arg-type]
+        one = Reaper(driver, store, agent, kept, idle=60)  # type: ignore[arg-type]
         for stops in (0, 0, 1):
             await one.reap()
             assert driver.stops == stops

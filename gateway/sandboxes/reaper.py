@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gateway.sandboxes.agent_client import AgentClient
     from gateway.sandboxes.drivers import Driver
     from gateway.sandboxes.snapshots import Snapshots
-    from gateway.sandboxes.uses import Uses
     from gateway.store import Store
 
 FRESH_SECONDS = 12.0
@@ -42,21 +41,13 @@ class Reaper:
     """
 
     def __init__(
-        self,
-        driver: Driver,
-        store: Store,
-        agent: AgentClient,
-        snapshots: Snapshots | None,
-        *,
-        uses: Uses,
-        idle: float,
+        self, driver: Driver, store: Store, agent: AgentClient, snapshots: Snapshots | None, *, idle: float
     ) -> None:
-        """`idle`: seconds. `snapshots`: None when they are off. `uses`: this gateway's own."""
+        """`idle`: seconds. `snapshots`: None when they are off."""
         self._driver = driver
         self._store = store
         self._agent = agent
         self._snapshots = snapshots
-        self._uses = uses
         self._idle = idle
         self._silent: dict[str, int] = {}
         """Session → for how many rounds its sandbox has not answered."""
@@ -77,7 +68,6 @@ class Reaper:
     async def reap(self) -> None:
         """One look at every sandbox, and at some of the snapshots."""
         turn = asyncio.Semaphore(AT_ONCE)
-        await self._uses.tell()
         sandboxes = await self._driver.list()
         self._silent = {one.session: self._silent.get(one.session, 0) for one in sandboxes}
         self._busy = {one.session: self._busy.get(one.session, 0) for one in sandboxes}

@@ -37,6 +37,12 @@ class Uses:
                 del self._held[session]
             await self._tell(session)
 
+    async def tell_forever(self, *, idle: float) -> None:
+        """Tell it again ten times in an idle limit and at least once a minute, whatever the reaper waits for."""
+        while True:
+            await asyncio.sleep(min(60.0, idle / 10))
+            await self.tell()
+
     async def tell(self) -> None:
         """Tell the store again of each session that is in use here."""
         await asyncio.gather(*(self._tell(session) for session in list(self._held)))

@@ -78,7 +78,7 @@ class Gateway:
     def reaper(self, *, idle: float = 0) -> Reaper:
         """A reaper of this gateway, to be told when to look."""
         runs = self.runs
-        return Reaper(runs.driver, runs.store, runs.agent, self.app[SNAPSHOTS], uses=runs.uses, idle=idle)
+        return Reaper(runs.driver, runs.store, runs.agent, self.app[SNAPSHOTS], idle=idle)
 
     async def start(self) -> None:
         await self._runner.setup()

@@ -17,29 +17,16 @@ from gateway.sandboxes.drivers import Sandbox, SandboxState
 from gateway.sandboxes.reaper import Reaper
 from gateway.sandboxes.snapshots import Snapshots
 from gateway.sandboxes.uses import Uses
-from tests.gateway.fakes import SESSION, FakeDriver, FakeStore, a_run, quick_settings
+from tests.gateway.fakes import SESSION, FakeDriver, FakeStore, a_run, quick_settings, until, working
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
 def reaper_of(
-    driver: FakeDriver,
-    store: FakeStore,
-    agent: Any,
-    snapshots: Any = None,
-    *,
-    uses: Uses | None = None,
-    idle: float = 0,
+    driver: FakeDriver, store: FakeStore, agent: Any, snapshots: Any = None, *, idle: float = 0
 ) -> Reaper:
-    return Reaper(
-        driver,  # type: ignore[arg-type]
-        store,  # type: ignore[arg-type]
-        agent,
-        snapshots,
-        uses=uses or Uses(store),  # type: ignore[arg-type]
-        idle=idle,
-    )
+    return Reaper(driver, store, agent, snapshots, idle=idle)  # type: ignore[arg-type]
 
 
 def idle_store(**changes: Any) -> FakeStore:
@@ -169,15 +156,28 @@ async def test_a_sandbox_whose_session_is_in_use_is_not_even_asked(
 
 async def test_a_relay_that_is_open_at_any_gateway_keeps_its_sandbox() -> None:
     store, driver, agent = idle_store(), FakeDriver(), Asked(agrees=False)
-    here, there = Uses(store), Uses(store)  # type: ignore[arg-type]
-    async with there.hold(SESSION):
-        store.session = replace(store.session, used_at=1.0)
-        elsewhere = reaper_of(driver, store, agent, uses=there, idle=IDLE)
-        one = reaper_of(driver, store, agent, uses=here, idle=IDLE)
+    uses = Uses(store)  # type: ignore[arg-type]
+    one = reaper_of(driver, store, agent, idle=IDLE)
+    async with uses.hold(SESSION):
         for _ in range(reaper.BUSY_ROUNDS + 2):
-            await elsewhere.reap()
+            store.session = replace(store.session, used_at=1.0)  # that was long ago
+            await uses.tell()
             await one.reap()
     assert (agent.asked, driver.stops) == (0, 0)
+
+
+async def test_an_open_relay_is_told_again_and_again_and_once_more_at_its_end() -> None:
+    store = idle_store()
+    uses = Uses(store)  # type: ignore[arg-type]
+    async with working(uses.tell_forever(idle=0.1)), uses.hold(SESSION):
+        for _ in range(2):
+            store.session = replace(store.session, used_at=1.0)
+            await until(lambda: store.session.used_at > 1.0)
+        store.session = replace(store.session, used_at=1.0)
+    assert store.session.used_at > 1.0
+    store.session = replace(store.session, used_at=1.0)
+    await uses.tell()
+    assert store.session.used_at == 1.0
 
 
 async def test_a_use_that_the_store_does_not_hear_of_harms_no_relay() -> None:
