@@ -102,10 +102,9 @@ class Recorder:
             raise
         except Exception:
             with suppress(errors.VaporForgeError, LeaseLost, TimeoutError):
+                # What it met here it may meet at the next gateway, without end.
                 async with asyncio.timeout(HAND_OVER_SECONDS):
-                    await (
-                        self._count_takeover()
-                    )  # what it met here it may meet at the next gateway, without end
+                    await self._count_takeover()
             raise
         finally:
             for task in (keeper, driving, overdue):
