@@ -7,7 +7,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from container.listener.guard import TICK_SECONDS, Guard
 from container.listener.refusals import Refusal, answer, body_of
@@ -163,6 +163,8 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What is no HTTP is counted, and told by the class of what was wrong: its bytes may hold a token."""
+        if isinstance(exc, UnicodeEncodeError) and not request.headers.get(hdrs.EXPECT, "").isascii():
+            status = HTTPStatus.BAD_REQUEST  # aiohttp quotes what it does not expect, if it can
         if status != HTTPStatus.BAD_REQUEST:
             return super().handle_error(request, status, exc, message)
         self._guard.note(Refusal.MALFORMED, self.address, type(exc).__name__)

@@ -308,8 +308,9 @@ async def test_a_bomb_is_not_unpacked() -> None:
         b"GET /ok HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer swordfish\0\r\n\r\n",
         b"GET /ok HTTP/1.1\r\nHost: x\r\nX: swordfish" + b"a" * 9000 + b"\r\n\r\n",
         b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, swordfish\r\n\r\n",
+        b"GET /ok HTTP/1.1\r\nHost: x\r\nExpect: swordfish\xff\r\n\r\n",
     ],
-    ids=["no request", "a NUL", "a long header", "an odd coding"],
+    ids=["no request", "a NUL", "a long header", "an odd coding", "an expectation that is no text"],
 )
 async def test_what_is_no_http_is_one_line_without_its_bytes(
     said: bytes, caplog: pytest.LogCaptureFixture
