@@ -204,6 +204,12 @@ def _validated(settings: Settings) -> Settings:
             f"vaporforge:connections is {settings.connections}; with vaporforge:bindAddress {settings.bind_address} "
             f"it must be {MOST_LOOPBACK_CONNECTIONS} at most: the engine's own proxy there bears no more"
         )
+    if (needed := settings.connections * 4 + 200) > settings.part_files:
+        # As infra/proxy/start counts them.
+        raise ConfigError(
+            f"vaporforge:partFiles is {settings.part_files}; with vaporforge:connections {settings.connections} "
+            f"it must be {needed} or more: the proxy opens so many"
+        )
     if not settings.docker_socket.startswith("/"):
         raise ConfigError(
             f"vaporforge:dockerSocket is {settings.docker_socket!r}; it must be an absolute path"

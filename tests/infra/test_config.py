@@ -54,6 +54,14 @@ def refusal(config: dict[str, str], secrets: dict[str, str] | None = None) -> st
         ({"launcherMemoryMb": "0"}, "vaporforge:launcherMemoryMb is 0; it must be 128 or more"),
         ({"tableMemoryMb": "-1"}, "vaporforge:tableMemoryMb is -1; it must be 512 or more"),
         ({"partPids": "10"}, "vaporforge:partPids is 10; it must be 128 or more and at most 4194304"),
+        (
+            {"partFiles": "8000"},
+            "vaporforge:partFiles is 8000; with vaporforge:connections 2000 it must be 8200 or more",
+        ),
+        (
+            {"connections": "5000", "bindAddress": "0.0.0.0"},
+            "vaporforge:partFiles is 16384; with vaporforge:connections 5000 it must be 20200 or more",
+        ),
         ({"partFiles": "1024"}, "vaporforge:partFiles is 1024; it must be 4096 or more and at most 1048576"),
         ({"sandboxCpus": "0"}, "vaporforge:sandboxCpus is 0; it must be 0.1 or more"),
         ({"sandboxCpus": "nan"}, "vaporforge:sandboxCpus is nan; it must be 0.1 or more"),

@@ -267,9 +267,9 @@ def test_a_part_s_memory_is_its_key_s(key: str, part: str) -> None:
 
 
 def test_files_and_processes_are_their_keys() -> None:
-    stack = run(program, {"partFiles": "5000", "partPids": "300"})
+    stack = run(program, {"partFiles": "9000", "partPids": "300"})
     for part in PARTS:
-        assert {"name": "nofile", "soft": 5000, "hard": 5000} in stack.container(part).inputs["ulimits"]
+        assert {"name": "nofile", "soft": 9000, "hard": 9000} in stack.container(part).inputs["ulimits"]
     assert stack.of_type(":ProcessLimits")[0].inputs["pids"] == 300
 
 
