@@ -402,7 +402,7 @@ async def test_code_is_copied_as_it_is(people: People) -> None:
     )
     await copy.click()
     assert await ada.page.evaluate("window.said") == "Copied"
-    assert await ada.page.evaluate("navigator.clipboard.readText()") == "echo 'a  b'\n"
+    assert await ada.page.evaluate("navigator.clipboard.readText()") == "echo 'a  b'"
 
 
 async def test_the_view_follows_until_the_reader_scrolls_up(people: People) -> None:

@@ -1,24 +1,11 @@
-/** Markdown to safe DOM, whole or while it grows: only the last block is made again when text arrives. */
+/** Markdown to safe DOM, whole or while it grows: what is shown already stays, with what the reader does to it. */
 
-import { Marked } from "../vendor/marked.js";
 import DOMPurify from "../vendor/purify.js";
 import { copyButton, element } from "./dom.js";
+import { lex, settledBlocks, toHtml } from "./markdown-dialect.js";
+import { patch } from "./patch.js";
 
-const PLAIN_TAGS = /&#60;(\/?(?:b|br|del|details|em|i|ins|kbd|mark|s|strong|sub|summary|sup|u))\s*\/?&#62;/gi;
-
-const marked = new Marked({ gfm: true });
-marked.use({
-  renderer: {
-    // An image would make the reader's browser call a host that the answer's author chose.
-    image: ({ href, text }) => `<a href="${escapeHtml(href)}">${escapeHtml(text || href)}</a>`,
-    // HTML is shown, not obeyed, but for some tags without attributes: an answer that speaks of <template> means that.
-    html: ({ text, block }) => {
-      const shown = escapeHtml(text);
-      const obeyed = shown.replace(PLAIN_TAGS, "<$1>");
-      return block && obeyed === shown ? `<pre><code class="language-html">${shown}</code></pre>` : obeyed;
-    },
-  },
-});
+const LINE_END = /\r\n?/g;
 
 /** The second line of defence: the renderer above lets nothing else through already. */
 const ALLOWED = {
@@ -31,13 +18,25 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true,
 };
 
-/** @param {string} source @returns {DocumentFragment} */
+/** Never throws: what cannot be rendered is shown as text. @param {string} source @returns {DocumentFragment} */
 export function renderMarkdown(source) {
-  return toFragment(marked.lexer(source));
+  const unified = source.replace(LINE_END, "\n");
+  return orAsText(unified, () => toFragment(lex(unified)));
+}
+
+function orAsText(source, render) {
+  try {
+    return render();
+  } catch (error) {
+    console.error(error);
+    const fragment = document.createDocumentFragment();
+    fragment.append(element("p", { className: "as-text" }, source));
+    return fragment;
+  }
 }
 
 function toFragment(tokens) {
-  const fragment = DOMPurify.sanitize(marked.parser(tokens), ALLOWED);
+  const fragment = DOMPurify.sanitize(toHtml(tokens), ALLOWED);
   for (const link of fragment.querySelectorAll("a[href]")) {
     link.target = "_blank";
     link.rel = "noopener noreferrer";
@@ -66,7 +65,7 @@ function dressCode(pre) {
     "div",
     { className: "code-bar" },
     element("span", {}, language),
-    copyButton("Copy the code", () => code.textContent),
+    copyButton("Copy the code", () => code.textContent.replace(/\n$/, "")), // Pasted into a shell, a last line end would run it.
   );
   const block = element("div", { className: "card code-block" });
   pre.replaceWith(block);
@@ -74,20 +73,18 @@ function dressCode(pre) {
   block.append(bar, pre);
 }
 
-function escapeHtml(text) {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
 /**
- * Text that grows. What is before the last block cannot change any more (but for HTML that spans blocks and links that
- * are defined later, which are put right at the end), so it is rendered once and left alone: selections in it stay.
+ * Text that grows. Blocks that are settled are left alone; the others are made again and patched into what is there, and
+ * at the end the whole is, so that it is what `renderMarkdown` makes of it.
  */
 export class StreamingMarkdown {
   #host;
   #source = "";
-  #frozen = 0;
-  #tail = [];
-  #spansBlocks = false;
+  /** A carriage return at the end of what came: half a line end, perhaps. */
+  #half = "";
+  /** How much of the source is settled, and the last node of that. */
+  #settled = 0;
+  #settledNode = null;
   #scheduled = null;
   #cost = 0;
 
@@ -103,7 +100,9 @@ export class StreamingMarkdown {
 
   /** @param {string} text */
   append(text) {
-    this.#source += text.replaceAll("\r", "");
+    const came = this.#half + text;
+    this.#half = came.endsWith("\r") ? "\r" : "";
+    this.#source += came.slice(0, came.length - this.#half.length).replace(LINE_END, "\n");
     this.#scheduled ??= nextFrame(this.#cost > 12 ? this.#cost * 4 : 0, () => {
       this.#scheduled = null;
       this.#render();
@@ -115,26 +114,29 @@ export class StreamingMarkdown {
     this.#scheduled?.cancel();
     this.#scheduled = null;
     this.#host.classList.remove("streaming");
-    if (this.#spansBlocks) this.#host.replaceChildren(renderMarkdown(this.#source));
-    else this.#render();
+    if (this.#half) this.#source += "\n";
+    this.#half = "";
+    patch(this.#host, this.#host.firstChild, renderMarkdown(this.#source));
   }
 
   #render() {
     const began = performance.now();
-    const rest = this.#source.slice(this.#frozen);
-    const tokens = marked.lexer(rest);
-    this.#spansBlocks ||= tokens.some(({ type }) => type === "html" || type === "def");
-    for (const node of this.#tail) node.remove();
-    let last = tokens.findLastIndex(({ type }) => type !== "space");
-    const whole = tokens.reduce((length, { raw }) => length + raw.length, 0) === rest.length;
-    if (!whole || last < 0) last = 0;
-    const done = tokens.slice(0, last);
-    const open = tokens.slice(last);
-    this.#host.append(toFragment(done));
-    this.#frozen += done.reduce((length, { raw }) => length + raw.length, 0);
-    const fragment = toFragment(open);
-    this.#tail = [...fragment.childNodes];
-    this.#host.append(fragment);
+    const rest = this.#source.slice(this.#settled);
+    let settledLength = 0;
+    let settledNodes = 0;
+    const fragment = orAsText(rest, () => {
+      const tokens = lex(rest);
+      const count = settledBlocks(rest, tokens);
+      const settled = toFragment(tokens.slice(0, count));
+      const open = toFragment(tokens.slice(count));
+      settledLength = tokens.slice(0, count).reduce((length, { raw }) => length + raw.length, 0);
+      settledNodes = settled.childNodes.length;
+      settled.append(open);
+      return settled;
+    });
+    const nodes = patch(this.#host, this.#settledNode ? this.#settledNode.nextSibling : this.#host.firstChild, fragment);
+    this.#settled += settledLength;
+    if (settledNodes) this.#settledNode = nodes[settledNodes - 1];
     this.#cost = performance.now() - began;
   }
 }

@@ -140,8 +140,25 @@ export class Turn {
     this.end();
   }
 
-  /** @param {{content: string, parts: object[], meta: object}} message  the assistant's, as recorded */
-  fill({ content, parts, meta }) {
+  /**
+   * Never throws: one answer that cannot be shown must not hide those behind it.
+   *
+   * @param {{content: string, parts: object[], meta: object}} message  the assistant's, as recorded
+   */
+  fill(message) {
+    try {
+      this.#fill(message);
+    } catch (error) {
+      console.error(error);
+      this.reset();
+      this.#answer.hidden = false;
+      this.#body.append(element("p", { className: "as-text" }, String(message.content ?? "")));
+      this.#note("This answer cannot be shown as it was recorded; this is its text.", "error");
+      this.end();
+    }
+  }
+
+  #fill({ content, parts, meta }) {
     this.reset();
     this.#answer.hidden = false;
     const known = parts.length ? parts : [{ type: "text", text: content }];
