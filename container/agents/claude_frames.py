@@ -18,6 +18,8 @@ from claude_agent_sdk import (
     UserMessage,
 )
 
+from container.agents.terminal import as_terminal_shows
+
 HOPELESS_ATTEMPTS: Final = 4
 """An API that could not be connected to this often (about 8 s) is told as unreachable."""
 
@@ -125,7 +127,7 @@ class AnswerFrames:
         return frame if parent is None else {**frame, "parentId": parent}
 
     def _tool_result(self, block: ToolResultBlock) -> Frame:
-        output = _output(block.content)
+        output = as_terminal_shows(_output(block.content))
         frame: Frame = {
             "type": "tool-result",
             "id": block.tool_use_id,

@@ -16,6 +16,7 @@ from types import FrameType as StackFrame
 from typing import Any, Final, Self
 
 from container.agents.demo_texts import EXPLANATION, HELP
+from container.agents.terminal import as_terminal_shows
 
 DELAY_MS: Final = 15.0
 """Between two pieces of text, unless `VF_DEMO_DELAY_MS` or the prompt (`every 5 ms`) says otherwise."""
@@ -234,8 +235,9 @@ class _Tool:
             self.output = str(error)
             if isinstance(error, OSError) and error.filename:
                 self.output = f"{error.strerror}: {error.filename}"
-        cut = self.output[:OUTPUT_CHARS]
-        self._send({**frame, "output": cut if cut == self.output else f"{cut}…"})
+        shown = as_terminal_shows(self.output)
+        cut = shown[:OUTPUT_CHARS]
+        self._send({**frame, "output": cut if cut == shown else f"{cut}…"})
         return True
 
 

@@ -1,6 +1,7 @@
 /** A tool call as a card: its name and main argument, its input while it runs, its result when it is over. */
 
 import { copyButton, element, icon } from "../shared/dom.js";
+import { asTerminalShows } from "../shared/terminal.js";
 
 const MAIN_ARGUMENTS = ["command", "file_path", "path", "notebook_path", "pattern", "query", "url", "description", "prompt"];
 const LABELS = { running: "running", done: "done", error: "failed" };
@@ -37,7 +38,7 @@ export class ToolCard {
   /** @param {unknown} output @param {boolean} isError */
   finish(output, isError) {
     this.#show(isError ? "error" : "done");
-    const text = asText(output ?? "");
+    const text = asTerminalShows(asText(output ?? ""));
     this.body.append(
       text
         ? part(isError ? "Error" : "Result", text, "tool-output")

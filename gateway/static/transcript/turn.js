@@ -3,6 +3,7 @@
 import { announce, copyButton, element, icon } from "../shared/dom.js";
 import { explain, lossText, usageText } from "../shared/format.js";
 import { renderMarkdown, StreamingMarkdown } from "../shared/markdown.js";
+import { asTerminalShows } from "../shared/terminal.js";
 import { ToolCard } from "./tool-card.js";
 
 const ENDINGS = {
@@ -100,7 +101,7 @@ export class Turn {
         this.#usage = usageText(event.usage, event.costUsd);
         return undefined;
       case "error":
-        return this.#note(explain(event.content, event.code), "error");
+        return this.#note(explain(asTerminalShows(event.content), event.code), "error");
       case "sandbox-lost":
         return this.#note(lossText(event.reason), "error");
       case "session-reset":
@@ -175,7 +176,7 @@ export class Turn {
         this.#body.append(host);
       }
     }
-    if (meta?.error) this.#note(explain(meta.error.error ?? "The agent failed.", meta.error.code), "error");
+    if (meta?.error) this.#note(explain(asTerminalShows(String(meta.error.error ?? "The agent failed.")), meta.error.code), "error");
     this.#usage = usageText(meta?.usage, meta?.costUsd);
     this.end(meta?.reason);
   }
