@@ -3,8 +3,10 @@
 import { byId } from "../shared/dom.js";
 import { Turn } from "./turn.js";
 
-/** Closer to the end than this counts as being at the end, in CSS pixels. */
+/** Coming down as close to the end as this is coming back to it, in CSS pixels. */
 const NEAR_PX = 48;
+/** Keys that go up in the conversation. */
+const UP = new Set(["ArrowUp", "PageUp", "Home"]);
 
 export class Transcript {
   #list = byId("transcript");
@@ -13,9 +15,16 @@ export class Transcript {
   #turns = [];
   #following = true;
   #lastTop = 0;
+  /** What the place was measured in: where it is another one now, the browser moved the view, and not the reader. */
+  #lastRoom = "";
 
   constructor() {
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    // Before the view has moved: a move that is only beginning would be undone by the next word.
+    this.#scroller.addEventListener("wheel", ({ deltaY, ctrlKey }) => deltaY < 0 && !ctrlKey && this.#leave(), { passive: true });
+    this.#scroller.addEventListener("keydown", (event) => {
+      if (event.target === this.#scroller && (UP.has(event.key) || (event.key === " " && event.shiftKey))) this.#leave();
+    });
     this.#jump.addEventListener("click", () => {
       this.follow();
       this.#scroller.focus({ preventScroll: true });
@@ -88,23 +97,39 @@ export class Transcript {
   }
 
   #scrolled() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    if (scrollHeight - scrollTop - clientHeight <= NEAR_PX) this.#following = true;
-    else if (scrollTop < this.#lastTop) this.#following = false;
+    const { scrollTop } = this.#scroller;
+    const room = this.#room;
+    if (scrollTop < this.#lastTop && room === this.#lastRoom) this.#following = false;
+    else if (scrollTop > this.#lastTop && this.#toEnd <= NEAR_PX) this.#following = true;
     this.#lastTop = scrollTop;
+    this.#lastRoom = room;
+    this.#showJump();
+  }
+
+  /** The reader goes up, by however little. */
+  #leave() {
+    if (this.#scroller.scrollTop <= 0) return;
+    this.#following = false;
     this.#showJump();
   }
 
   #grown() {
-    if (this.#following) {
-      this.#scroller.scrollTop = this.#scroller.scrollHeight;
-      this.#lastTop = this.#scroller.scrollTop;
-    }
+    if (this.#following) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#lastTop = this.#scroller.scrollTop;
+    this.#lastRoom = this.#room;
     this.#showJump();
   }
 
-  #showJump() {
+  get #room() {
+    return `${this.#scroller.scrollHeight} ${this.#scroller.clientHeight}`;
+  }
+
+  get #toEnd() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    this.#jump.hidden = this.#following || scrollHeight - scrollTop - clientHeight <= NEAR_PX;
+    return scrollHeight - scrollTop - clientHeight;
+  }
+
+  #showJump() {
+    this.#jump.hidden = this.#following || this.#toEnd < 1;
   }
 }
