@@ -1,12 +1,14 @@
 /** Where prompts are written: grows with its text, keeps a draft for each session, sends on Enter. */
 
 import { byId } from "../shared/dom.js";
+import { enterMeans, isApple, onGlass } from "../shared/keys.js";
 import { tab } from "../shared/storage.js";
 
 const MAX_CHARS = 100_000;
 const DRAFT = "vaporforge.draft.";
-/** Keys on glass: Enter is the only way to a new line there, and the button is near. */
-const TOUCH = globalThis.matchMedia?.("(pointer: coarse)");
+
+/** @param {string} text  as typed @returns {string} without the empty lines around it; its first line may be indented code */
+export const promptOf = (text) => text.replace(/^(?:[^\S\n]*\n)+/, "").trimEnd();
 
 export class Composer {
   #prompt = byId("prompt");
@@ -15,6 +17,8 @@ export class Composer {
   #session = "";
   /** Whether a prompt is being handed over. */
   #busy = false;
+  /** Whether Enter alone begins a line. */
+  #glass = false;
 
   /**
    * @param {(prompt: string, mode: string) => Promise<boolean>} onSend  tells whether the prompt was taken; until then it
@@ -27,15 +31,15 @@ export class Composer {
       this.#fit();
     });
     this.#prompt.addEventListener("keydown", (event) => {
-      // While an input method composes, Enter chooses a character.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      if (TOUCH?.matches && !event.ctrlKey && !event.metaKey) return;
+      const means = enterMeans(event, this.#glass);
+      if (!means) return;
       event.preventDefault();
-      this.#form.requestSubmit();
+      if (means === "send") this.#form.requestSubmit();
+      else document.execCommand("insertText", false, "\n"); // As typed: it can be undone.
     });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const prompt = this.#prompt.value.trim();
+      const prompt = promptOf(this.#prompt.value);
       if (!prompt) return;
       if ([...prompt].length > MAX_CHARS) {
         onTooLong(`The prompt is longer than ${MAX_CHARS.toLocaleString()} characters. Put the rest into a file.`);
@@ -43,11 +47,17 @@ export class Composer {
       }
       this.#handOver(prompt, onSend);
     });
-    const setKey = () => {
-      this.#prompt.enterKeyHint = TOUCH?.matches ? "enter" : "send";
-    };
-    TOUCH?.addEventListener("change", setKey);
-    setKey();
+    onGlass((glass) => this.#tellKeys(glass));
+  }
+
+  /** What is said of the keys is what they do. */
+  #tellKeys(glass) {
+    this.#glass = glass;
+    const send = glass ? `${isApple() ? "⌘" : "Ctrl"} Enter` : "Enter";
+    this.#prompt.enterKeyHint = glass ? "enter" : "send";
+    this.#send.title = `Send (${send})`;
+    byId("key-send").textContent = send;
+    byId("key-line").textContent = glass ? "Enter" : "Shift Enter";
   }
 
   async #handOver(prompt, onSend) {
@@ -57,7 +67,7 @@ export class Composer {
     try {
       if (!(await onSend(prompt, new FormData(this.#form).get("mode")))) return;
       tab.remove(DRAFT + session);
-      if (this.#session === session && this.#prompt.value.trim() === prompt) this.fill("");
+      if (this.#session === session && promptOf(this.#prompt.value) === prompt) this.fill("");
     } finally {
       this.#busy = false;
     }
@@ -80,7 +90,7 @@ export class Composer {
 
   /** Puts a prompt that was not taken before what has been written since. @param {string} text */
   giveBack(text) {
-    this.fill([text, this.#prompt.value.trim()].filter(Boolean).join("\n\n"));
+    this.fill([text, promptOf(this.#prompt.value)].filter(Boolean).join("\n\n"));
   }
 
   get empty() {

@@ -2,6 +2,7 @@
 
 import { byId, element, icon } from "../shared/dom.js";
 import { age } from "../shared/format.js";
+import { isComposing } from "../shared/keys.js";
 
 const PAGE = 50;
 const REFRESH_MS = 15_000;
@@ -168,9 +169,10 @@ export class SessionList {
       this.#list.querySelector(`[data-session="${session.id}"] a`)?.focus();
     };
     input.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (isComposing(event)) return;
       if (event.key === "Enter") end(true);
       if (event.key === "Escape") end(false);
-      event.stopPropagation();
     });
     input.addEventListener("blur", () => end(true));
     this.#editing = input;
