@@ -1,5 +1,7 @@
 /** The gateway's HTTP routes as functions; every failure is an `ApiError` with a code from docs/protocol.md. */
 
+import { parseJson, toJson } from "./json.js";
+
 const TIMEOUT_MS = 15_000;
 /** Pauses before a request that got no answer is sent again: a browser drops them all when its network changes. */
 const RETRY_MS = [150, 600];
@@ -67,12 +69,12 @@ export function createApi(env) {
       const response = await env.fetch(url.href, {
         method,
         headers,
-        body: body === undefined ? undefined : JSON.stringify(body),
+        body: body === undefined ? undefined : toJson(body),
         signal: limit.signal,
         cache: "no-store",
       });
       if (!response.ok) throw await errorOf(response);
-      return response.status === 204 ? null : await response.json();
+      return response.status === 204 ? null : parseJson(await response.text());
     } catch (error) {
       if (error instanceof ApiError) throw error;
       if (limit.signal.aborted && !signal?.aborted) {

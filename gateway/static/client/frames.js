@@ -1,5 +1,7 @@
 /** The rules of the stream, without I/O: what a message holds, where a reader stands, what a frame means to a reader. */
 
+import { parseJson } from "./json.js";
+
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Types that reach the reader as they are; `ping` and `reconnect` are for the connection, unknown ones are ignored. */
@@ -32,9 +34,9 @@ export function* parseMessage(data) {
   }
 }
 
-/** @param {string} line @returns {object} */
+/** @param {string} line @returns {object} whole numbers beyond 2^53 in it are BigInts */
 export function parseFrame(line) {
-  const frame = JSON.parse(line);
+  const frame = parseJson(line);
   if (frame === null || typeof frame !== "object" || Array.isArray(frame)) {
     throw new SyntaxError("a frame is a JSON object");
   }

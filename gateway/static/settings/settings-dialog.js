@@ -1,5 +1,6 @@
 /** The settings dialog: the model's credential, which is never shown again, and the MCP servers as JSON. */
 
+import { parseJson, toJson } from "../client/json.js";
 import { byId } from "../shared/dom.js";
 import { explain } from "../shared/format.js";
 
@@ -8,7 +9,7 @@ export function parseServers(text) {
   if (!text.trim()) return {};
   let value;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     throw new Error(`This is not JSON: ${error.message}.`);
   }
@@ -63,7 +64,7 @@ export class SettingsDialog {
     this.#dialog.showModal();
     try {
       const { mcpServers, credential } = await this.#api.settings();
-      this.#mcp.value = Object.keys(mcpServers).length ? JSON.stringify(mcpServers, null, 2) : "";
+      this.#mcp.value = Object.keys(mcpServers).length ? toJson(mcpServers, 2) : "";
       this.#tell(credential);
       this.#allow(true);
     } catch (error) {

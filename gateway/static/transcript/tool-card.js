@@ -1,5 +1,6 @@
 /** A tool call as a card: its name and main argument, its input while it runs, its result when it is over. */
 
+import { toJson } from "../client/json.js";
 import { copyButton, element, icon } from "../shared/dom.js";
 import { asTerminalShows } from "../shared/terminal.js";
 
@@ -14,7 +15,7 @@ export function mainArgument(input) {
   return value ? value.split("\n")[0].slice(0, 200) : "";
 }
 
-const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+const asText = (value) => (typeof value === "string" ? value : toJson(value, 2));
 
 export class ToolCard {
   /** @param {{id: string, name: string, input: unknown}} call @param {{open: boolean}} options */
@@ -28,7 +29,7 @@ export class ToolCard {
       { on: { click: () => (this.touched = true) } },
       this.badge,
       element("span", { className: "tool-name" }, name),
-      element("span", { className: "tool-main one-line" }, mainArgument(input)),
+      element("span", { className: "tool-main one-line", dir: "ltr" }, mainArgument(input)),
       icon("chevron"),
     );
     this.root = element("details", { className: "card tool", open, data: { testid: "tool-card" } }, summary, this.body);
@@ -91,6 +92,6 @@ function part(label, text, className = "tool-input") {
     { className: `tool-part ${className}` },
     element("span", { className: "tool-label" }, label),
     copyButton(`Copy ${label.toLowerCase()}`, () => text),
-    element("pre", { tabIndex: 0 }, text),
+    element("pre", { tabIndex: 0, dir: "ltr" }, text),
   );
 }
