@@ -76,7 +76,7 @@ export class RunStatus {
           "li",
           { data: { testid: "queued-prompt" } },
           element("span", { className: "queue-place" }, places[index][1]),
-          element("span", { className: "queue-text one-line" }, turn.prompt),
+          element("span", { className: "queue-text one-line", dir: "auto" }, turn.prompt),
           element(
             "button",
             {

@@ -127,7 +127,7 @@ export class SessionList {
     const link = element(
       "a",
       { href: `#/s/${session.id}`, title: session.title, data: { kind: "open" }, aria: current ? { current: "page" } : {} },
-      element("span", { className: "session-title one-line" }, session.title),
+      element("span", { className: "session-title one-line", dir: "auto" }, session.title),
       session.activeRun
         ? element("span", { className: "session-on", title: "A run is on" }, element("span", { className: "hidden" }, "running"))
         : element("span", { className: "session-age" }, when),
@@ -135,7 +135,7 @@ export class SessionList {
     const button = (kind, name, label, action) =>
       element(
         "button",
-        { type: "button", className: "icon-button", title: label, data: { kind }, aria: { label: `${label}: ${session.title}` }, on: { click: action } },
+        { type: "button", className: "icon-button", title: label, data: { kind }, aria: { label: `${label}: \u2068${session.title}\u2069` }, on: { click: action } },
         icon(name),
       );
     const item = element(
@@ -157,7 +157,7 @@ export class SessionList {
   }
 
   #rename(item, session) {
-    const input = element("input", { value: session.title, maxLength: 200, className: "session-name", aria: { label: "Name of the session" } });
+    const input = element("input", { value: session.title, maxLength: 200, className: "session-name", dir: "auto", aria: { label: "Name of the session" } });
     const end = async (keep) => {
       if (this.#editing !== input) return;
       this.#editing = null;
@@ -185,7 +185,7 @@ export class SessionList {
     const dialog = byId("confirm");
     const running = session.activeRun ? " Its run is stopped." : "";
     byId("confirm-text").textContent =
-      `“${session.title}”, its messages and the files in its sandbox are deleted for good.${running}`;
+      `“\u2068${session.title}\u2069”, its messages and the files in its sandbox are deleted for good.${running}`;
     dialog.returnValue = "";
     dialog.showModal();
     await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));

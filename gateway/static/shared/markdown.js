@@ -30,7 +30,7 @@ function orAsText(source, render) {
   } catch (error) {
     console.error(error);
     const fragment = document.createDocumentFragment();
-    fragment.append(element("p", { className: "as-text" }, source));
+    fragment.append(element("p", { className: "as-text", dir: "auto" }, source));
     return fragment;
   }
 }
@@ -48,9 +48,11 @@ function toFragment(tokens) {
   for (const styled of fragment.querySelectorAll("[class]")) {
     if (!styled.matches("code") || !/^language-\S+$/.test(styled.className)) styled.removeAttribute("class");
   }
+  for (const block of fragment.children) block.dir = "auto"; // What is in it goes by its own words, see markdown.css.
   for (const pre of fragment.querySelectorAll("pre")) dressCode(pre);
   for (const table of fragment.querySelectorAll("table")) {
     const scroll = element("div", { className: "table-scroll" });
+    scroll.dir = table.dir;
     table.replaceWith(scroll);
     scroll.append(table);
   }
@@ -67,7 +69,8 @@ function dressCode(pre) {
     element("span", {}, language),
     copyButton("Copy the code", () => code.textContent.replace(/\n$/, "")), // Pasted into a shell, a last line end would run it.
   );
-  const block = element("div", { className: "card code-block" });
+  const block = element("div", { className: "card code-block", dir: "ltr" });
+  pre.removeAttribute("dir");
   pre.replaceWith(block);
   pre.tabIndex = 0;
   block.append(bar, pre);

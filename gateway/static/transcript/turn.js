@@ -61,7 +61,7 @@ export class Turn {
     this.#user.hidden = false;
     this.#user.replaceChildren(
       element("h2", { className: "hidden" }, "You"),
-      element("p", { className: "user-text" }, text),
+      element("p", { className: "user-text", dir: "auto" }, text),
     );
   }
 
@@ -153,7 +153,7 @@ export class Turn {
       console.error(error);
       this.reset();
       this.#answer.hidden = false;
-      this.#body.append(element("p", { className: "as-text" }, String(message.content ?? "")));
+      this.#body.append(element("p", { className: "as-text", dir: "auto" }, String(message.content ?? "")));
       this.#note("This answer cannot be shown as it was recorded; this is its text.", "error");
       this.end();
     }
