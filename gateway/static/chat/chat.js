@@ -169,9 +169,18 @@ export class Chat {
       if (turn.unanswered && !expected) turn.end("stopped");
     }
     this.#learn(names === this.#names ? session : { ...session, title: this.session.title });
-    if (session.activeRun) this.#runs.attach(session.activeRun);
+    if (session.activeRun) this.#runs.attach(session.activeRun, this.#begunAt(page.messages, session.activeRun));
     if (first) this.#sender.flush();
     this.#changed();
+  }
+
+  /** When a run began: with its prompt, or with the end of the answer that it waited for. @returns {number | undefined} */
+  #begunAt(messages, run) {
+    const asked = messages.find((message) => message.run === run && message.role === "user");
+    if (!asked) return undefined;
+    const answered = messages.filter(({ role }) => role === "assistant").map(({ createdAt }) => createdAt);
+    const begun = this.#client.api.here([asked.createdAt, ...answered].sort().at(-1));
+    return Number.isFinite(begun) ? begun : undefined;
   }
 
   /** Shows a recorded message, once, whatever is known of its run already. */

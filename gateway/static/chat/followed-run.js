@@ -29,10 +29,10 @@ export class FollowedRun {
     this.waiting = waiting;
   }
 
-  /** The run is on, or is about to be. */
-  begin() {
+  /** The run is on, or is about to be. @param {number} [since]  epoch ms, when that was before now */
+  begin(since = Date.now()) {
     this.waiting = false;
-    this.since = Date.now();
+    this.since = since;
     this.turn.begin();
   }
 

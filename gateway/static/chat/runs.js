@@ -77,14 +77,18 @@ export class Runs {
     this.#follow(turn, request, { waiting: this.#closed || Boolean(this.active), ready });
   }
 
-  /** Follows a run that is on, from its start, unless it is followed already. @param {string} run */
-  attach(run) {
+  /**
+   * Follows a run that is on, from its start, unless it is followed already.
+   *
+   * @param {string} run @param {number} [since]  when it began, as far as is known, in epoch ms
+   */
+  attach(run, since) {
     if ([...this.#followed].some((one) => one.turn.run === run)) return;
     const turn = this.#transcript.find({ run }) ?? this.#transcript.add({ run });
     if (turn.finished) return;
     turn.reset(); // All of it comes again, whatever came before a break.
     this.#unqueue(turn);
-    this.#follow(turn, { run, after: 0 }, { waiting: false });
+    this.#follow(turn, { run, after: 0 }, { waiting: false, since });
   }
 
   /** A run that waits and that nobody follows was read. @param {import("../transcript/turn.js").Turn} turn */
@@ -154,11 +158,11 @@ export class Runs {
     this.#hooks.changed();
   }
 
-  async #follow(turn, request, { waiting, ready }) {
+  async #follow(turn, request, { waiting, since, ready }) {
     const followed = new FollowedRun(turn, waiting);
     const { signal } = followed.abort;
     this.#followed.add(followed);
-    if (!waiting) this.#begin(followed);
+    if (!waiting) this.#begin(followed, since);
     this.#hooks.changed();
     try {
       await ready?.(followed);
@@ -183,9 +187,9 @@ export class Runs {
     followed.turn.breakOff("This answer cannot be shown to its end. Reload the page to see what is recorded.");
   }
 
-  #begin(followed) {
+  #begin(followed, since) {
     this.#transcript.show(followed.turn);
-    followed.begin();
+    followed.begin(since);
   }
 
   #take(followed, event) {

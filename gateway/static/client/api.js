@@ -39,6 +39,9 @@ export async function errorOf(response) {
 
 /** @param {import("./env.js").Env} env */
 export function createApi(env) {
+  /** How far the gateway's clock is ahead of this one's, in ms, by its last answer. */
+  let ahead = 0;
+
   /** Every request of this API may be sent twice; a session made twice is an empty one more in the list. */
   async function request(method, path, options = {}) {
     for (const pause of RETRY_MS) {
@@ -73,6 +76,8 @@ export function createApi(env) {
         signal: limit.signal,
         cache: "no-store",
       });
+      const date = Date.parse(response.headers.get("Date") ?? "");
+      if (Number.isFinite(date)) ahead = date - env.now();
       if (!response.ok) throw await errorOf(response);
       return response.status === 204 ? null : parseJson(await response.text());
     } catch (error) {
@@ -89,6 +94,8 @@ export function createApi(env) {
 
   const session = (id) => `/api/sessions/${encodeURIComponent(id)}`;
   return {
+    /** A time of the gateway's as one of this clock's, in ms; not in the future. @param {string} iso */
+    here: (iso) => Math.min(Date.parse(iso) - ahead, env.now()),
     version: () => request("GET", "/api/version"),
     listSessions: ({ limit, cursor } = {}) => request("GET", "/api/sessions", { query: { limit, cursor } }),
     createSession: (title) => request("POST", "/api/sessions", { body: title ? { title } : {} }),

@@ -32,6 +32,7 @@ class World {
     getSession: (id, { signal } = {}) => this.#read("session", signal, () => structuredClone(this.session)),
     messages: (id, { cursor, signal } = {}) =>
       this.#read(cursor ? "earlier" : "messages", signal, () => ({ messages: structuredClone(this.messages).reverse(), cursor: this.cursor ?? null })),
+    here: (iso) => Date.parse(iso),
     stop: async (id, run) => void this.stops.push(run),
     renameSession: async (id, title) => Object.assign(this.session, { title }),
   };
@@ -312,6 +313,21 @@ chatTest("a run is attached to from its start on an empty turn", async () => {
   world.streams[1].push(text("r1", "one two three"));
   await settle();
   assert.equal(world.transcript.turns[0].text, "one two three");
+});
+
+chatTest("the clock of a run that is on begins with its prompt, or with the end of what it waited for", async () => {
+  const asked = { ...user("m1", "r1"), createdAt: at(0) };
+  const queued = { ...user("m2", "r2"), createdAt: at(1) };
+  world.messages = [asked];
+  world.change({ activeRun: "r1", queue: [] });
+  await world.open();
+  assert.equal(world.chat.active.since, Date.parse(at(0)));
+  world.chat.close();
+  world.messages = [asked, queued, { ...answer("m3", "r1"), createdAt: at(5) }];
+  world.change({ activeRun: "r2" });
+  world.transcript = new FakeTranscript();
+  await world.open();
+  assert.equal(world.chat.active.since, Date.parse(at(5)));
 });
 
 chatTest("earlier messages that arrive when another session is open are not shown in it", async () => {

@@ -6,6 +6,16 @@ import { test } from "node:test";
 import { ApiError, createClient } from "../../../gateway/static/client/client.js";
 import { fakeGateway } from "../harness.js";
 
+test("times of the gateway's are told by this clock, and never in the future", async () => {
+  const now = Date.parse("2026-03-10T14:00:00Z");
+  const headers = { Date: "Tue, 10 Mar 2026 12:00:00 GMT" };
+  const env = { origin: "https://forge.example", token: "t", now: () => now, fetch: async () => new Response("{}", { headers }) };
+  const { api } = createClient(env);
+  await api.version();
+  assert.equal(api.here("2026-03-10T11:59:00Z"), now - 60_000);
+  assert.equal(api.here("2026-03-10T12:00:09Z"), now);
+});
+
 test("a full queue is final, whatever its status says of other limits", () => {
   assert.equal(new ApiError("Full.", { status: 429, code: "queue-full" }).transient, false);
 });
