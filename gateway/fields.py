@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -11,18 +12,35 @@ import orjson
 from container.protocol import RUN_ID
 from gateway.errors import BadRequest
 
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+"""An escape of a JSON string: both halves of a surrogate pair, half of one, any other."""
+
 _CHOICE = TypeVar("_CHOICE", bound=StrEnum)
 
 
 def parse_object(text: bytes | str, what: str = "body") -> dict[str, Any]:
-    """`text` as a JSON object. Raises `BadRequest` saying where it is malformed; `what` is what to call it."""
+    """`text` as a JSON object; half a surrogate pair in it, which scripts make where they cut a text, is U+FFFD.
+
+    Raises `BadRequest` saying where it is malformed; `what` is what to call it.
+    """
     try:
-        value = orjson.loads(text)
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            value = orjson.loads(_without_half_pairs(text))
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"The {what} is not valid JSON: {error.msg} at character {error.pos}") from None
     if not isinstance(value, dict):
         raise BadRequest(f"The {what} must be a JSON object, like {{}}")
     return value
+
+
+def _without_half_pairs(text: bytes | str) -> str:
+    decoded = text if isinstance(text, str) else text.decode("utf-8", "surrogateescape")
+    return _ESCAPE.sub(lambda found: r"\ufffd" if found["half"] else found[0], decoded)
 
 
 def text(fields: Mapping[str, Any], name: str, *, limit: int, required: bool = False) -> str:

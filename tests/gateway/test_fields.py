@@ -54,8 +54,20 @@ class TestFields:
 
 class TestObjects:
     @pytest.mark.parametrize(
+        ("body", "value"),
+        [
+            (r'{"a":"x\ud83d"}', "x\ufffd"),
+            (r'{"a":"\ude00\ud83d\ude00\uD83D"}', "\ufffd\U0001f600\ufffd"),
+            (rb'{"a":"\\ud83d \ud83d"}', "\\ud83d \ufffd"),
+        ],
+        ids=["end", "beside a pair", "beside what only looks like it"],
+    )
+    def test_half_of_a_surrogate_pair_is_replaced(self, body: str | bytes, value: str) -> None:
+        assert parse_object(body) == {"a": value}
+
+    @pytest.mark.parametrize(
         "body",
-        ["", "{", "[]", '"x"', "1", "null", "{'a':1}", '{"a":NaN}', '{"a":"\\ud800"}', "[" * 5000],
+        ["", "{", "[]", '"x"', "1", "null", "{'a':1}", '{"a":NaN}', b'{"a":"\xff"}', "[" * 5000],
         ids=lambda body: repr(body)[:12],
     )
     def test_what_is_no_json_object_is_refused(self, body: str) -> None:

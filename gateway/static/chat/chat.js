@@ -1,7 +1,7 @@
 /** One open session: its history, what becomes of its runs, and what other tabs do. */
 
-import { titleOf } from "../shared/format.js";
 import { Poller } from "../shared/poller.js";
+import { titleOf } from "../shared/titles.js";
 import { readConsistent, unchanged } from "./consistent-read.js";
 import { Runs } from "./runs.js";
 import { Sender } from "./sender.js";

@@ -3,12 +3,13 @@
 import { byId } from "../shared/dom.js";
 import { enterMeans, isApple, onGlass } from "../shared/keys.js";
 import { tab } from "../shared/storage.js";
+import { wellFormed } from "../shared/titles.js";
 
 const MAX_CHARS = 100_000;
 const DRAFT = "vaporforge.draft.";
 
 /** @param {string} text  as typed @returns {string} without the empty lines around it; its first line may be indented code */
-export const promptOf = (text) => text.replace(/^(?:[^\S\n]*\n)+/, "").trimEnd();
+export const promptOf = (text) => wellFormed(text).replace(/^(?:[^\S\n]*\n)+/, "").trimEnd();
 
 export class Composer {
   #prompt = byId("prompt");

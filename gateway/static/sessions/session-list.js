@@ -3,6 +3,7 @@
 import { byId, element, icon } from "../shared/dom.js";
 import { age } from "../shared/format.js";
 import { isComposing } from "../shared/keys.js";
+import { wellFormed } from "../shared/titles.js";
 
 const PAGE = 50;
 const REFRESH_MS = 15_000;
@@ -161,7 +162,7 @@ export class SessionList {
     const end = async (keep) => {
       if (this.#editing !== input) return;
       this.#editing = null;
-      const title = input.value.trim();
+      const title = wellFormed(input.value).trim();
       if (keep && title && title !== session.title) {
         await this.#guard(async () => this.learn(await this.#api.renameSession(session.id, title)));
       }

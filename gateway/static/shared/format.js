@@ -81,13 +81,6 @@ export function age(iso, now) {
   return date.toLocaleDateString(undefined, style);
 }
 
-/** The title that a first prompt gives its session: its first line, cut between words. @param {string} prompt */
-export function titleOf(prompt) {
-  const line = prompt.trim().split("\n")[0].trim().replace(/\s+/g, " ");
-  if (line.length <= 56) return line;
-  const cut = line.slice(0, 56);
-  return `${cut.slice(0, cut.lastIndexOf(" ") > 30 ? cut.lastIndexOf(" ") : 56)}…`;
-}
 
 /** What a finished run cost, in words; empty when nothing is known. */
 export function usageText(usage, costUsd) {

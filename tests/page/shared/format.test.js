@@ -10,7 +10,6 @@ import {
   lossText,
   ordinal,
   phaseText,
-  titleOf,
   usageText,
 } from "../../../gateway/static/shared/format.js";
 
@@ -42,13 +41,6 @@ test("times are short", () => {
   assert.match(before(2 * 24 * 60), /^\p{L}+\.?$/u);
   assert.match(before(20 * 24 * 60), /18/);
   assert.equal(age("nonsense", now), "");
-});
-
-test("a session is named after the first line of its first prompt, cut between words", () => {
-  assert.equal(titleOf("  List   files \nplease"), "List files");
-  const long = "Write a detailed explanation of how WebSocket connections work, please";
-  assert.equal(titleOf(long), "Write a detailed explanation of how WebSocket…");
-  assert.equal(titleOf("x".repeat(80)), `${"x".repeat(56)}…`);
 });
 
 test("what a run cost is told when it is known", () => {
