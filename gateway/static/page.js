@@ -4,7 +4,7 @@ import { Drawer } from "./app/drawer.js";
 import { setUpShortcuts } from "./app/shortcuts.js";
 import { setUpTheme } from "./app/theme.js";
 import { UpdateCheck } from "./app/update-check.js";
-import { Chat, DEFAULT_TITLE } from "./chat/chat.js";
+import { Chat } from "./chat/chat.js";
 import { createClient } from "./client/client.js";
 import { Composer } from "./composer/composer.js";
 import { RunStatus } from "./composer/run-status.js";
@@ -13,6 +13,7 @@ import { SessionList } from "./sessions/session-list.js";
 import { SettingsDialog } from "./settings/settings-dialog.js";
 import { byId, element } from "./shared/dom.js";
 import { explain } from "./shared/format.js";
+import { DEFAULT_TITLE } from "./shared/titles.js";
 import { Transcript } from "./transcript/transcript.js";
 
 const EXAMPLES = [
@@ -42,6 +43,8 @@ class Page {
   #drawer = new Drawer();
   #updateCheck = new UpdateCheck();
   #chat = null;
+  /** The session that is being made; asked for twice it is one. */
+  #creating = null;
   #reachable = true;
   /** Whether what the notice says ends with the next look at the gateway that goes well. */
   #passing = false;
@@ -135,14 +138,17 @@ class Page {
     return chat;
   }
 
-  /** A new session, open. @returns {Promise<Chat | undefined>} */
+  /** A session that nothing was asked in yet, open: one that is there, or a new one. @returns {Promise<Chat | undefined>} */
   #create() {
-    return this.#guard(async () => {
-      const session = await this.#sessionList.create();
-      this.#go(session.id);
+    this.#creating ??= this.#guard(async () => {
+      const open = this.#transcript.empty && this.#sessionList.isUnused(this.#chat?.id);
+      if (!open) this.#go(((await this.#sessionList.unused()) ?? (await this.#sessionList.create())).id);
       this.#composer.focus();
       return this.#chat;
+    }).finally(() => {
+      this.#creating = null;
     });
+    return this.#creating;
   }
 
   /** @returns {Promise<boolean>} whether the prompt was taken */

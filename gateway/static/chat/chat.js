@@ -1,7 +1,7 @@
 /** One open session: its history, what becomes of its runs, and what other tabs do. */
 
 import { Poller } from "../shared/poller.js";
-import { titleOf } from "../shared/titles.js";
+import { DEFAULT_TITLE, titleOf } from "../shared/titles.js";
 import { readConsistent, unchanged } from "./consistent-read.js";
 import { Runs } from "./runs.js";
 import { Sender } from "./sender.js";
@@ -10,7 +10,6 @@ const PAGE = 40;
 const POLL_MS = 2000;
 /** After a run's end the next one is promoted within this. */
 const SOON_MS = 300;
-export const DEFAULT_TITLE = "New session";
 
 export class Chat {
   /** The session as last read; null until then. */

@@ -1,12 +1,11 @@
 /** Where prompts are written: grows with its text, keeps a draft for each session, sends on Enter. */
 
 import { byId } from "../shared/dom.js";
+import { draftOf, keepDraft } from "../shared/drafts.js";
 import { enterMeans, isApple, onGlass } from "../shared/keys.js";
-import { tab } from "../shared/storage.js";
 import { wellFormed } from "../shared/titles.js";
 
 const MAX_CHARS = 100_000;
-const DRAFT = "vaporforge.draft.";
 
 /** @param {string} text  as typed @returns {string} without the empty lines around it; its first line may be indented code */
 export const promptOf = (text) => wellFormed(text).replace(/^(?:[^\S\n]*\n)+/, "").trimEnd();
@@ -28,7 +27,7 @@ export class Composer {
    */
   constructor(onSend, onTooLong) {
     this.#prompt.addEventListener("input", () => {
-      tab.set(DRAFT + this.#session, this.#prompt.value.slice(0, MAX_CHARS));
+      keepDraft(this.#session, this.#prompt.value);
       this.#fit();
     });
     this.#prompt.addEventListener("keydown", (event) => {
@@ -67,7 +66,7 @@ export class Composer {
     const session = this.#session;
     try {
       if (!(await onSend(prompt, new FormData(this.#form).get("mode")))) return;
-      tab.remove(DRAFT + session);
+      keepDraft(session, "");
       if (this.#session === session && promptOf(this.#prompt.value) === prompt) this.fill("");
     } finally {
       this.#busy = false;
@@ -77,15 +76,14 @@ export class Composer {
   /** The session whose draft is shown. @param {string} id */
   show(id) {
     this.#session = id;
-    this.#prompt.value = tab.get(DRAFT + id) ?? "";
+    this.#prompt.value = draftOf(id);
     this.#fit();
   }
 
   /** @param {string} text */
   fill(text) {
     this.#prompt.value = text;
-    if (text) tab.set(DRAFT + this.#session, text);
-    else tab.remove(DRAFT + this.#session);
+    keepDraft(this.#session, text);
     this.#fit();
   }
 

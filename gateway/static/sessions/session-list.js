@@ -1,12 +1,17 @@
 /** The list of sessions: newest first, renamed in place, deleted after a question. */
 
 import { byId, element, icon } from "../shared/dom.js";
+import { draftOf } from "../shared/drafts.js";
 import { age } from "../shared/format.js";
 import { isComposing } from "../shared/keys.js";
-import { wellFormed } from "../shared/titles.js";
+import { DEFAULT_TITLE, wellFormed } from "../shared/titles.js";
 
 const PAGE = 50;
 const REFRESH_MS = 15_000;
+
+/** @param {object | null | undefined} session  as the gateway told it: whatever is asked in it changes it */
+const isUnused = (session) =>
+  Boolean(session) && session.title === DEFAULT_TITLE && session.updatedAt === session.createdAt && !session.activeRun;
 
 export class SessionList {
   #api;
@@ -59,6 +64,20 @@ export class SessionList {
     this.#sessions = new Map([...sessions, ...kept, ...newer].map((session) => [session.id, session]));
     for (const id of this.#deleted) this.#sessions.delete(id);
     this.#render();
+  }
+
+  /** Whether nothing was asked in a session yet, as far as is known here. @param {string | undefined} id */
+  isUnused(id) {
+    return isUnused(this.#sessions.get(id));
+  }
+
+  /** A session of this list that is still as it was made, not written in either; null when there is none. */
+  async unused() {
+    const known = [...this.#sessions.values()].find((one) => isUnused(one) && !draftOf(one.id));
+    if (!known) return null;
+    const session = await this.#api.getSession(known.id).catch(() => null);
+    if (session) this.learn(session);
+    return isUnused(session) ? session : null;
   }
 
   async create() {

@@ -1,4 +1,7 @@
-/** The title that a first prompt gives its session. */
+/** Titles of sessions: the one that they begin with, and the one that a first prompt gives. */
+
+/** Of a session that nothing was asked in yet. */
+export const DEFAULT_TITLE = "New session";
 
 const MAX_SIGNS = 56;
 /** A sign may be many characters, and the gateway takes 200 of them. */
