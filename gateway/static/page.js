@@ -71,6 +71,7 @@ class Page {
         ),
       ),
     );
+    addEventListener("pagehide", () => this.#chat?.keepPlace());
     addEventListener("hashchange", () => {
       this.#login.takeFromAddress();
       if (!byId("app").hidden) this.#route();

@@ -1,12 +1,14 @@
 /** One open session: its history, what becomes of its runs, and what other tabs do. */
 
 import { Poller } from "../shared/poller.js";
+import { tab } from "../shared/storage.js";
 import { DEFAULT_TITLE, titleOf } from "../shared/titles.js";
 import { readConsistent, unchanged } from "./consistent-read.js";
 import { Runs } from "./runs.js";
 import { Sender } from "./sender.js";
 
 const PAGE = 40;
+const PLACE = "vaporforge.place.";
 const POLL_MS = 2000;
 /** After a run's end the next one is promoted within this. */
 const SOON_MS = 300;
@@ -86,6 +88,7 @@ export class Chat {
 
   /** Lets go of everything but prompts that the gateway has not confirmed yet; runs go on without this page. */
   close() {
+    this.keepPlace();
     this.#closed.abort();
     this.#poller?.close();
     this.#runs.close();
@@ -169,8 +172,16 @@ export class Chat {
     }
     this.#learn(names === this.#names ? session : { ...session, title: this.session.title });
     if (session.activeRun) this.#runs.attach(session.activeRun, this.#begunAt(page.messages, session.activeRun));
+    if (first) this.#transcript.goTo(JSON.parse(tab.get(PLACE + this.id) ?? "null"));
     if (first) this.#sender.flush();
     this.#changed();
+  }
+
+  /** Remembers where the reader is, for when the session is opened again in this tab. */
+  keepPlace() {
+    const place = this.session && this.#transcript.place;
+    if (place) tab.set(PLACE + this.id, JSON.stringify(place));
+    else if (this.session) tab.remove(PLACE + this.id);
   }
 
   /** When a run began: with its prompt, or with the end of the answer that it waited for. @returns {number | undefined} */

@@ -3,6 +3,7 @@
 import { parseJson, toJson } from "../client/json.js";
 import { byId } from "../shared/dom.js";
 import { explain } from "../shared/format.js";
+import { isComposing } from "../shared/keys.js";
 
 /** @param {string} text @returns {object} @throws {Error} with a sentence that says what is wrong and where */
 export function parseServers(text) {
@@ -28,6 +29,8 @@ export class SettingsDialog {
   #error = byId("settings-error");
   #save = byId("settings-save");
   #cleared = false;
+  /** What the MCP servers were when they came. */
+  #given = "";
 
   constructor(api) {
     this.#api = api;
@@ -40,7 +43,14 @@ export class SettingsDialog {
       beside = target === this.#dialog;
     });
     this.#dialog.addEventListener("click", ({ target }) => {
-      if (beside && target === this.#dialog) this.#dialog.close();
+      if (beside && target === this.#dialog && !this.#holdsBack()) this.#dialog.close();
+    });
+    // Both: the browser closes a dialog at a second Escape whatever becomes of its `cancel`, and on phones by a gesture.
+    this.#dialog.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && (isComposing(event) || this.#holdsBack())) event.preventDefault();
+    });
+    this.#dialog.addEventListener("cancel", (event) => {
+      if (this.#holdsBack()) event.preventDefault();
     });
     this.#clear.addEventListener("click", () => {
       this.#cleared = true;
@@ -55,6 +65,13 @@ export class SettingsDialog {
     });
   }
 
+  /** Whether something typed would be lost; says so then. */
+  #holdsBack() {
+    const changed = this.#credential.value.trim() !== "" || this.#cleared || this.#mcp.value !== this.#given;
+    if (changed && !this.#mcp.readOnly) this.#error.textContent = "Your changes are not saved: choose Save, or Cancel to drop them.";
+    return changed && !this.#mcp.readOnly;
+  }
+
   async open() {
     this.#error.textContent = "";
     this.#mcp.removeAttribute("aria-invalid");
@@ -65,6 +82,7 @@ export class SettingsDialog {
     try {
       const { mcpServers, credential } = await this.#api.settings();
       this.#mcp.value = Object.keys(mcpServers).length ? toJson(mcpServers, 2) : "";
+      this.#given = this.#mcp.value;
       this.#tell(credential);
       this.#allow(true);
     } catch (error) {

@@ -27,7 +27,7 @@ const REMEDIES = {
   "not-owner": "Ask its owner, or start a session of your own.",
   forbidden: "Ask whoever runs this gateway.",
   "origin-refused": "Open the page at the address that the gateway was set up for.",
-  "session-not-found": "It may have been deleted. Pick another one, or start a new one.",
+  "session-not-found": "Pick another one, or start a new one.",
   "run-not-found": "Reload the page to see what is recorded.",
   "session-gone": "Start a new session.",
   "session-busy": "Wait until the run is over, or stop it.",
@@ -41,10 +41,14 @@ const REMEDIES = {
   "frames-missing": "Reload the page to see what is recorded.",
 };
 
+/** Words of a message that says itself what to do: a remedy behind it would say it twice. */
+const ADVISED = /\bagain\b|; (?:wait|ask)\b|\bSettings\b|\bscripts\/|\bsays why\b/;
+
 /** @param {string} message @param {string} [code] @returns {string} the message as a sentence, and what to do */
 export function explain(message, code) {
-  const sentence = /[.!?…]$/.test(message) ? message : `${message}.`;
-  const remedy = REMEDIES[code];
+  const begun = message.charAt(0).toUpperCase() + message.slice(1);
+  const sentence = /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+  const remedy = ADVISED.test(message) ? "" : REMEDIES[code];
   return remedy ? `${sentence} ${remedy}` : sentence;
 }
 

@@ -88,6 +88,29 @@ export class Transcript {
     this.#grown();
   }
 
+  /**
+   * Where the reader is: the turn at the top of the view, and how far it is scrolled out; null at the end, which is
+   * followed.
+   */
+  get place() {
+    if (this.#following) return null;
+    const top = this.#scroller.getBoundingClientRect().top;
+    const turn = this.#turns.find(({ root }) => root.isConnected && root.getBoundingClientRect().bottom > top);
+    if (!turn) return null;
+    const { run, messageId, answerId } = turn;
+    return { run, messageId, answerId, offset: Math.round(top - turn.root.getBoundingClientRect().top) };
+  }
+
+  /** Goes back to a place, unless its turn is not shown (any more). @param {ReturnType<Transcript["place"]>} place */
+  goTo(place) {
+    const turn = place && this.find(place);
+    if (!turn?.root.isConnected) return;
+    this.#following = false;
+    const top = this.#scroller.getBoundingClientRect().top;
+    this.#scroller.scrollTop += turn.root.getBoundingClientRect().top - top + place.offset;
+    this.#grown();
+  }
+
   /** @param {() => void} change  what adds turns above; what the reader looks at stays where it is */
   keepingPlace(change) {
     const fromEnd = this.#scroller.scrollHeight - this.#scroller.scrollTop;

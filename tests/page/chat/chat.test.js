@@ -330,6 +330,19 @@ chatTest("the clock of a run that is on begins with its prompt, or with the end 
   assert.equal(world.chat.active.since, Date.parse(at(5)));
 });
 
+chatTest("who comes back to a session finds the place that was left, and its end when that was followed", async () => {
+  world.messages = [user("m1", "r1"), answer("m2", "r1")];
+  await world.open();
+  world.transcript.place = { run: "r1", offset: 12 };
+  world.chat.close();
+  world.transcript.place = null;
+  await world.open();
+  assert.deepEqual(world.transcript.wentTo, [null, { run: "r1", offset: 12 }]);
+  world.chat.close();
+  await world.open();
+  assert.deepEqual(world.transcript.wentTo.at(-1), null);
+});
+
 chatTest("earlier messages that arrive when another session is open are not shown in it", async () => {
   world.messages = [user("m1", "r1"), answer("m2", "r1")];
   world.cursor = "before";

@@ -52,6 +52,8 @@ class FakeTurn {
 }
 
 export class FakeTranscript {
+  place = null;
+  wentTo = [];
   turns = [];
   shown = [];
 
@@ -69,6 +71,10 @@ export class FakeTranscript {
     if (first) this.turns.unshift(turn);
     else this.turns.push(turn);
     return turn;
+  }
+
+  goTo(place) {
+    this.wentTo.push(place);
   }
 
   show(turn, { first = false } = {}) {

@@ -33,6 +33,14 @@ test("errors are sentences with a remedy where there is one", () => {
   assert.match(lossText("new-reason"), /^The sandbox was lost\. /);
 });
 
+test("no sentence is said twice", () => {
+  const gone = explain("there is no session s1; it may have expired or been deleted", "session-not-found");
+  assert.equal(gone, "There is no session s1; it may have expired or been deleted. Pick another one, or start a new one.");
+  assert.equal(explain("The store does not answer; try again", "store-unavailable"), "The store does not answer; try again.");
+  assert.equal(explain("The token has expired; sign in again", "unauthorized"), "The token has expired; sign in again.");
+  assert.match(explain("The store is not open", "store-unavailable"), /^The store is not open\. Nothing is lost\./);
+});
+
 test("times are short", () => {
   assert.deepEqual([400, 9940, 9960, 59_400, 59_600, 125_000].map(duration), ["0.4 s", "9.9 s", "10 s", "59 s", "1 min 0 s", "2 min 5 s"]);
   const now = Date.parse("2026-03-10T12:00:00Z");
