@@ -13,6 +13,7 @@ import { SessionList } from "./sessions/session-list.js";
 import { SettingsDialog } from "./settings/settings-dialog.js";
 import { byId, element } from "./shared/dom.js";
 import { explain } from "./shared/format.js";
+import { own } from "./shared/storage.js";
 import { DEFAULT_TITLE } from "./shared/titles.js";
 import { Transcript } from "./transcript/transcript.js";
 
@@ -30,7 +31,10 @@ class Page {
   #client = createClient({ token: () => this.#login.token });
   #transcript = new Transcript();
   #sessionList = new SessionList(this.#client.api, {
-    onGone: (id) => id === this.#chat?.id && this.#go(null),
+    onGone: (id) => {
+      own.clear(`${id}.`);
+      if (id === this.#chat?.id) this.#go(null);
+    },
     onProblem: (error) => this.#problem(error),
     onReached: () => this.#reached(),
   });
@@ -71,6 +75,7 @@ class Page {
         ),
       ),
     );
+    addEventListener("beforeunload", (event) => this.#chat?.unsent && event.preventDefault());
     addEventListener("pagehide", () => this.#chat?.keepPlace());
     addEventListener("hashchange", () => {
       this.#login.takeFromAddress();
@@ -219,7 +224,10 @@ class Page {
   /** How the last look at the open session went. @param {Error | null} error */
   #looked(error) {
     if (GONE.has(error?.code)) {
+      const written = [...this.#chat.takeBack(), this.#composer.text].filter(Boolean).join("\n\n");
+      own.clear(`${this.#chat.id}.`);
       this.#go(null);
+      if (written) this.#composer.giveBack(written);
       this.#notice(explain(error.message, error.code));
     } else if (error) {
       this.#problem(error, { passing: true });

@@ -404,7 +404,7 @@ async def test_who_comes_back_finds_the_place(people: People) -> None:
     first = ada.session
     await ada.ask("Echo more")
     heading = ada.page.locator(".prose h2").nth(1)
-    await heading.evaluate("node => node.scrollIntoView({ block: 'start' })")
+    await heading.evaluate("node => { document.querySelector('#scroller').scrollTop = node.offsetTop - 90; }")
     await expect(ada.page.get_by_role("button", name="Jump to latest")).to_be_visible()
     top = (await heading.evaluate(BOX))["top"]
     await ada.new_session()
@@ -454,3 +454,60 @@ async def test_a_session_deleted_elsewhere_is_told_once(people: People) -> None:
     notice = ada.page.locator("#notice")
     await expect(notice).to_contain_text("deleted")
     assert (await notice.inner_text()).count("deleted") == 1
+
+
+async def test_what_was_not_sent_outlives_its_tab_and_is_sent_once(people: People, stack: Stack) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.ask("Echo before")
+    session, url = ada.session, ada.page.url
+    context = ada.page.context
+    await context.set_offline(True)
+    await ada.say("Echo kept")
+    await expect(ada.see("status")).to_have_text("Not sent yet: it goes once there is a connection.")
+    await ada.page.evaluate(WATCH_STATUS)
+    await ada.say("Echo kept too")
+    await expect(ada.see("queued-prompt")).to_contain_text("Echo kept too")
+    await ada.see("prompt").press_sequentially("a draft")
+    await ada.page.wait_for_timeout(5000)
+    assert await ada.page.evaluate("window.said") == []
+    async with ada.page.expect_event("dialog") as asked:
+        await ada.page.close(run_before_unload=True)
+    dialog = await asked.value
+    assert dialog.type == "beforeunload"
+    await dialog.accept()
+    await context.set_offline(False)
+    other = await people.person(same_browser=ada)
+    await other.page.goto(f"{other.url}/")
+    await expect(other.see("session-item")).to_contain_text("not sent")
+    await other.page.goto(url)
+    await expect(other.page.locator(".prose")).to_have_text(["before", "kept", "kept too"])
+    await expect(other.see("prompt")).to_have_value("a draft")
+    await other.rest()
+    messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
+    assert [one["content"] for one in messages if one["role"] == "user"] == [
+        "Echo before",
+        "Echo kept",
+        "Echo kept too",
+    ]
+    await other.page.goto(f"{other.url}/")
+    await expect(other.see("session-item")).not_to_contain_text("not sent")
+
+
+WATCH_STATUS = """() => {
+  const status = document.querySelector("#status");
+  window.said = [];
+  new MutationObserver(() => {
+    if (!status.textContent.startsWith("Not sent yet")) window.said.push(status.textContent);
+  }).observe(status, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+async def test_what_was_written_in_a_session_that_was_deleted_elsewhere_is_kept(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    await ada.ask("Echo one")
+    await ada.see("prompt").fill("a long draft")
+    assert await ada.page.evaluate(DELETE, ada.session) == 204
+    await expect(ada.page.locator("#notice")).to_contain_text("deleted")
+    await expect(ada.see("prompt")).to_have_value("a long draft")

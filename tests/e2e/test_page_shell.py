@@ -108,6 +108,8 @@ async def test_nothing_of_a_user_is_left_after_signing_out(people: People) -> No
     for person in (ada, other):
         await expect(person.see("token")).to_be_visible()
         assert await person.page.evaluate("sessionStorage.length") == 0
+        kept = await person.page.evaluate("Object.keys(localStorage)")
+        assert [key for key in kept if "own" in key] == []
         await expect(person.see("session-item")).to_have_count(0)
 
 

@@ -76,6 +76,16 @@ export class Chat {
     return [...this.#runs.waiting, ...this.#sender.held];
   }
 
+  /** Whether a prompt is still only here. */
+  get unsent() {
+    return Boolean(this.active?.unsent) || this.waiting.some(({ unsent }) => unsent);
+  }
+
+  /** The session is gone: its prompts that were never sent. @returns {string[]} */
+  takeBack() {
+    return this.#sender.takeBack();
+  }
+
   get hasEarlier() {
     return this.#cursor !== null;
   }

@@ -7,6 +7,8 @@ export class FollowedRun {
   /** The last event that says what the run does: a status, text, or a tool. */
   activity = null;
   connection = { state: "connecting", transport: "ws" };
+  /** Whether the connection is lost, from its end to the next one that opens. */
+  cut = false;
   /** Whether a connection was open once. */
   opened = false;
   since = Date.now();
@@ -29,6 +31,11 @@ export class FollowedRun {
     this.waiting = waiting;
   }
 
+  /** Whether the prompt is still only here, as there is no connection. */
+  get unsent() {
+    return this.cut && !this.settled;
+  }
+
   /** The run is on, or is about to be. @param {number} [since]  epoch ms, when that was before now */
   begin(since = Date.now()) {
     this.waiting = false;
@@ -47,6 +54,7 @@ export class FollowedRun {
     if (event.type === "connection") {
       this.connection = event;
       this.opened ||= event.state === "open";
+      if (event.state !== "connecting") this.cut = event.state === "waiting";
     } else if (event.type === "status") {
       this.activity = event;
       this.position = event.position ?? 0;

@@ -1,8 +1,6 @@
-/** Prompts that were sent and that the gateway has not confirmed yet: kept over a reload, so that it loses none. */
+/** Prompts that the gateway has not confirmed yet: they outlive tab and browser, so that none is lost with them. */
 
-import { tab } from "../shared/storage.js";
-
-const KEY = "vaporforge.outbox.";
+import { own } from "../shared/storage.js";
 
 /** @typedef {{messageId: string, prompt: string, mode: "agent" | "plan"}} Entry */
 
@@ -11,12 +9,12 @@ export class Outbox {
 
   /** @param {string} sessionId */
   constructor(sessionId) {
-    this.#key = KEY + sessionId;
+    this.#key = `${sessionId}.outbox`;
   }
 
   /** @returns {Entry[]} oldest first */
   get entries() {
-    return JSON.parse(tab.get(this.#key) ?? "[]");
+    return JSON.parse(own.get(this.#key) ?? "[]");
   }
 
   /** @param {Entry} entry */
@@ -33,7 +31,7 @@ export class Outbox {
   }
 
   #save(entries) {
-    if (entries.length) tab.set(this.#key, JSON.stringify(entries));
-    else tab.remove(this.#key);
+    if (entries.length) own.set(this.#key, JSON.stringify(entries));
+    else own.remove(this.#key);
   }
 }

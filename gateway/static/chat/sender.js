@@ -31,9 +31,9 @@ export class Sender {
     this.#onFirst = onFirst;
   }
 
-  /** Prompts that wait for `flush`, first come first. @returns {{turn: object, position: number}[]} */
+  /** Prompts that wait for `flush`, first come first. @returns {{turn: object, position: number, unsent: boolean}[]} */
   get held() {
-    return [...this.#held].map((turn) => ({ turn, position: 0 }));
+    return [...this.#held].map((turn) => ({ turn, position: 0, unsent: true }));
   }
 
   /** Sends a prompt, at once or with `flush`. @param {string} prompt @param {"agent" | "plan"} mode */
@@ -58,6 +58,13 @@ export class Sender {
       if (this.#transcript.find(entry)?.run) this.#outbox.drop(entry.messageId);
       else this.#post(entry);
     }
+  }
+
+  /** The session takes them no more: what the gateway never got. @returns {string[]} the prompts */
+  takeBack() {
+    const prompts = this.#outbox.entries.map(({ prompt }) => prompt);
+    for (const { messageId } of this.#outbox.entries) this.#outbox.drop(messageId);
+    return prompts;
   }
 
   /** Twice is fine. @param {import("../transcript/turn.js").Turn} turn  one that waits */

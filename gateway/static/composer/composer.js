@@ -92,6 +92,11 @@ export class Composer {
     this.fill([text, promptOf(this.#prompt.value)].filter(Boolean).join("\n\n"));
   }
 
+  /** The prompt as written so far. */
+  get text() {
+    return promptOf(this.#prompt.value);
+  }
+
   get empty() {
     return this.#prompt.value.trim() === "";
   }

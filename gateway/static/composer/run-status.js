@@ -8,9 +8,10 @@ const CLOCK_FROM_MS = 2000;
 
 /** @param {import("../chat/followed-run.js").FollowedRun | undefined} followed @returns {string} what the run does now */
 export function activityText(followed) {
-  const { activity, stopping, connection } = followed;
+  const { activity, stopping, cut, unsent } = followed;
   if (stopping) return "Stopping…";
-  if (connection.state === "waiting") return "Connection lost; the run goes on…";
+  if (unsent) return "Not sent yet: it goes once there is a connection.";
+  if (cut) return "Connection lost; the run goes on…";
   if (activity?.type === "status") return phaseText(activity);
   if (activity?.type === "tool-start") return `Running ${activity.name}…`;
   if (activity?.type === "text") return "Writing…";
@@ -24,6 +25,12 @@ export function connectionState(followed, reachable) {
   if (state === "waiting" || (state && !reachable)) return ["reconnecting", "Reconnecting"];
   if (state === "connecting") return followed.opened ? ["reconnecting", "Reconnecting"] : ["connecting", "Connecting"];
   return reachable ? ["idle", "Ready"] : ["offline", "Offline"];
+}
+
+/** @param {{turn: object, position: number, stopping?: boolean, unsent?: boolean}} waiting @returns {string} */
+function placeText({ position, stopping, unsent }, index) {
+  if (stopping) return "Cancelling…";
+  return unsent ? "Not sent yet" : `Queued (${ordinal(position || index + 1)})`;
 }
 
 export class RunStatus {
@@ -60,10 +67,7 @@ export class RunStatus {
   }
 
   #showQueue(waiting) {
-    const places = waiting.map(({ turn, position, stopping }, index) => [
-      turn.prompt,
-      stopping ? "Cancelling…" : `Queued (${ordinal(position || index + 1)})`,
-    ]);
+    const places = waiting.map((one, index) => [one.turn.prompt, placeText(one, index)]);
     const now = JSON.stringify(places);
     if (now === this.#shown) return;
     this.#shown = now;

@@ -1,10 +1,16 @@
 /** Who is logged in: the token from the address bar or the form, kept in this browser, never left in an address. */
 
 import { byId } from "../shared/dom.js";
-import { local, tab } from "../shared/storage.js";
+import { local, own, tab } from "../shared/storage.js";
 import { expiryOf, judgeOffer, subjectOf, tokenIn } from "./token.js";
 
 const KEY = "vaporforge.token";
+
+/** Nothing that one user wrote is another's to find. */
+function forget() {
+  own.clear();
+  tab.clear();
+}
 
 export class Login {
   #onToken;
@@ -72,7 +78,7 @@ export class Login {
   /** Forgets the token and what was written: drafts, prompts on their way. The page goes on with `leave`. */
   signOut() {
     local.remove(KEY);
-    tab.clear();
+    forget();
   }
 
   /** Goes on with a clean page: nothing of the user so far stays in memory. */
@@ -95,7 +101,7 @@ export class Login {
     const before = this.token;
     local.set(KEY, token);
     const changed = Boolean(before) && subjectOf(before) !== subjectOf(token);
-    if (changed) tab.clear();
+    if (changed) forget();
     return changed;
   }
 
@@ -120,7 +126,7 @@ export class Login {
   /** Another tab signed in or out. */
   #changedElsewhere() {
     if (this.#user && subjectOf(this.token) !== this.#user) {
-      tab.clear();
+      forget();
       this.leave();
     } else if (this.token && byId("app").hidden) {
       this.#onToken();

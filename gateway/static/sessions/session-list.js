@@ -135,10 +135,11 @@ export class SessionList {
   #row(session, when) {
     const { id, title, activeRun } = session;
     const current = id === this.#current;
-    const shows = JSON.stringify([title, current, activeRun ? "on" : when]);
+    const unsent = new Outbox(id).entries.length > 0 && !current;
+    const shows = JSON.stringify([title, current, unsent, activeRun ? "on" : when]);
     const known = this.#rows.get(id);
     if (known?.shows === shows) return known.row;
-    const row = this.#newRow(session, current, when);
+    const row = this.#newRow(session, current, unsent ? "not sent" : when);
     this.#rows.set(id, { row, shows });
     return row;
   }

@@ -1,15 +1,14 @@
-/** What is written and not sent yet, by session; empty for the page where none is open. */
+/** What is written and not sent yet, by session; "" for the page where none is open. It outlives tab and browser. */
 
-import { tab } from "./storage.js";
+import { own } from "./storage.js";
 
-const DRAFT = "vaporforge.draft.";
 const MAX_CHARS = 100_000;
 
 /** @param {string} session  its id @returns {string} */
-export const draftOf = (session) => tab.get(DRAFT + session) ?? "";
+export const draftOf = (session) => own.get(`${session}.draft`) ?? "";
 
 /** @param {string} session @param {string} text */
 export function keepDraft(session, text) {
-  if (text) tab.set(DRAFT + session, text.slice(0, MAX_CHARS));
-  else tab.remove(DRAFT + session);
+  if (text) own.set(`${session}.draft`, text.slice(0, MAX_CHARS));
+  else own.remove(`${session}.draft`);
 }

@@ -5,8 +5,14 @@ export class SafeStorage {
   /** What the browser refused to keep; newer than what it has. */
   #memory = new Map();
 
-  /** @param {() => Storage | undefined} area  may throw, as browsers do where a site may keep nothing */
-  constructor(area) {
+  #prefix;
+
+  /**
+   * @param {() => Storage | undefined} area  may throw, as browsers do where a site may keep nothing
+   * @param {string} [prefix]  of its keys, where others keep things in the same area
+   */
+  constructor(area, prefix = "") {
+    this.#prefix = prefix;
     try {
       this.#area = area() ?? null;
     } catch {
@@ -16,13 +22,13 @@ export class SafeStorage {
 
   /** @param {string} key @returns {string | null} */
   get(key) {
-    return this.#memory.get(key) ?? this.#area?.getItem(key) ?? null;
+    return this.#memory.get(key) ?? this.#area?.getItem(this.#prefix + key) ?? null;
   }
 
   /** @param {string} key @param {string} value */
   set(key, value) {
     try {
-      this.#area.setItem(key, value);
+      this.#area.setItem(this.#prefix + key, value);
       this.#memory.delete(key);
     } catch {
       this.#memory.set(key, value);
@@ -32,16 +38,24 @@ export class SafeStorage {
   /** @param {string} key */
   remove(key) {
     this.#memory.delete(key);
-    this.#area?.removeItem(key);
+    this.#area?.removeItem(this.#prefix + key);
   }
 
-  clear() {
-    this.#memory.clear();
-    this.#area?.clear();
+  /** @param {string} [under]  only keys that begin so */
+  clear(under = "") {
+    for (const key of [...this.#memory.keys()]) {
+      if (key.startsWith(under)) this.#memory.delete(key);
+    }
+    const kept = Array.from({ length: this.#area?.length ?? 0 }, (_, index) => this.#area.key(index));
+    for (const key of kept) {
+      if (key.startsWith(this.#prefix + under)) this.#area.removeItem(key);
+    }
   }
 }
 
 /** Of this browser: the token, the theme. */
 export const local = new SafeStorage(() => globalThis.localStorage);
-/** Of this tab: drafts, and prompts that are on their way. */
+/** Of whoever is signed in, in this browser, until they sign out: drafts, prompts on their way, modes; by session. */
+export const own = new SafeStorage(() => globalThis.localStorage, "vaporforge.own.");
+/** Of this tab: where one reads. */
 export const tab = new SafeStorage(() => globalThis.sessionStorage);

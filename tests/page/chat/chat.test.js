@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { Chat } from "../../../gateway/static/chat/chat.js";
 import { Outbox } from "../../../gateway/static/chat/outbox.js";
 import { ApiError } from "../../../gateway/static/client/client.js";
-import { tab } from "../../../gateway/static/shared/storage.js";
+import { own, tab } from "../../../gateway/static/shared/storage.js";
 import { settle } from "../harness.js";
 import { FakeStreams, FakeTranscript } from "./fakes.js";
 
@@ -89,6 +89,7 @@ let tick;
 function chatTest(name, body) {
   test(name, async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });
+    own.clear();
     tab.clear();
     world = new World();
     tick = async (ms) => {

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Outbox } from "../../../gateway/static/chat/outbox.js";
-import { tab } from "../../../gateway/static/shared/storage.js";
+import { own } from "../../../gateway/static/shared/storage.js";
 
 test("entries stay in their order until they are dropped", () => {
-  tab.clear();
+  own.clear();
   const outbox = new Outbox("s1");
   for (const messageId of ["a", "b", "c"]) outbox.put({ messageId, prompt: messageId, mode: "agent" });
   outbox.drop("b");

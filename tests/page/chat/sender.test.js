@@ -5,7 +5,7 @@ import { beforeEach, test } from "node:test";
 
 import { Outbox } from "../../../gateway/static/chat/outbox.js";
 import { Sender } from "../../../gateway/static/chat/sender.js";
-import { tab } from "../../../gateway/static/shared/storage.js";
+import { own } from "../../../gateway/static/shared/storage.js";
 import { settle } from "../harness.js";
 import { FakeTranscript } from "./fakes.js";
 
@@ -44,7 +44,7 @@ let sender;
 const unconfirmed = () => new Outbox("s1").entries.map(({ prompt }) => prompt);
 
 beforeEach(() => {
-  tab.clear();
+  own.clear();
   runs = new FakeRuns();
   transcript = new FakeTranscript();
   firsts = [];

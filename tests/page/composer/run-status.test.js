@@ -11,6 +11,8 @@ test("the status line and the connection say what goes on", () => {
   assert.equal(activityText({ ...followed, activity: { type: "tool-start", name: "Write" } }), "Running Write…");
   assert.equal(activityText({ ...followed, activity: { type: "status", phase: "sandbox-starting" } }), "Starting sandbox…");
   assert.equal(activityText({ ...followed, stopping: true }), "Stopping…");
+  assert.equal(activityText({ ...followed, cut: true }), "Connection lost; the run goes on…");
+  assert.equal(activityText({ ...followed, cut: true, unsent: true }), "Not sent yet: it goes once there is a connection.");
   assert.deepEqual(connectionState(followed, true), ["live", "Live"]);
   assert.deepEqual(connectionState({ ...followed, connection: { state: "open", transport: "sse" } }, true), ["live", "Live (SSE)"]);
   assert.deepEqual(connectionState({ ...followed, connection: { state: "waiting" } }, true), ["reconnecting", "Reconnecting"]);

@@ -16,7 +16,10 @@ function area(room = Infinity) {
       items.set(key, value);
     },
     removeItem: (key) => items.delete(key),
-    clear: () => items.clear(),
+    key: (index) => [...items.keys()][index],
+    get length() {
+      return items.size;
+    },
   };
 }
 
@@ -40,6 +43,19 @@ test("a storage that is forbidden keeps things while the page lives", () => {
     kept.clear();
     assert.equal(kept.get("a"), null);
   }
+});
+
+test("what is somebody's own is cleared by itself, or a part of it", () => {
+  const given = area();
+  const all = new SafeStorage(() => given);
+  const own = new SafeStorage(() => given, "own.");
+  all.set("theme", "dark");
+  for (const key of ["s1.draft", "s1.outbox", "s2.draft"]) own.set(key, key);
+  own.clear("s1.");
+  assert.deepEqual([...given.items.keys()], ["theme", "own.s2.draft"]);
+  assert.equal(own.get("s2.draft"), "s2.draft");
+  own.clear();
+  assert.deepEqual([...given.items.keys()], ["theme"]);
 });
 
 test("what does not fit is kept beside, newest first, until it fits or is removed", () => {
