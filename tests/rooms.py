@@ -16,7 +16,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "sandboxes | launcher",
         "sandboxes.drivers | broker",
         "store",
-        "store.blobs | concurrency",
+        "store.blobs | concurrency | websocket",
         "words",
     ),
     "container": ("wiring", "web", "workspace", "runs", "agents", "agent | listener", "words"),

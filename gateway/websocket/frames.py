@@ -1,0 +1,277 @@
+"""Frames of RFC 6455 without I/O: heads are walked, judged and counted; payloads pass untouched, masks included."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, TypeAlias
+
+FIN: Final = 0x80
+RESERVED: Final = 0x70
+OPCODE: Final = 0x0F
+CONTROL: Final = 0x08
+"""Bits of a head's first byte (RFC 6455 section 5.2)."""
+
+CONTROL_LIMIT: Final = 125
+"""Longest payload of a control frame (section 5.5)."""
+
+PLAIN: Final = 0x81
+"""The first byte of a text message in one frame."""
+
+_HEAD: Final = struct.Struct(">BBH").unpack_from
+SLICE_FRAMES: Final = 2000
+"""Frames that are walked before the loop gets its turn: half a millisecond at most."""
+
+
+class Op(IntEnum):
+    """Opcodes (RFC 6455 section 5.2)."""
+
+    CONTINUATION = 0
+    TEXT = 1
+    BINARY = 2
+    CLOSE = 8
+    PING = 9
+    PONG = 10
+
+
+class Code(IntEnum):
+    """Close codes of breaches (RFC 6455 section 7.4.1)."""
+
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED = 1003
+    INVALID_TEXT = 1007
+    POLICY = 1008
+    TOO_BIG = 1009
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """What a peer did that ends its connection. `why` is a class of breaches, never what the peer sent."""
+
+    code: Code
+    why: str
+
+
+Frame: TypeAlias = tuple[int, int, int, int]
+"""Where a whole frame lies: its first byte, and the offsets of its head, its payload and its end."""
+
+
+class Walker:
+    """Walks the frames that one peer sends. `masked`: whether it must mask them. `limit`: bytes of a message.
+
+    Payloads may lie anywhere over the pieces that are walked, unless `whole`: then a frame counts only once all of it
+    is there, and `frames` holds those of the last walk. `small` and `hollow` count frames until whoever spends them
+    sets them to 0: those with fewer than 126 bytes, and those that say nothing (control frames, empty ones). `breach`:
+    why nothing more is walked. `closing`: a close frame was walked, the last of all.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_base",
+        "_key",
+        "_open",
+        "_whole",
+        "breach",
+        "closing",
+        "frames",
+        "hollow",
+        "limit",
+        "need",
+        "plain",
+        "room",
+        "small",
+    )
+
+    def __init__(self, *, masked: bool, whole: bool, limit: int) -> None:
+        self._key = 4 if masked else 0
+        self._base = 0x80 if masked else 0
+        self._whole = whole
+        self._ahead = 0
+        self._open = False
+        self.limit = limit
+        self.room = limit
+        self.small = self.hollow = 0
+        self.plain = True
+        """Whether the last walk met nothing but text frames that are whole messages."""
+        self.need = 2
+        """Bytes that must be there, from where the last walk stopped, before another walk gets any further."""
+        self.frames: list[Frame] = []
+        self.breach: Breach | None = None
+        self.closing = False
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether what was walked ends with a frame, so that another may follow."""
+        return not self._ahead
+
+    def walk(self, data: bytes, most: int = SLICE_FRAMES) -> int:  # noqa: C901 - calls would cost as much as the rest
+        """Walk `data`, `most` frames at most; the offset up to which it is in order."""
+        frames = self.frames
+        frames.clear()
+        self.plain = True
+        size = len(data)
+        at = self._ahead
+        if at >= size or self.breach is not None or self.closing:
+            stop = min(at, size)
+            self._ahead = at - stop
+            self.need = 1
+            return stop
+        whole, base, key = self._whole, self._base, self._key
+        is_open, room = self._open, self.room
+        small = hollow = 0
+        need = 2
+        while most:
+            body = at + 2
+            if at + 4 <= size:
+                first, length, extended = _HEAD(data, at)
+            elif body <= size:
+                first, length, extended = data[at], data[at + 1], 0
+            else:
+                need = 2
+                break
+            length -= base
+            if length == 126:
+                body += 2
+                if body > size:
+                    need = 4
+                    break
+                length = extended
+                if length < 126:
+                    self.breach = Breach(Code.PROTOCOL_ERROR, "length in more bytes than it needs")
+                    break
+            elif length == 127:
+                body += 8
+                if body > size:
+                    need = 10
+                    break
+                length = int.from_bytes(data[at + 2 : body], "big")
+                if length < 65536 or length >> 63:
+                    self.breach = Breach(Code.PROTOCOL_ERROR, "length in more bytes than it needs")
+                    break
+            elif not 0 <= length < 126:
+                self.breach = Breach(Code.PROTOCOL_ERROR, "unmasked frame" if base else "masked frame")
+                break
+            body += key
+            end = body + length
+            if first == PLAIN and not is_open:
+                if length > room:
+                    self.breach = Breach(Code.TOO_BIG, "message too long")
+                    break
+                if whole:
+                    if end > size:
+                        need = end - at
+                        break
+                    frames.append((first, at, body, end))
+            else:
+                self.breach = _judge(first, length, room, is_open=is_open)
+                if self.breach is not None:
+                    break
+                if whole:
+                    if end > size:
+                        need = end - at
+                        break
+                    frames.append((first, at, body, end))
+                self.plain = False
+                if first & CONTROL:
+                    if length:
+                        hollow += 1
+                    if first & OPCODE == Op.CLOSE:
+                        self.closing = True
+                        most = 1
+                elif first & FIN:
+                    is_open, room = False, self.limit
+                else:
+                    is_open, room = True, room - length
+            if length < 126:
+                small += 1
+                if not length:
+                    hollow += 1
+            at = end
+            most -= 1
+        self._open, self.room = is_open, room
+        self.small += small
+        self.hollow += hollow
+        stop = min(at, size)
+        self._ahead = at - stop
+        self.need = 1 if at > size else need
+        return stop
+
+    def allow(self, limit: int) -> None:
+        """Take messages of `limit` bytes from the next one on."""
+        self.limit = limit
+        if not self._open:
+            self.room = limit
+
+
+def _judge(first: int, length: int, room: int, *, is_open: bool) -> Breach | None:
+    """What is wrong with a head that is not that of a plain text message."""
+    op = first & OPCODE
+    if first & RESERVED:
+        return Breach(Code.PROTOCOL_ERROR, "reserved bits")
+    if op & CONTROL:
+        if op > Op.PONG:
+            return Breach(Code.PROTOCOL_ERROR, "reserved opcode")
+        if not first & FIN or length > CONTROL_LIMIT:
+            return Breach(Code.PROTOCOL_ERROR, "control frame in pieces or too long")
+        return None
+    if op > Op.BINARY:
+        return Breach(Code.PROTOCOL_ERROR, "reserved opcode")
+    if is_open != (op == Op.CONTINUATION):
+        return Breach(Code.PROTOCOL_ERROR, "continuation of nothing, or a message within a message")
+    if length > room:
+        return Breach(Code.TOO_BIG, "message too long")
+    return None
+
+
+def frame(op: Op, payload: bytes, *, masked: bool) -> bytes:
+    """A whole message, or a control frame."""
+    size = len(payload)
+    bit = 0x80 if masked else 0
+    if size < 126:
+        head = bytes((FIN | op, bit | size))
+    elif size < 65536:
+        head = bytes((FIN | op, bit | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((FIN | op, bit | 127)) + size.to_bytes(8, "big")
+    if not masked:
+        return head + payload
+    key = secrets.token_bytes(4)
+    return head + key + mask(payload, key)
+
+
+def mask(payload: bytes, key: bytes) -> bytes:
+    """Mask or unmask (RFC 6455 section 5.3)."""
+    size = len(payload)
+    repeated = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
+
+
+def close_frame(code: int, reason: str = "", *, masked: bool) -> bytes:
+    """A close frame; the reason is cut to what fits."""
+    said = reason.encode()[: CONTROL_LIMIT - 2].decode(errors="ignore").encode()
+    return frame(Op.CLOSE, code.to_bytes(2, "big") + said, masked=masked)
+
+
+def close_code(payload: bytes) -> int | Breach | None:
+    """The code in a close frame's payload, None when it gives none; what is wrong with it (RFC 6455 section 7.4)."""
+    if not payload:
+        return None
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) < 2 or not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in (1004, 1005, 1006):
+        return Breach(Code.PROTOCOL_ERROR, "close frame without a good code")
+    if not is_text(payload[2:]):
+        return Breach(Code.INVALID_TEXT, "close frame whose reason is no UTF-8")
+    return code
+
+
+def is_text(data: bytes) -> bool:
+    """Whether the payload of a text message is UTF-8, as RFC 6455 section 8.1 demands."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
