@@ -34,6 +34,10 @@ LEAST: Mapping[str, float] = MappingProxyType(
         "keepalive_seconds": 1,
         "body_seconds": 0.1,
         "body_kb_per_second": 1,
+        "stream_frames_per_second": 1000,
+        "stream_mb_per_second": 1,
+        "stream_control_burst": 20,
+        "messages_per_second": 1,
     }
 )
 """The least value of each number that may not be 0: below it loops spin, or what is made is over at once."""
@@ -104,6 +108,10 @@ class Settings:
     body_seconds: float = 10.0
     """For a request's body, and one more second for each `body_kb_per_second` of it (KiB)."""
     body_kb_per_second: int = 16
+    stream_frames_per_second: int = 50_000
+    stream_mb_per_second: int = 256
+    stream_control_burst: int = 2000
+    messages_per_second: float = 10.0
     log_level: str = "INFO"
 
     @property

@@ -86,9 +86,11 @@ RunCase: TypeAlias = Callable[[str, int], Awaitable[None]]
 """Given the suite's base URL and a case's number: be its client until the connection has ended."""
 
 
-async def run_against_client(run_case: RunCase, *, concurrency: int = 8) -> Results:
-    """Every case from a hostile server to the client that `run_case` is. Raises TimeoutError when one hangs."""
-    async with kosoku.run_fuzzingserver(None, EXCLUDED, port=0) as server, ClientSession() as http:
+async def run_against_client(
+    run_case: RunCase, *, cases: Sequence[str] | None = None, concurrency: int = 8
+) -> Results:
+    """Every case (or `cases`) from a hostile server to the client `run_case`. Raises TimeoutError when one hangs."""
+    async with kosoku.run_fuzzingserver(cases, EXCLUDED, port=0) as server, ClientSession() as http:
         base = f"http://{server.address}:{server.port}"
         async with http.ws_connect(f"{base}/getCaseCount") as socket:
             numbers = iter(range(1, int((await socket.receive()).data) + 1))

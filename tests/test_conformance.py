@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,9 +18,16 @@ from yarl import URL
 
 from container.protocol import sandbox_token
 from gateway.sandboxes.drivers import Sandbox
+from gateway.sandboxes.upstream import dial
+from gateway.web.streams.browser_connection import browser_socket
+from gateway.websocket import frames
+from gateway.websocket.frames import is_text
+from gateway.websocket.messages import Binary, Messages
+from gateway.websocket.pace import Pace
 from tests import conformance
 from tests.conformance import Results
 from tests.gateway.stack import SECRET, Stack, read_until
+from tests.gateway.websocket.memory import MemoryTransport, texts_of
 from tests.hostile import HostileSandbox, HostileStack
 from tests.tunnel import Target, tunnel, with_header, with_path
 
@@ -188,6 +196,61 @@ async def _attached(base: str, path: str, authorization: str, cases: Sequence[st
 
     async with tunnel(choose) as port:
         return await conformance.run_against_server(f"ws://127.0.0.1:{port}/", cases=cases, concurrency=16)
+
+
+async def test_a_recorders_connection_to_a_hostile_server() -> None:
+    """As it reads an agent server, but for binary messages and the limit; it echoes, so that all can be judged."""
+    reference = await conformance.run_against_client(conformance.reference_client)
+
+    async def run_case(base: str, number: int) -> None:
+        async with await dialled(base, number, binary=True) as upstream:
+            async for message in upstream:
+                op = frames.Op.BINARY if isinstance(message, Binary) else frames.Op.TEXT
+                with contextlib.suppress(ConnectionError):
+                    await upstream.send(frames.frame(op, message, masked=True))
+
+    ours = await conformance.run_against_client(run_case)
+    show(conformance.table({"aiohttp": reference, "recorder": ours}))
+    assert conformance.worse(reference, ours) == []
+
+
+async def test_a_followers_connection_to_a_hostile_server() -> None:
+    """What it forwards is one valid stream of whole messages, whatever the suite does."""
+    reference = await conformance.run_against_client(conformance.reference_client)
+
+    async def run_case(base: str, number: int) -> None:
+        browser, transport = browser_socket("s", Pace(), 10), MemoryTransport()
+        browser.begin(transport)
+        async with await dialled(base, number) as upstream:
+            await upstream.forward(browser, lambda _: True)
+        assert all(is_text(text) for text in texts_of(bytes(transport.written)))
+        transport.close()
+        await browser.lost
+
+    cases = conformance.violations(reference)
+    ours = await conformance.run_against_client(run_case, cases=cases)
+    show(
+        conformance.table(
+            {
+                "aiohttp": {case: reference[case] for case in cases},
+                "follower": ours,
+            },
+            shown=lambda result: result.ending,
+        )
+    )
+    assert len(cases) > 80
+    assert conformance.worse_without_echo(reference, ours) == []
+
+
+async def dialled(base: str, number: int, *, binary: bool = False) -> Messages:
+    """A connection of ours, in the place of whose agent server the suite is."""
+    url = URL(base)
+    assert url.host
+    assert url.port
+    limit = conformance.MESSAGE_LIMIT
+    upstream = Messages(server=False, limit=limit, pace=Pace(), name="upstream", binary=binary)
+    await dial(upstream, url.host, url.port, f"/runCase?case={number}&agent=test", {})
+    return upstream
 
 
 async def test_the_gateway_as_the_client_of_a_hostile_relay(dynamodb_endpoint: str, tmp_path: Path) -> None:

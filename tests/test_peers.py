@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from gateway.web.streams.browser_connection import CLIENT_MESSAGE_LIMIT, RELAY_MESSAGE_LIMIT
+from gateway.sandboxes.agent_client import RELAY_MESSAGE_LIMIT
+from gateway.web.streams.browser_connection import CLIENT_MESSAGE_LIMIT
 from tests.gateway.stack import ENDLESS, Stack, assert_whole, text_of
 from tests.rawpeer import Op, RawPeer, connect, dial, frame, handshake
 

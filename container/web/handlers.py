@@ -14,6 +14,7 @@ from aiohttp import web
 from container.errors import AgentServerError, BadRequest, Busy
 from container.protocol import RUN_ID, VERSION, Close, FrameType, encode
 from container.web.app_keys import AGENT, CONNECTIONS, RELAY, RUNS, SETTINGS, SNAPSHOTS
+from container.web.masked_frames import MaskedWebSocketResponse
 from container.web.middleware import has_token
 from container.web.readers import Reader
 from container.web.relay import MAX_MESSAGE_BYTES
@@ -66,7 +67,7 @@ async def read_run(request: web.Request) -> web.StreamResponse:
     may_wait = query.get("attach") != "1"
     if run is None and not may_wait:
         raise BadRequest("run must be given with attach=1.", field="run")
-    ws = web.WebSocketResponse(compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=65536, timeout=2.0)
+    ws = MaskedWebSocketResponse(compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=65536, timeout=2.0)
     if not ws.can_prepare(request):  # else a run would be started for nobody
         raise BadRequest("This route is a WebSocket: the request must ask for an upgrade.")
     waits = may_wait and not runs.is_known(run)
@@ -145,7 +146,7 @@ async def put_file(request: web.Request) -> web.Response:
 
 async def relay(request: web.Request) -> web.StreamResponse:
     """Join the session's relay; `inner=1` for the agent's own helpers, which do not keep the sandbox awake."""
-    ws = web.WebSocketResponse(
+    ws = MaskedWebSocketResponse(
         compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_MESSAGE_BYTES, timeout=2.0
     )
     await ws.prepare(request)

@@ -11,16 +11,14 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
-import aiohttp
-
-from container.protocol import MAX_BATCH_BYTES, PING_SECONDS, Close, FrameType, seq_of
+from container.protocol import MAX_BATCH_BYTES, PING_SECONDS, Close, FrameType
 from gateway import errors
 from gateway.concurrency.backoff import Backoff
 from gateway.model import Run, RunState
 from gateway.runs.service import RunService
-from gateway.runs.sink import Sink, tell
-from gateway.sandboxes.agent_client import Socket, is_text
+from gateway.runs.sink import Progress, Sink, tell
 from gateway.sandboxes.drivers import Sandbox
+from gateway.websocket.messages import Messages
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +28,12 @@ STATUS_DELAY_SECONDS = 0.1
 SETTLE_SECONDS = 5.0
 """How long a finished reader's connection is kept open for the recorder to finish too."""
 
-PROCESS_EXIT = b'"type":"%s"' % FrameType.PROCESS_EXIT.encode()
-"""In a message that has the frame. Within a string of JSON the quotes would be escaped."""
-
 LOOK_SECONDS = 0.5
 """How often the store is asked about a run that another gateway drives."""
 
 
 class Follower:
-    """One reader of one run. `follow` returns after `process-exit` was delivered. `cursor`: the last frame that was.
+    """One reader of one run. `follow` returns after `process-exit` was delivered.
 
     Raises `RunNotFound` or `SessionNotFound` when it was deleted meanwhile, `CursorAhead` when the run has less than
     the reader has seen, `StoreUnavailable`, and ConnectionError when the reader itself is gone.
@@ -49,8 +44,13 @@ class Follower:
         self._sink = sink
         self._session = session
         self._run = run
-        self.cursor = after
+        self._progress = Progress(after)
         self._told: tuple[str, int | None] | None = None
+
+    @property
+    def cursor(self) -> int:
+        """The last frame that was delivered."""
+        return self._progress.cursor
 
     async def follow(self, known: Run | None = None) -> None:
         """Deliver every frame behind the cursor. `known`: the run, where the caller has just read it."""
@@ -140,21 +140,11 @@ class Follower:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _pump(self, upstream: Socket) -> bool:
-        """Copy messages until the upstream ends; whether that was the run's end."""
-        send = self._sink.send
-        ended = False
+    async def _pump(self, upstream: Messages) -> bool:
+        """Deliver messages until the upstream ends; whether that was the run's end."""
         async with upstream:
-            async for message in upstream:
-                if message.type is not aiohttp.WSMsgType.TEXT or not is_text(message.data):
-                    break
-                data: bytes = message.data
-                seq = seq_of(data)
-                if seq is not None:
-                    self.cursor = seq  # before the sending: who is cancelled in it has sent
-                ended = ended or PROCESS_EXIT in data
-                await send(data)
-        return upstream.close_code == Close.OK and ended
+            await self._sink.pump(upstream, self._progress)
+        return upstream.close_code == Close.OK and self._progress.ended
 
     async def _settle(self) -> None:
         """Wait a moment for the run's end to be in the store, so that who reads the history next finds it whole."""
@@ -177,7 +167,7 @@ class Follower:
         before = self.cursor
         async for chunk in self._runs.store.read_frames(self._session, self._run, after=before):
             for message in _messages(chunk, batch=self._sink.batch):
-                self.cursor = seq_of(message) or self.cursor
+                self._progress.note(message)
                 await self._sink.send(message)
         await tell(self._sink, FrameType.REPLAY_COMPLETE, run=self._run, after=self.cursor)
         if self.cursor == before:

@@ -27,6 +27,7 @@ from gateway.sandboxes.agent_client import AgentClient
 from gateway.sandboxes.drivers import Driver, Sandbox
 from gateway.sandboxes.uses import Uses
 from gateway.store import Store
+from gateway.websocket.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,12 @@ class RunService:
         self.store = store
         self.driver = driver
         self.stats = stats
-        self.agent = AgentClient(client, settings.sandbox_secret)
+        self.pace = Pace(
+            frames=settings.stream_frames_per_second,
+            size=settings.stream_mb_per_second * 1024 * 1024,
+            hollow=settings.stream_control_burst,
+        )
+        self.agent = AgentClient(client, settings.sandbox_secret, self.pace)
         self.session: SingleFlight[str, Session] = SingleFlight(lambda session: store.get_session(session))
         self.run: SingleFlight[tuple[str, str], Run] = SingleFlight(lambda names: store.get_run(*names))
         self.sandbox: SingleFlight[str, Sandbox] = SingleFlight(lambda session: driver.ensure(session))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -13,9 +14,11 @@ from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES, sandbox_token
 from gateway import errors
 from gateway.sandboxes.drivers import Sandbox
 from gateway.sandboxes.drivers.answers import answers_client, read_start
-
-Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
-"""A WebSocket whose messages come as bytes, text undecoded."""
+from gateway.sandboxes.upstream import Refused, dial
+from gateway.websocket.connection import Connection
+from gateway.websocket.messages import Messages
+from gateway.websocket.pace import Pace
+from gateway.websocket.tunnel import End
 
 RESTORE = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=None)
 """A restore takes as long as its caller allows, who may have to wait for another one's in silence."""
@@ -31,20 +34,16 @@ SNAPSHOT_CHUNK = 256 * 1024
 CALL = aiohttp.ClientTimeout(total=10, connect=3)
 """Every call is small and local; the server bounds a stop to 5 s."""
 
-HEARTBEAT_SECONDS = 20.0
-HANDSHAKE_SECONDS = 10.0
-"""A frozen agent server takes connections and never answers."""
+MESSAGE_LIMIT: Final = MAX_BATCH_BYTES + MAX_FRAME_BYTES
+RELAY_MESSAGE_LIMIT: Final = 4 * 1024 * 1024
 
-MESSAGE_LIMIT = MAX_BATCH_BYTES + MAX_FRAME_BYTES
-
-ERROR_BODY_LIMIT = 16 * 1024
+ERROR_BODY_LIMIT: Final = 16 * 1024
 """Bytes read of an error's body: a sandbox may send one without end."""
 
 
 def sandbox_client() -> aiohttp.ClientSession:
     """The client that an `AgentClient` needs: see `answers_client`."""
     return answers_client(
-        # No limit and no total time: each live reader holds a connection for as long as its run takes.
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
     )
@@ -57,8 +56,9 @@ class AgentClient:
     `Conflict` and `BadRequest` as the server answers. `client` must be a `sandbox_client`.
     """
 
-    def __init__(self, client: aiohttp.ClientSession, secret: str) -> None:
+    def __init__(self, client: aiohttp.ClientSession, secret: str, pace: Pace | None = None) -> None:
         self._client = client
+        self._pace = pace or Pace()
         self._secret = secret.encode()
 
     async def put_pending(self, sandbox: Sandbox, run: str, query: dict[str, Any]) -> None:
@@ -79,15 +79,18 @@ class AgentClient:
 
     async def attach(
         self, sandbox: Sandbox, run: str, *, after: int, batch: bool, recorder: bool = False
-    ) -> Socket:
-        """A reader of a run that the agent server knows of or has the query of; messages come as bytes. `recorder`: one
-        that tells its watermark, for whose last one the server waits before it closes."""
+    ) -> Messages:
+        """A reader of a run that the agent server knows of or has the query of. `recorder`: one that tells its
+        watermark, for whose last one the server waits before it closes."""
         params = {"run": run, "after": str(after), "attach": "1"}
         if batch:
             params["batch"] = "1"
         if recorder:
             params["recorder"] = "1"
-        return await self._socket(sandbox, "/ws", params)
+        name = f"session {sandbox.session} run {run}: {'recorder' if recorder else 'reader'}'s connection"
+        upstream = Messages(server=False, limit=MESSAGE_LIMIT, pace=self._pace, name=name)
+        await self._dial(upstream, sandbox, f"/ws?{urlencode(params)}")
+        return upstream
 
     @asynccontextmanager
     async def snapshot(self, sandbox: Sandbox, *, idle: float) -> AsyncIterator[AsyncIterator[bytes] | None]:
@@ -118,25 +121,19 @@ class AgentClient:
         except errors.VaporForgeError as error:
             raise (broken[0] if broken else error) from error
 
-    async def relay(self, sandbox: Sandbox) -> Socket:
-        """A peer of the session's relay."""
-        return await self._socket(sandbox, "/relay", {})
+    async def relay(self, sandbox: Sandbox) -> End:
+        """A peer of the session's relay, from which nothing is read before it is joined with another."""
+        name = f"session {sandbox.session}: sandbox's end of the relay"
+        upstream = End(server=False, limit=RELAY_MESSAGE_LIMIT, pace=self._pace, name=name)
+        await self._dial(upstream, sandbox, "/relay")
+        return upstream
 
-    async def _socket(self, sandbox: Sandbox, path: str, params: dict[str, str]) -> Socket:
+    async def _dial(self, connection: Connection, sandbox: Sandbox, target: str) -> None:
         try:
-            async with asyncio.timeout(HANDSHAKE_SECONDS):
-                return await self._client.ws_connect(
-                    sandbox.url + path,
-                    params=params,
-                    headers=self._headers(sandbox),
-                    heartbeat=HEARTBEAT_SECONDS,
-                    max_msg_size=MESSAGE_LIMIT if path == "/ws" else 4 * 1024 * 1024,
-                    decode_text=False,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
-                )
-        except aiohttp.WSServerHandshakeError as error:
-            raise _error_of(error.status, "") from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            await dial(connection, sandbox.host, sandbox.port, target, self._headers(sandbox))
+        except Refused as refused:
+            raise _error_of(refused.status, refused.body) from refused
+        except (TimeoutError, OSError) as error:
             raise errors.SandboxUnavailable(
                 f"The sandbox does not answer ({type(error).__name__})."
             ) from error
@@ -189,17 +186,6 @@ async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             yield chunk
     except (aiohttp.ClientError, OSError) as error:
         raise errors.SandboxUnavailable(f"The snapshot broke off ({type(error).__name__}).") from error
-
-
-def is_text(data: bytes) -> bool:
-    """Whether a text message is UTF-8, as RFC 6455 section 8.1 demands: a socket of bytes leaves that to its reader."""
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _error_of(status: int, body: str) -> errors.VaporForgeError:

@@ -13,18 +13,18 @@ from container.protocol import Close
 from gateway import errors
 from gateway.fields import identifier
 from gateway.model import Run, RunState, Session
-from gateway.web.request.app_keys import AUTH, RUNS, STORE
+from gateway.sandboxes.agent_client import RELAY_MESSAGE_LIMIT
+from gateway.web.request.app_keys import AUTH, RUNS, SETTINGS, STORE
 from gateway.web.request.bodies import json_response, read_json
 from gateway.web.sessions import owned_session
 from gateway.web.streams.browser_connection import (
-    CLIENT_MESSAGE_LIMIT,
-    HEARTBEAT_SECONDS,
-    RELAY_MESSAGE_LIMIT,
     BrowserConnection,
+    browser_socket,
     serve_events,
     serve_relay,
 )
-from gateway.web.streams.masked_frames import MaskedWebSocketResponse
+from gateway.web.streams.upgrade import Upgraded
+from gateway.websocket.tunnel import End
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,15 @@ async def ws(request: web.Request) -> web.StreamResponse:
         run = (await runs.submit(session, user, request.query)).run
     else:
         runs.warm(session.id)
-    socket = _socket(protocol, CLIENT_MESSAGE_LIMIT)
-    await socket.prepare(request)
+    socket = browser_socket(session.id, runs.pace, request.app[SETTINGS].messages_per_second)
+    response = Upgraded(protocol, socket)
+    await response.prepare(request)
     leg = BrowserConnection(runs, socket, session.id, batch=request.query.get("batch") == "1")
     try:
         if run is None:
             frame = await leg.first_frame()
             if frame is None:
-                return socket
+                return response
             began = authorized = time.monotonic()
             run = (await runs.submit(session, user, frame)).run
         await leg.serve(run, after, _timing(began, authorized))
@@ -64,7 +65,7 @@ async def ws(request: web.Request) -> web.StreamResponse:
     except Exception:
         log.exception("session %s: a reader's connection failed", session.id)
         await leg.fail(errors.VaporForgeError("Something failed here; the gateway's log has the details."))
-    return socket
+    return response
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -149,27 +150,20 @@ async def relay(request: web.Request) -> web.StreamResponse:
         raise errors.BadRequest("Missing sessionId", field="sessionId")
     user, protocol = await request.app[AUTH].websocket_user(request)
     session = await owned_session(request.app, user, request.query.get("sessionId"))
-    socket = _socket(protocol, RELAY_MESSAGE_LIMIT)
-    await socket.prepare(request)
+    name = f"session {session.id}: a browser's end of the relay"
+    socket = End(server=True, limit=RELAY_MESSAGE_LIMIT, pace=request.app[RUNS].pace, name=name)
+    response = Upgraded(protocol, socket)
+    await response.prepare(request)
     try:
         await serve_relay(request.app[RUNS], socket, session.id)
     except errors.VaporForgeError as error:
-        await socket.close(code=error.close, message=error.code.encode())
+        await socket.close(error.close, error.code)
     except ConnectionError:
-        await socket.close(code=Close.TRY_AGAIN)
+        await socket.close(Close.TRY_AGAIN)
     except Exception:
         log.exception("session %s: a relay's connection failed", session.id)
-        await socket.close(code=Close.INTERNAL, message=b"internal")
-    return socket
-
-
-def _socket(protocol: str | None, limit: int) -> web.WebSocketResponse:
-    return MaskedWebSocketResponse(
-        compress=False,
-        heartbeat=HEARTBEAT_SECONDS,
-        max_msg_size=limit,
-        protocols=(protocol,) if protocol else (),
-    )
+        await socket.close(Close.INTERNAL, "internal")
+    return response
 
 
 async def _addressed(request: web.Request) -> tuple[Session, str | None]:

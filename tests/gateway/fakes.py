@@ -9,19 +9,20 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
-import aiohttp
-
 from container.protocol import encode, stamp
 from gateway.concurrency.condition import Condition
 from gateway.model import Mode, Run, RunState, Session
+from gateway.runs.sink import Progress, copy
 from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.websocket import frames
 from tests.gateway.stack import settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from gateway.config import Settings
     from gateway.errors import VaporForgeError
+    from gateway.websocket.connection import Connection
 
 SESSION, RUN = "s1", "r1"
 
@@ -188,9 +189,9 @@ class FakeSocket:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> bytes:
         message = await self.receive()
-        if message.type is not aiohttp.WSMsgType.TEXT:
+        if message is None:
             raise StopAsyncIteration
         return message
 
@@ -199,14 +200,17 @@ class FakeSocket:
         self._messages.append(message)
         self._said.set()
 
-    async def receive(self, seconds: float | None = None) -> Any:
+    async def receive(self, seconds: float | None = None) -> bytes | None:
         if not self._messages and self.close_code is None:
             self._said.clear()
             async with asyncio.timeout(seconds):
                 await self._said.wait()
-        if self._messages:
-            return aiohttp.WSMessage(aiohttp.WSMsgType.TEXT, self._messages.pop(0), None)
-        return aiohttp.WSMessage(aiohttp.WSMsgType.CLOSED, None, None)
+        return self._messages.pop(0) if self._messages else None
+
+    async def forward(self, to: Connection, note: Callable[[bytes], bool]) -> None:
+        async for message in self:
+            note(message)
+            to.write(frames.frame(frames.Op.TEXT, message, masked=False))
 
     async def send_json(self, data: Any) -> None:
         self.sent.append(data)
@@ -249,6 +253,9 @@ class FakeSink:
 
     async def send(self, message: bytes) -> None:
         self.messages.append(message)
+
+    async def pump(self, upstream: Any, progress: Progress) -> None:
+        await copy(upstream, self, progress)
 
 
 def fake_runs(store: FakeStore, agent: FakeAgent, driver: FakeDriver | None = None) -> Any:

@@ -8,14 +8,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-import aiohttp
-
 from container.protocol import PING_SECONDS
 from gateway import errors
 from gateway.runs.recording.intake import Intake
 from gateway.runs.recording.run_lease import RunLease
 from gateway.runs.recording.transcript import Transcript
-from gateway.sandboxes.agent_client import Socket
+from gateway.websocket.messages import Messages
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +28,6 @@ TELL_SECONDS = 5.0
 
 CLOSE_SECONDS = 3.0
 """How long the end of a connection may take: it waits for the peer's, who may go on talking in its place."""
-
-CONTROL_SECONDS = 0.5
-"""How long control frames alone may hold up what is due."""
 
 
 class Reading:
@@ -59,7 +54,7 @@ class Reading:
         async for chunk in self._lease.recorded():
             self._intake.know(chunk)
 
-    async def connection(self, upstream: Socket) -> errors.VaporForgeError | None:
+    async def connection(self, upstream: Messages) -> errors.VaporForgeError | None:
         """Read a connection up to the run's end or its own, and close it. `SandboxFaulty` or `RunTooLarge` where it
         brought what a sandbox may not send; what came before may not be written yet.
 
@@ -79,7 +74,7 @@ class Reading:
         self.lasted = not self._silent and time.monotonic() - begun > LASTING_SECONDS
         return refused
 
-    async def _read(self, upstream: Socket) -> None:
+    async def _read(self, upstream: Messages) -> None:
         while True:
             message = await self._receive(upstream)
             if message is None:
@@ -98,23 +93,20 @@ class Reading:
                 return
             await asyncio.sleep(0)  # messages that are here already take turns with everybody else's
 
-    async def _receive(self, upstream: Socket) -> bytes | None:
+    async def _receive(self, upstream: Messages) -> bytes | None:
         """The next message, empty at the connection's end; None when what is buffered is due before one comes."""
         due = self._intake.seconds_left()
         seconds = SILENCE_SECONDS if due is None else due
         try:
-            # The socket's own time starts anew with each control frame, and a sandbox may send them without end.
-            async with asyncio.timeout(seconds + CONTROL_SECONDS):
-                message = await upstream.receive(seconds)
+            return await upstream.receive(seconds) or b""
         except TimeoutError:
             if due is not None:
                 return None
             log.warning("%s: the sandbox says nothing, not even ping; attaches again", self._lease.name)
             self._silent = True
             return b""
-        return message.data if message.type is aiohttp.WSMsgType.TEXT else b""
 
-    async def flush(self, upstream: Socket | None = None) -> None:
+    async def flush(self, upstream: Messages | None = None) -> None:
         """Write what is not written yet, and tell `upstream` so."""
         if not self._intake.frames:
             return
@@ -129,18 +121,18 @@ class Reading:
         self._intake.take(frames, own=True)
         await self.flush()
 
-    async def _tell_recorded(self, upstream: Socket) -> None:
+    async def _tell_recorded(self, upstream: Messages) -> None:
         try:
             async with asyncio.timeout(TELL_SECONDS):
                 await upstream.send_json({"type": "recorded", "seq": self._lease.run.recorded})
         except TimeoutError:
             raise errors.SandboxFaulty("The sandbox does not read what its recorder says.") from None
-        except (ConnectionError, aiohttp.ClientError):
+        except ConnectionError:
             return  # what is left to read of the connection says its end
 
 
 @asynccontextmanager
-async def closing(upstream: Socket) -> AsyncIterator[None]:
+async def closing(upstream: Messages) -> AsyncIterator[None]:
     """Close a connection behind the block, in time."""
     try:
         yield

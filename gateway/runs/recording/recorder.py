@@ -24,9 +24,10 @@ from gateway.runs.recording.reading import Reading, closing
 from gateway.runs.recording.run_lease import LeaseLost, RunLease
 from gateway.runs.recording.stop_deadline import StopDeadline
 from gateway.runs.recording.watchdog import Trust, Watchdog
-from gateway.sandboxes.agent_client import AgentClient, Socket
+from gateway.sandboxes.agent_client import AgentClient
 from gateway.sandboxes.drivers import Driver, Sandbox
 from gateway.store import Store
+from gateway.websocket.messages import Messages
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class Recorder:
             case _:
                 raise error
 
-    async def _unless_stopped(self, attaching: Coroutine[Any, Any, Socket]) -> Socket | None:
+    async def _unless_stopped(self, attaching: Coroutine[Any, Any, Messages]) -> Messages | None:
         """What `attaching` gives; None, and it is given up, when the run is to stop before a sandbox has its query."""
         task = asyncio.create_task(attaching)
         stop = asyncio.create_task(self._stop.wanted.wait())
@@ -202,7 +203,7 @@ class Recorder:
                 each.cancel()
             await asyncio.gather(task, stop, return_exceptions=True)
 
-    async def _attach(self, prompt: str | None) -> Socket:
+    async def _attach(self, prompt: str | None) -> Messages:
         """Bring the run to where it can be read, and read behind what is recorded."""
         run = self.run
         if run.state is RunState.PENDING:
@@ -227,7 +228,7 @@ class Recorder:
             await self.ask_stop()
         return upstream
 
-    async def _follow(self, upstream: Socket) -> bool:
+    async def _follow(self, upstream: Messages) -> bool:
         """Record what comes until the run ends or the connection breaks; whether that was a sandbox that answers.
         Raises `SandboxFaulty` and `RunTooLarge` for what a sandbox may not send, once what came before is written."""
         refused = await self._reading.connection(upstream)

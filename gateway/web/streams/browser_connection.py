@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import web
 
 from container.protocol import Close, FrameType
 from gateway import errors
@@ -19,16 +19,25 @@ from gateway.model import Run
 from gateway.runs.follower import Follower
 from gateway.runs.service import RunService
 from gateway.runs.sink import tell
-from gateway.sandboxes.agent_client import is_text
 from gateway.web.streams.sinks import EventSink, WebSocketSink
+from gateway.websocket.messages import Binary, Messages
+from gateway.websocket.pace import Bucket, Pace
+from gateway.websocket.tunnel import End, tunnel
 
 log = logging.getLogger(__name__)
 
 CLIENT_MESSAGE_LIMIT = 1280 * 1024
 """A `start` frame holds a prompt of at most 100,000 characters, each at most twelve bytes of JSON, and some fields."""
 
-RELAY_MESSAGE_LIMIT = 4 * 1024 * 1024
-HEARTBEAT_SECONDS = 20.0
+SIGNAL_LIMIT = 16 * 1024
+"""Every other message of a browser has a type, and hardly anything else."""
+
+BURST_SECONDS = 6
+"""So many seconds' worth of messages may come at once."""
+
+BAD_MESSAGES = 3
+"""A browser that sends so many messages that mean nothing is closed."""
+
 START_SECONDS = 30.0
 """How long a connection without a prompt may take to send its `start` frame."""
 
@@ -36,10 +45,23 @@ RECONNECT_SPREAD_MS = (250, 2250)
 """A draining gateway spreads its readers' reconnects over this range."""
 
 
+def browser_socket(session: str, pace: Pace, messages_per_second: float) -> Messages:
+    """A browser's end of a run."""
+    clock = asyncio.get_running_loop().time
+    return Messages(
+        server=True,
+        limit=CLIENT_MESSAGE_LIMIT,
+        pace=pace,
+        name=f"session {session}: a browser's connection",
+        binary=True,
+        budget=Bucket(messages_per_second, BURST_SECONDS * messages_per_second, clock),
+    )
+
+
 class BrowserConnection:
     """A browser's WebSocket that follows one run, and takes `stop`, `pause`, `resume` and `pong` from the browser."""
 
-    def __init__(self, runs: RunService, socket: web.WebSocketResponse, session: str, *, batch: bool) -> None:
+    def __init__(self, runs: RunService, socket: Messages, session: str, *, batch: bool) -> None:
         self._runs = runs
         self._socket = socket
         self._session = session
@@ -68,47 +90,50 @@ class BrowserConnection:
             ) from None
 
     async def _next_start(self) -> dict[str, Any]:
-        while True:
-            message = await self._socket.receive()
-            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                raise ConnectionResetError("the browser left before it asked anything")
-            frame = parse_object(message.data, "frame") if message.type is WSMsgType.TEXT else {}
+        async for message in self._socket:
+            frame = {} if isinstance(message, Binary) else parse_object(message, "frame")
             if frame.get("type") == "pong":
                 continue
             if frame.get("type") != "start":
                 raise errors.BadRequest("The first frame must be start{prompt,…}.", field="type")
             return frame
+        raise ConnectionResetError("the browser left before it asked anything")
 
     async def serve(self, run: Run, after: int, timing: dict[str, int]) -> None:
         """Follow the run until its end, the browser's leave, or this gateway's drain."""
         self.run = run.id
+        self._socket.walker.allow(SIGNAL_LIMIT)
         await tell(self._sink, FrameType.TIMING, run=run.id, **timing)
         follower = Follower(self._runs, self._sink, self._session, run.id, after)
         reading = self._read()
         ended = await _first(follower.follow(run), reading, self._runs.drained.wait())
         if ended == 0:
-            await self._socket.close(code=Close.OK)
+            await self._socket.close(Close.OK)
         elif ended == 2:
             await self._send_elsewhere(run=run.id, after=follower.cursor)
 
     async def _send_elsewhere(self, **cursor: Any) -> None:
         """Have the browser reconnect, with its cursor where it has one."""
         await tell(self._sink, FrameType.RECONNECT, **cursor, delayMs=random.randint(*RECONNECT_SPREAD_MS))
-        await self._socket.close(code=Close.GOING_AWAY)
+        await self._socket.close(Close.GOING_AWAY)
 
     async def fail(self, error: errors.VaporForgeError) -> None:
         """End with an `error` frame and the error's close code."""
         with suppress(ConnectionError):
             await tell(self._sink, FrameType.ERROR, **error.body())
-        await self._socket.close(code=error.close, message=error.code.encode())
+        await self._socket.close(error.close, error.code)
 
     async def _read(self) -> None:
+        left = BAD_MESSAGES
         async for message in self._socket:
             try:
-                if message.type is WSMsgType.BINARY:
+                if isinstance(message, Binary):
                     raise errors.BadRequest("Binary messages mean nothing here; send JSON text.")
-                await self._act(parse_object(message.data, "frame"))
+                await self._act(parse_object(message, "frame"))
             except errors.VaporForgeError as error:
+                left -= isinstance(error, errors.BadRequest)
+                if not left:
+                    raise
                 await tell(self._sink, FrameType.ERROR, **error.body())
 
     async def _act(self, frame: dict[str, Any]) -> None:
@@ -149,31 +174,11 @@ async def serve_events(
     await sink.write(b"data: [DONE]\n\n")
 
 
-async def serve_relay(runs: RunService, socket: web.WebSocketResponse, session: str) -> None:
-    """Copy between a browser and its session's relay, both ways, text as text and binary as binary."""
+async def serve_relay(runs: RunService, socket: End, session: str) -> None:
+    """A browser and its session's relay as one connection, until one of them ends or this gateway drains."""
     sandbox = await runs.driver.ensure(session)
-    upstream = await runs.agent.relay(sandbox)
-
-    async def up() -> None:
-        async for message in socket:
-            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                data = message.data.encode() if isinstance(message.data, str) else message.data
-                await upstream.send_frame(data, message.type)
-
-    async def down() -> None:
-        async for message in upstream:
-            if message.type is WSMsgType.TEXT and not is_text(message.data):
-                await upstream.close(code=WSCloseCode.INVALID_TEXT)
-                return
-            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                await socket.send_frame(message.data, message.type)
-
-    async with upstream, runs.uses.hold(session):
-        ended = await _first(up(), down(), runs.drained.wait())
-        if ended == 1:
-            await socket.close(code=Close.TRY_AGAIN, message=b"the sandbox went away; connect again")
-        elif ended == 2:
-            await socket.close(code=Close.GOING_AWAY)
+    async with runs.uses.hold(session):
+        await tunnel(socket, await runs.agent.relay(sandbox), runs.drained)
 
 
 async def _first(*works: Coroutine[Any, Any, Any]) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from container.protocol import seq_of
+from gateway.runs.sink import Progress, copy
+from gateway.websocket.messages import Messages
 
 EVENT_HEARTBEAT_SECONDS = 30.0
 """A comment goes out this often, whatever else does, so that who waits for it knows a live stream from a dead one."""
@@ -15,13 +17,17 @@ EVENT_HEARTBEAT_SECONDS = 30.0
 class WebSocketSink:
     """One message is one WebSocket text message, its bytes untouched."""
 
-    def __init__(self, socket: web.WebSocketResponse, *, batch: bool) -> None:
+    def __init__(self, socket: Messages, *, batch: bool) -> None:
         self._socket = socket
         self.batch = batch
 
     async def send(self, message: bytes) -> None:
         """Copy the message through."""
-        await self._socket.send_frame(message, WSMsgType.TEXT)
+        await self._socket.send_text(message)
+
+    async def pump(self, upstream: Messages, progress: Progress) -> None:
+        """Let the upstream's frames through as they are."""
+        await upstream.forward(self._socket, progress.note)
 
 
 class EventSink:
@@ -42,6 +48,10 @@ class EventSink:
             # JSON may have a raw CR between its tokens, never within one; in an event it would end the line.
             events.append(b"%sdata: %s\n\n" % (cursor, line.replace(b"\r", b" ")))
         await self.write(b"".join(events))
+
+    async def pump(self, upstream: Messages, progress: Progress) -> None:
+        """Send each of the upstream's messages."""
+        await copy(upstream, self, progress)
 
     async def write(self, data: bytes) -> None:
         """Write raw event-stream bytes."""

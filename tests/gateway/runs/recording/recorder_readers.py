@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from container.protocol import seq_of
 from gateway import errors
 from gateway.runs.follower import Follower
+from gateway.runs.sink import Progress, copy
+from gateway.websocket.messages import Messages
 
 if TYPE_CHECKING:
     from gateway.model import Run
@@ -57,6 +59,10 @@ class Reader:
             self.ended = self.ended or json.loads(line)["type"] == "process-exit"
         if self._slow:
             await asyncio.sleep(MOMENT)
+
+    async def pump(self, upstream: Messages, progress: Progress) -> None:
+        """See Sink."""
+        await copy(upstream, self, progress)
 
     async def _read(self) -> None:
         while not self.ended:

@@ -16,7 +16,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway.errors import BadRequest, CursorAhead, StoreUnavailable, VaporForgeError
 from gateway.model import RunState
 from gateway.web.streams import browser_connection as relay
-from gateway.web.streams.browser_connection import BrowserConnection, serve_events
+from gateway.web.streams.browser_connection import BrowserConnection, browser_socket, serve_events
+from gateway.web.streams.upgrade import Upgraded
+from gateway.websocket.pace import Pace
 from tests.gateway.fakes import SESSION, FakeAgent, FakeSocket, FakeStore, a_run, fake_runs, line, until
 
 RUNNING = a_run(RunState.RUNNING)
@@ -37,14 +39,15 @@ async def serving(handle: Callable[[web.Request], Any]) -> AsyncIterator[TestCli
 
 def leg(runs: Any, work: Callable[[BrowserConnection], Any]) -> Callable[[web.Request], Any]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
+        socket = browser_socket(SESSION, Pace(), 10)
+        response = Upgraded(None, socket)
+        await response.prepare(request)
         one = BrowserConnection(runs, socket, SESSION, batch=True)
         try:
             await work(one)
         except VaporForgeError as error:
             await one.fail(error)
-        return socket
+        return response
 
     return handle
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from gateway.web.streams.masked_frames import MaskedReader
+from container.web.masked_frames import MaskedReader
 from tests.rawpeer import Op, frame
 
 SIZES = (0, 1, 5, 125, 126, 127, 300, 65535, 65536, 70000)
