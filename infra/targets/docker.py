@@ -206,6 +206,10 @@ def _gateway_env(settings: Settings, data: Data, launcher_url: str) -> dict[str,
         "VF_STOP_SECONDS": str(settings.stop_seconds),
         "VF_IDLE_MINUTES": str(settings.idle_minutes),
         "VF_MESSAGE_TTL_DAYS": str(settings.message_ttl_days),
+        "VF_STREAM_FRAMES_PER_SECOND": str(settings.stream_frames_per_second),
+        "VF_STREAM_MB_PER_SECOND": str(settings.stream_mb_per_second),
+        "VF_STREAM_CONTROL_BURST": str(settings.stream_control_burst),
+        "VF_MESSAGES_PER_SECOND": str(settings.messages_per_second),
         "VF_LOG_LEVEL": settings.log_level,
     }
     # DynamoDB Local asks for keys too, and takes any.
