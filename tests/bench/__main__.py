@@ -19,7 +19,7 @@ import aiohttp
 import uvloop
 from yarl import URL
 
-from tests.bench import live, relay
+from tests.bench import live, relay, stdout
 from tests.bench.direct import DirectSdk
 from tests.bench.figures import shown, summary, table
 from tests.bench.latency import PHASES, PROMPT, Browser
@@ -28,9 +28,14 @@ from tests.conftest import free_port
 
 STATES = ("cold", "warm", "second")
 TOTALS = ("first frame", "agent's first frame", "first text")
-FLOODS = (("1 connection", 1, 1), ("50 connections", 50, 1), ("1 connection, 256 frames a write", 1, 256))
+FLOODS = (
+    ("1 connection", 1, 1),
+    ("50 connections", 50, 1),
+    ("100 connections", 100, 1),
+    ("1 connection, 256 frames a write", 1, 256),
+)
 """(name, connections, frames in each of the upstream's writes)"""
-PARTS = ("latency", "live", "relay")
+PARTS = ("latency", "live", "relay", "stdout")
 
 Samples = dict[str, dict[str, list[float]]]
 """By state, then by phase: milliseconds, one of each round."""
@@ -91,6 +96,8 @@ async def _local(arguments: argparse.Namespace) -> dict[str, Any]:
             figures["live"] = await _live(arguments, folder, endpoint, http)
         if "relay" in parts:
             figures["relay"] = await _relay(arguments, folder, endpoint, http)
+        if "stdout" in parts:
+            figures["stdout"] = await _stdout(arguments, folder, endpoint, http)
     return figures
 
 
@@ -194,6 +201,8 @@ async def _relay(
                 endpoint,
                 argv=("-m", "tests.bench.relay_gateway", str(upstream)),
                 log_level="WARNING",
+                user_connections="1000",
+                address_connections="1000",
             )
         )
         session = await Browser(http, local.url, local.token).session()
@@ -208,6 +217,38 @@ async def _relay(
         ]
         # The client blocks: in a thread, so that it waits for the wire alone.
         return await asyncio.to_thread(_race, ways, arguments)
+
+
+async def _stdout(
+    arguments: argparse.Namespace, folder: Path, endpoint: str, http: aiohttp.ClientSession
+) -> dict[str, Any]:
+    """Lines a second, from the agent's stdout to the client."""
+    found: dict[str, list[float]] = defaultdict(list)
+    changes = {"agent": stdout.AGENT, "log_level": "WARNING"}
+    async with (
+        stdout.websocketd(folder) as url,
+        gateway(folder / "stdout", endpoint, **changes) as local,
+    ):
+        browser = Browser(http, local.url, local.token)
+        session, _ = await browser.ask(None, "flood 1")
+        headers = {"Authorization": f"Bearer {local.token}"}
+        plain = relay.Way("websocketd", url, {}, ())
+        for _ in range(arguments.rounds):
+            asked = stdout.query(arguments.frames)
+            found["websocketd"].append(
+                await asyncio.to_thread(stdout.lines_a_second, plain, asked, arguments.frames)
+            )
+            for batch in ("1", "0"):
+                ask = {"sessionId": session, "prompt": f"flood {arguments.frames}", "batch": batch}
+                way = relay.Way("gateway", URL(f"{local.url}/api/sdk/ws").with_query(ask), headers, ())
+                found["batch=1" if batch == "1" else "one by one"].append(
+                    await asyncio.to_thread(stdout.lines_a_second, way, None, arguments.frames)
+                )
+    figures = {name: summary(values) for name, values in found.items()}
+    base = figures["websocketd"]["median"]
+    rows = [[name, shown(figure), f"{figure['median'] / base:.2f}"] for name, figure in figures.items()]
+    say(table(f"an agent's lines; {relay.load()}", ["", "lines a second", "of websocketd's"], rows))
+    return figures
 
 
 def _race(ways: list[relay.Way], arguments: argparse.Namespace) -> dict[str, Any]:
