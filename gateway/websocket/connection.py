@@ -42,6 +42,34 @@ class Connection(asyncio.Protocol):
     `server`: whether we are the server, so that the peer must mask its frames and we must not. `name` is for the log.
     """
 
+    __slots__ = (
+        "_deaf",
+        "_drained",
+        "_frames",
+        "_heard",
+        "_holds",
+        "_hollow",
+        "_moved_at",
+        "_rest",
+        "_silent_ticks",
+        "_size",
+        "_ticker",
+        "_waiting",
+        "close_code",
+        "full",
+        "has_said_close",
+        "is_ended",
+        "linger",
+        "loop",
+        "lost",
+        "masks",
+        "name",
+        "on_lost",
+        "source",
+        "transport",
+        "walker",
+    )
+
     def __init__(self, *, server: bool, whole: bool, limit: int, pace: Pace, name: str) -> None:
         self.loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport

@@ -45,6 +45,19 @@ class Messages(Connection):
     """`binary`: whether binary messages are taken; else they are a breach. `budget`: of messages, where they have one:
     who overspends it is closed with 1008."""
 
+    __slots__ = (
+        "_binary",
+        "_budget",
+        "_forward",
+        "_kind",
+        "_left",
+        "_parts",
+        "_queue",
+        "_queued",
+        "_unmasks",
+        "_waiter",
+    )
+
     def __init__(
         self,
         *,

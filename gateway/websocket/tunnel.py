@@ -18,6 +18,8 @@ BOUNDARY_SECONDS: Final = 2.0
 class End(Connection):
     """One of the two. Nothing is read from it before `join`."""
 
+    __slots__ = ("leaving", "other")
+
     def __init__(self, *, server: bool, limit: int, pace: Pace, name: str) -> None:
         super().__init__(server=server, whole=False, limit=limit, pace=pace, name=name)
         self.other: End | None = None

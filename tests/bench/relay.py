@@ -58,10 +58,20 @@ class Way:
         return connection
 
 
+def settle(way: Way) -> None:
+    """Wait until the way has done with what went before, a hundred connections' end for one."""
+    for _ in range(100):
+        before = way.cpu()
+        time.sleep(0.1)
+        if way.cpu() - before <= 0.01:
+            return
+
+
 def round_trips(way: Way, count: int) -> list[float]:
     """Microseconds of one message after the other, there and back."""
     message = frame(Op.TEXT, ECHO)
     took = []
+    settle(way)
     with way.connections(1) as (connection,):
         for _ in range(count):
             began = time.perf_counter()
@@ -82,6 +92,7 @@ def flood(way: Way, connections: int, frames: int, by: int) -> tuple[float, floa
         for connection in opened:
             left[connection] = total
             selector.register(connection, selectors.EVENT_READ)
+        settle(way)
         cpu, began = way.cpu(), time.perf_counter()
         for connection in opened:
             connection.sendall(frame(Op.TEXT, b"FLOOD %d %d" % (frames, by)))
@@ -105,6 +116,7 @@ def idle_memory(way: Way, count: int) -> float:
     """KiB resident for each of `count` relayed connections that have said one word and are silent."""
     with way.connections(20):  # what the first ones make is made
         pass
+    settle(way)
     before = way.memory()
     with way.connections(count) as opened:
         for connection in opened:
