@@ -65,7 +65,8 @@ async def ws(request: web.Request) -> web.StreamResponse:
     except Exception:
         log.exception("session %s: a reader's connection failed", session.id)
         await leg.fail(errors.VaporForgeError("Something failed here; the gateway's log has the details."))
-    await socket.close(Close.GOING_AWAY)  # where it is not closed yet; and until a last close frame has been read
+    # Where it is not closed yet; and until a last close frame has been read.
+    await socket.close(Close.GOING_AWAY)
     return response
 
 
