@@ -150,3 +150,43 @@ async def test_a_drain_tells_a_reader_of_events_its_cursor() -> None:
     last = (await events(runs)).strip().split("\n\n")[-1]
     told = json.loads(last.removeprefix("data: "))
     assert (told["type"], told["run"], told["after"]) == ("reconnect", RUNNING.id, 2)
+
+
+async def test_the_third_message_that_means_nothing_ends_the_connection() -> None:
+    runs = live(line(1, "run"))
+    async with serving(leg(runs, lambda one: one.serve(RUNNING, 0, {}))) as client:
+        async with client.ws_connect("/") as socket:
+            await socket.send_str("nonsense")
+            await socket.send_bytes(b"\xff")
+            await socket.send_json({"type": "pong"})
+            await socket.send_json({"type": "unknown"})
+            async with asyncio.timeout(30):
+                said = [json.loads(message.data) async for message in socket]
+        assert [frame["code"] for frame in said if frame["type"] == "error"] == ["bad-request"] * 3
+        assert socket.close_code == 4400
+
+
+async def test_a_flood_of_messages_ends_the_connection() -> None:
+    runs = live(line(1, "run"))
+    async with serving(leg(runs, lambda one: one.serve(RUNNING, 0, {}))) as client:
+        async with client.ws_connect("/") as socket:
+            with suppress(ConnectionError):
+                for _ in range(100):
+                    await socket.send_json({"type": "pong"})
+            async with asyncio.timeout(30):
+                async for _ in socket:
+                    pass
+        assert socket.close_code == 1008
+
+
+async def test_during_a_run_a_long_message_is_too_long() -> None:
+    runs = live(line(1, "run"))
+    async with serving(leg(runs, lambda one: one.serve(RUNNING, 0, {}))) as client:
+        async with client.ws_connect("/") as socket:
+            while (await socket.receive_json(timeout=30)).get("seq") != 1:
+                pass
+            await socket.send_str("x" * (relay.SIGNAL_LIMIT + 1))
+            async with asyncio.timeout(30):
+                async for _ in socket:
+                    pass
+        assert socket.close_code == 1009
