@@ -86,7 +86,7 @@ class Message:
 
     `parts` of an assistant's message, in order: `{"type": "text", "text"}` and
     `{"type": "tool", "id", "name", "input", "output"}` (`output` None while it ran). `meta`: `usage`, `costUsd`,
-    `sdkSessionId`, `reason` where known.
+    `sdkSessionId`, `reason` where known; a prompt's: its `mode`.
     """
 
     id: str

@@ -68,7 +68,7 @@ class Page {
           {},
           element(
             "button",
-            { type: "button", data: { testid: "example" }, on: { click: () => this.#send(prompt, this.#mode()) } },
+            { type: "button", data: { testid: "example" }, on: { click: () => this.#send(prompt, this.#composer.mode) } },
             element("strong", {}, title),
             element("span", {}, prompt),
           ),
@@ -138,6 +138,7 @@ class Page {
         if (this.#chat === chat) this.#setTitle(session.title);
       },
       onProblem: (error) => this.#chat === chat && this.#problem(error),
+      onMode: (mode) => this.#chat === chat && this.#composer.suggestMode(mode),
       onLooked: (error) => this.#chat === chat && this.#looked(error),
     });
     chat.open();
@@ -161,6 +162,7 @@ class Page {
   async #send(prompt, mode) {
     this.#notice("");
     const chat = this.#chat ?? (await this.#create());
+    if (chat) this.#composer.suggestMode(mode);
     if (chat) chat.send(prompt, mode);
     else if (this.#composer.empty) this.#composer.fill(prompt);
     this.#composer.focus();
@@ -171,10 +173,6 @@ class Page {
     await this.#guard(() => this.#chat.earlier());
     // The button goes when there is no more, and would take the focus with it.
     if (byId("earlier").hidden) byId("scroller").focus({ preventScroll: true });
-  }
-
-  #mode() {
-    return new FormData(byId("composer")).get("mode");
   }
 
   #escape() {

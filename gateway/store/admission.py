@@ -74,6 +74,7 @@ class Admissions:
             content=new.prompt,
             created_at=new.created_at,
             run=new.id,
+            meta={"mode": new.mode.value},
         )
         return await self._messages.stage(prompt, op=op)
 

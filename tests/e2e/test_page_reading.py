@@ -485,7 +485,8 @@ async def test_what_was_not_sent_outlives_its_tab_and_is_sent_once(people: Peopl
     await expect(other.see("prompt")).to_have_value("a draft")
     await other.rest()
     messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
-    assert [one["content"] for one in messages if one["role"] == "user"] == [
+    asked = [one["content"] for one in messages if one["role"] == "user"]
+    assert asked == [
         "Echo before",
         "Echo kept",
         "Echo kept too",
@@ -511,3 +512,34 @@ async def test_what_was_written_in_a_session_that_was_deleted_elsewhere_is_kept(
     assert await ada.page.evaluate(DELETE, ada.session) == 204
     await expect(ada.page.locator("#notice")).to_contain_text("deleted")
     await expect(ada.see("prompt")).to_have_value("a long draft")
+
+
+async def test_the_mode_is_the_sessions_own_and_shown_on_each_prompt(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    plan = ada.page.get_by_role("radio", name="Plan")
+    agent = ada.page.get_by_role("radio", name="Agent")
+    await plan.check()
+    await ada.ask("Echo first")
+    await expect(plan).to_be_checked()
+    await ada.page.reload()
+    await expect(ada.see("prompt-mode")).to_have_text(["Plan"])
+    await expect(plan).to_be_checked()
+    planned = ada.page.url
+    await ada.new_session()
+    await expect(agent).to_be_checked()
+    await ada.ask("Echo second")
+    await plan.check()
+    await ada.page.goto(planned)
+    await agent.check()
+    await ada.page.reload()
+    await expect(ada.see("prompt-mode")).to_have_text(["Plan"])
+    await expect(agent).to_be_checked()
+    await ada.ask("Echo third")
+    await expect(ada.see("prompt-mode")).to_have_text(["Plan", "Agent"])
+    assert [frame["mode"] for frame in ada.sent if frame["type"] == "start"] == ["plan", "agent", "agent"]
+    elsewhere = await people.person()
+    await elsewhere.open()
+    await elsewhere.page.goto(planned)
+    await expect(elsewhere.see("prompt-mode")).to_have_text(["Plan", "Agent"])
+    await expect(elsewhere.page.get_by_role("radio", name="Agent")).to_be_checked()

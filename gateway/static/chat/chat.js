@@ -22,6 +22,7 @@ export class Chat {
   #onSession;
   #onProblem;
   #onLooked;
+  #onMode;
   #runs;
   #sender;
   #cursor = null;
@@ -43,9 +44,10 @@ export class Chat {
    * @param {() => void} hooks.changed
    * @param {(session: object) => void} hooks.onSession
    * @param {(error: Error) => void} hooks.onProblem  with something that the reader asked for
+   * @param {(mode: "agent" | "plan") => void} hooks.onMode  in which the last prompt was asked, once it is known
    * @param {(error: Error | null) => void} hooks.onLooked  how the last look at the gateway went
    */
-  constructor(client, transcript, id, { changed, onSession, onProblem, onLooked }) {
+  constructor(client, transcript, id, { changed, onSession, onProblem, onLooked, onMode }) {
     this.id = id;
     this.#client = client;
     this.#transcript = transcript;
@@ -53,6 +55,7 @@ export class Chat {
     this.#onSession = onSession;
     this.#onProblem = onProblem;
     this.#onLooked = onLooked;
+    this.#onMode = onMode;
     this.#runs = new Runs(client, transcript, id, {
       changed,
       onProblem,
@@ -183,7 +186,11 @@ export class Chat {
     this.#learn(names === this.#names ? session : { ...session, title: this.session.title });
     if (session.activeRun) this.#runs.attach(session.activeRun, this.#begunAt(page.messages, session.activeRun));
     if (first) this.#transcript.goTo(JSON.parse(tab.get(PLACE + this.id) ?? "null"));
-    if (first) this.#sender.flush();
+    if (first) {
+      const mode = this.#sender.lastMode ?? page.messages.findLast(({ role }) => role === "user")?.meta?.mode;
+      if (mode) this.#onMode(mode);
+      this.#sender.flush();
+    }
     this.#changed();
   }
 
@@ -214,7 +221,7 @@ export class Chat {
     this.#runs.named(turn);
     if (role === "user") {
       turn.messageId ??= id;
-      if (!turn.prompt) turn.setUser(message.content);
+      if (!turn.prompt) turn.setUser(message.content, message.meta?.mode);
       if (fresh && queued.has(run)) {
         this.#runs.queue(turn);
         return;

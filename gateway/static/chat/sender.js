@@ -44,7 +44,7 @@ export class Sender {
       this.#post(entry);
     } else {
       const turn = this.#transcript.add(entry);
-      turn.setUser(prompt);
+      turn.setUser(prompt, mode);
       this.#held.add(turn);
       this.#changed();
     }
@@ -58,6 +58,11 @@ export class Sender {
       if (this.#transcript.find(entry)?.run) this.#outbox.drop(entry.messageId);
       else this.#post(entry);
     }
+  }
+
+  /** The mode of the last prompt on its way, if there is one. @returns {"agent" | "plan" | undefined} */
+  get lastMode() {
+    return this.#outbox.entries.at(-1)?.mode;
   }
 
   /** The session takes them no more: what the gateway never got. @returns {string[]} the prompts */
@@ -85,7 +90,7 @@ export class Sender {
     const { messageId, prompt, mode } = entry;
     if (this.#runs.idle) this.#onFirst(prompt);
     const turn = this.#transcript.find(entry) ?? this.#transcript.add(entry);
-    turn.setUser(prompt);
+    turn.setUser(prompt, mode);
     this.#held.delete(turn);
     this.#runs.start(turn, { prompt, mode, messageId, onBusy: "queue" }, (followed) => this.#turnToSend(followed));
   }

@@ -1,7 +1,7 @@
 /** Where prompts are written: grows with its text, keeps a draft for each session, sends on Enter. */
 
 import { byId } from "../shared/dom.js";
-import { draftOf, keepDraft } from "../shared/drafts.js";
+import { draftOf, keepDraft, keepMode, modeOf } from "../shared/drafts.js";
 import { enterMeans, isApple, onGlass } from "../shared/keys.js";
 import { wellFormed } from "../shared/titles.js";
 
@@ -47,6 +47,9 @@ export class Composer {
       }
       this.#handOver(prompt, onSend);
     });
+    for (const choice of this.#form.elements.mode) {
+      choice.addEventListener("change", () => keepMode(this.#session, choice.value));
+    }
     onGlass((glass) => this.#tellKeys(glass));
   }
 
@@ -65,8 +68,9 @@ export class Composer {
     this.#busy = true;
     const session = this.#session;
     try {
-      if (!(await onSend(prompt, new FormData(this.#form).get("mode")))) return;
+      if (!(await onSend(prompt, this.mode))) return;
       keepDraft(session, "");
+      keepMode(session, ""); // The prompt has it now.
       if (this.#session === session && promptOf(this.#prompt.value) === prompt) this.fill("");
     } finally {
       this.#busy = false;
@@ -77,7 +81,18 @@ export class Composer {
   show(id) {
     this.#session = id;
     this.#prompt.value = draftOf(id);
+    this.#form.elements.mode.value = modeOf(id) || "agent";
     this.#fit();
+  }
+
+  /** How the agent may act on the next prompt: as chosen here, else as on the session's last one. */
+  get mode() {
+    return this.#form.elements.mode.value;
+  }
+
+  /** @param {"agent" | "plan"} mode  of the session's last prompt; what was chosen since stays */
+  suggestMode(mode) {
+    if (!modeOf(this.#session)) this.#form.elements.mode.value = mode;
   }
 
   /** @param {string} text */

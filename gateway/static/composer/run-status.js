@@ -67,7 +67,7 @@ export class RunStatus {
   }
 
   #showQueue(waiting) {
-    const places = waiting.map((one, index) => [one.turn.prompt, placeText(one, index)]);
+    const places = waiting.map((one, index) => [one.turn.prompt, placeText(one, index), one.turn.mode]);
     const now = JSON.stringify(places);
     if (now === this.#shown) return;
     this.#shown = now;
@@ -81,6 +81,7 @@ export class RunStatus {
           { data: { testid: "queued-prompt" } },
           element("span", { className: "queue-place" }, places[index][1]),
           element("span", { className: "queue-text one-line", dir: "auto" }, turn.prompt),
+          turn.mode === "plan" ? element("span", { className: "queue-mode" }, "Plan") : null,
           element(
             "button",
             {

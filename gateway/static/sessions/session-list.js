@@ -1,5 +1,6 @@
 /** The list of sessions: newest first, renamed in place, deleted after a question. */
 
+import { Outbox } from "../chat/outbox.js";
 import { byId, element, icon } from "../shared/dom.js";
 import { draftOf } from "../shared/drafts.js";
 import { age } from "../shared/format.js";

@@ -13,7 +13,11 @@ const ENDINGS = {
   lost: "The run was lost.",
 };
 
+const MODES = { agent: "Agent", plan: "Plan" };
+
 export class Turn {
+  /** How the agent may act on the prompt; null where that is not known. */
+  mode = null;
   run = null;
   messageId = null;
   /** The id of the recorded answer, when this turn was made for it. */
@@ -56,12 +60,15 @@ export class Turn {
     return this.#user.querySelector(".user-text")?.textContent ?? "";
   }
 
-  /** @param {string} text */
-  setUser(text) {
+  /** @param {string} text @param {"agent" | "plan"} [mode]  in which it was asked, where that is known */
+  setUser(text, mode) {
+    this.mode = mode ?? this.mode;
     this.#user.hidden = false;
+    const said = MODES[this.mode];
     this.#user.replaceChildren(
       element("h2", { className: "hidden" }, "You"),
       element("p", { className: "user-text", dir: "auto" }, text),
+      ...(said ? [element("span", { className: "prompt-mode", data: { testid: "prompt-mode" } }, said)] : []),
     );
   }
 

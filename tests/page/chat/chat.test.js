@@ -27,6 +27,7 @@ class World {
   transcript = new FakeTranscript();
   problems = [];
   looks = [];
+  modes = [];
 
   api = {
     getSession: (id, { signal } = {}) => this.#read("session", signal, () => structuredClone(this.session)),
@@ -62,6 +63,7 @@ class World {
       changed: () => {},
       onSession: () => {},
       onProblem: (error) => this.problems.push(error),
+      onMode: (mode) => this.modes.push(mode),
       onLooked: (error) => this.looks.push(error),
     });
     this.chat.open();
@@ -342,6 +344,17 @@ chatTest("who comes back to a session finds the place that was left, and its end
   world.chat.close();
   await world.open();
   assert.deepEqual(world.transcript.wentTo.at(-1), null);
+});
+
+chatTest("a session's mode is that of its last prompt, recorded or on its way", async () => {
+  world.messages = [{ ...user("m1", "r1"), meta: { mode: "agent" } }, answer("m2", "r1"), { ...user("m3", "r2"), meta: { mode: "plan" } }];
+  await world.open();
+  assert.deepEqual(world.modes, ["plan"]);
+  assert.deepEqual(world.transcript.turns.map(({ mode }) => mode), ["agent", "plan"]);
+  world.chat.close();
+  new Outbox("s1").put({ messageId: "m9", prompt: "later", mode: "agent" });
+  await world.open();
+  assert.deepEqual(world.modes, ["plan", "agent"]);
 });
 
 chatTest("earlier messages that arrive when another session is open are not shown in it", async () => {

@@ -14,8 +14,9 @@ class FakeTurn {
     return Boolean(this.run && this.prompt) && !this.live && !this.finished;
   }
 
-  setUser(text) {
+  setUser(text, mode) {
     this.prompt = text;
+    this.mode = mode;
   }
 
   begin() {
