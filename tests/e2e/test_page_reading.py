@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -461,6 +462,7 @@ async def test_what_was_not_sent_outlives_its_tab_and_is_sent_once(people: Peopl
     await ada.open()
     await ada.ask("Echo before")
     session, url = ada.session, ada.page.url
+    other = await people.person(same_browser=ada)
     context = ada.page.context
     await context.set_offline(True)
     await ada.say("Echo kept")
@@ -476,8 +478,10 @@ async def test_what_was_not_sent_outlives_its_tab_and_is_sent_once(people: Peopl
     dialog = await asked.value
     assert dialog.type == "beforeunload"
     await dialog.accept()
+    async with asyncio.timeout(20):
+        while not ada.page.is_closed():
+            await asyncio.sleep(0.05)
     await context.set_offline(False)
-    other = await people.person(same_browser=ada)
     await other.page.goto(f"{other.url}/")
     await expect(other.see("session-item")).to_contain_text("not sent")
     await other.page.goto(url)
@@ -485,8 +489,8 @@ async def test_what_was_not_sent_outlives_its_tab_and_is_sent_once(people: Peopl
     await expect(other.see("prompt")).to_have_value("a draft")
     await other.rest()
     messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
-    asked = [one["content"] for one in messages if one["role"] == "user"]
-    assert asked == [
+    prompts = [one["content"] for one in messages if one["role"] == "user"]
+    assert prompts == [
         "Echo before",
         "Echo kept",
         "Echo kept too",
@@ -531,6 +535,7 @@ async def test_the_mode_is_the_sessions_own_and_shown_on_each_prompt(people: Peo
     await ada.ask("Echo second")
     await plan.check()
     await ada.page.goto(planned)
+    await expect(plan).to_be_checked()
     await agent.check()
     await ada.page.reload()
     await expect(ada.see("prompt-mode")).to_have_text(["Plan"])

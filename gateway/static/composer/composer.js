@@ -1,7 +1,7 @@
 /** Where prompts are written: grows with its text, keeps a draft for each session, sends on Enter. */
 
 import { byId } from "../shared/dom.js";
-import { draftOf, keepDraft, keepMode, modeOf } from "../shared/drafts.js";
+import { choose, chosenMode, draftOf, keepDraft, keepLastMode, lastMode } from "../shared/drafts.js";
 import { enterMeans, isApple, onGlass } from "../shared/keys.js";
 import { wellFormed } from "../shared/titles.js";
 
@@ -48,7 +48,7 @@ export class Composer {
       this.#handOver(prompt, onSend);
     });
     for (const choice of this.#form.elements.mode) {
-      choice.addEventListener("change", () => keepMode(this.#session, choice.value));
+      choice.addEventListener("change", () => choose(this.#session, choice.value));
     }
     onGlass((glass) => this.#tellKeys(glass));
   }
@@ -70,7 +70,7 @@ export class Composer {
     try {
       if (!(await onSend(prompt, this.mode))) return;
       keepDraft(session, "");
-      keepMode(session, ""); // The prompt has it now.
+      choose(session, ""); // The prompt has it now.
       if (this.#session === session && promptOf(this.#prompt.value) === prompt) this.fill("");
     } finally {
       this.#busy = false;
@@ -81,7 +81,7 @@ export class Composer {
   show(id) {
     this.#session = id;
     this.#prompt.value = draftOf(id);
-    this.#form.elements.mode.value = modeOf(id) || "agent";
+    this.#form.elements.mode.value = chosenMode(id) || lastMode(id) || "agent";
     this.#fit();
   }
 
@@ -92,7 +92,8 @@ export class Composer {
 
   /** @param {"agent" | "plan"} mode  of the session's last prompt; what was chosen since stays */
   suggestMode(mode) {
-    if (!modeOf(this.#session)) this.#form.elements.mode.value = mode;
+    keepLastMode(this.#session, mode);
+    if (!chosenMode(this.#session)) this.#form.elements.mode.value = mode;
   }
 
   /** @param {string} text */

@@ -8,12 +8,20 @@ const MAX_CHARS = 100_000;
 export const draftOf = (session) => own.get(`${session}.draft`) ?? "";
 
 /** The mode that was chosen for the next prompt; empty when none was. @param {string} session @returns {string} */
-export const modeOf = (session) => own.get(`${session}.mode`) ?? "";
+export const chosenMode = (session) => own.get(`${session}.mode`) ?? "";
+
+/** The mode of the last prompt that this browser knows of; empty when it knows none. @param {string} session @returns {string} */
+export const lastMode = (session) => own.get(`${session}.last-mode`) ?? "";
 
 /** @param {string} session @param {string} mode  empty: none is chosen any more */
-export function keepMode(session, mode) {
+export function choose(session, mode) {
   if (mode) own.set(`${session}.mode`, mode);
   else own.remove(`${session}.mode`);
+}
+
+/** @param {string} session @param {string} mode  of its last prompt */
+export function keepLastMode(session, mode) {
+  if (session) own.set(`${session}.last-mode`, mode);
 }
 
 /** @param {string} session @param {string} text */
