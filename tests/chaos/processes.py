@@ -37,6 +37,7 @@ class Processes:
         self.notes: list[str] = []
         self.gateways: list[Child] = []
         self.urls: list[str] = []
+        self.broker_ports: list[int] = []
         self.random = random.Random(seed)
         self.disk = SmallDisk(folder / "sandboxes")
         self.sandboxes = Sandboxes(self.disk.root)
@@ -99,13 +100,13 @@ class Processes:
         return child
 
     async def _add_gateway(self, index: int) -> None:
-        port = free_port()
+        port, broker_port = free_port(), free_port()
         env = {
             **self._secrets,
             "VF_STACK": "chaos",
             "VF_HOST": "127.0.0.1",
             "VF_PORT": str(port),
-            "VF_BROKER_PORT": str(free_port()),
+            "VF_BROKER_PORT": str(broker_port),
             "VF_DRIVER": "process",
             "VF_PROCESS_ROOT": str(self.disk.root),
             "VF_DYNAMODB_ENDPOINT": self.proxy.url,
@@ -126,6 +127,7 @@ class Processes:
             await self._child(f"gateway-{index}", [sys.executable, "-m", "gateway"], env, ready)
         )
         self.urls.append(f"http://127.0.0.1:{port}")
+        self.broker_ports.append(broker_port)
 
     # -- what a target has --
     @property
@@ -140,6 +142,11 @@ class Processes:
     def token(self, user: str) -> str:
         """A token of this deployment."""
         return mint(user, 6 * 3600, secret=self._secrets["VF_JWT_SECRET"])
+
+    @property
+    def sandbox_secret(self) -> str:
+        """What the sandboxes' tokens are derived from."""
+        return self._secrets["VF_SANDBOX_SECRET"]
 
     async def written(self, session: str, run: str) -> list[bytes] | None:
         """See `Target`."""

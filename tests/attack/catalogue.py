@@ -1,0 +1,28 @@
+"""All attacks from outside, in the order in which they are made. Attacks from inside a sandbox get a list of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tests.attack.attack import Attack
+from tests.attack.families import bombs, connections, held, hostile, pages, requests
+
+OUTSIDE: Sequence[Attack] = (
+    *bombs.ATTACKS,
+    *hostile.ATTACKS,
+    *pages.ATTACKS,
+    *connections.ATTACKS,
+    *requests.ATTACKS,
+    *held.ATTACKS,
+)
+
+
+def chosen(attacks: Iterable[Attack], only: Sequence[str], gates: Iterable[str]) -> list[Attack]:
+    """Those whose listener is there, and whose family or name has one of the words of `only` in it (none: all)."""
+    there = set(gates)
+    return [
+        attack
+        for attack in attacks
+        if attack.gate in there
+        and (not only or any(word.lower() in f"{attack.family}: {attack.name}".lower() for word in only))
+    ]

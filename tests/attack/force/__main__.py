@@ -1,0 +1,66 @@
+"""`python -m tests.attack.force`: one attack's traffic. Its order is a line of JSON on stdin, what came of it is one on
+stdout; it ends with its stdin, so that it never outlives whoever gave the order. The standard library is all it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+from tests.attack.force.fire import Fire, fire
+from tests.attack.force.flood import Flood, flood
+from tests.attack.force.hold import Hold, hold
+from tests.attack.force.hostile import Hostile, serve
+from tests.attack.force.limits import MOST_SECONDS, bounded, open_many_files, ours
+
+NICE = 10
+"""Real attackers have machines of their own: what they compute here must not be what slows a gateway down."""
+
+GRACE_SECONDS = 45.0
+"""Beyond its time: for the answers that it waits for."""
+
+
+async def work(name: str, order: dict[str, Any]) -> dict[str, Any]:
+    """Do as ordered."""
+    order["host"] = ours(order["host"])
+    bounded("seconds", order["seconds"], MOST_SECONDS)
+    async with asyncio.timeout(order["seconds"] + GRACE_SECONDS):
+        match name:
+            case "hold":
+                return await hold(Hold(**order))
+            case "fire":
+                return await fire(Fire(**order))
+            case "flood":
+                return await flood(Flood(**order))
+            case "hostile":
+                return await serve(Hostile(**order))
+            case _:
+                raise ValueError(f"there is no force {name!r}")
+
+
+def main() -> int:
+    """The exit status is 0 when it did what it was ordered to."""
+    name, order = json.loads(sys.stdin.buffer.raw.readline())
+    os.nice(NICE)
+    open_many_files()
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    try:
+        outcome = asyncio.run(work(name, order))
+    except (ValueError, TimeoutError, OSError) as error:
+        print(json.dumps({"failed": f"{type(error).__name__}: {error}"}), flush=True)
+        return 1
+    print(json.dumps(outcome), flush=True)
+    return 0
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.buffer.raw.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""The `Scene` on this machine's loopback: two gateways, DynamoDB Local and sandboxes as processes, made for the purpose.
+
+Attackers come from other addresses of 127/8 than good users do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from container.protocol import sandbox_token
+from tests.attack.force.limits import bounded
+from tests.attack.scene import AttackError, Gate, outcome, started
+from tests.chaos.processes import Processes
+from tests.chaos.reader import Net
+
+SETTINGS = {"VF_LEASE_SECONDS": "10", "VF_START_SECONDS": "20", "VF_IDLE_MINUTES": "15"}
+"""As a deployment has them, but for a start: a sandbox that answers badly is given up within an attack's time."""
+
+ANNOUNCE_SECONDS = 30.0
+LONG_SECONDS = 120.0
+
+
+class Loopback:
+    """Use it within `Processes` and an HTTP client that have been opened."""
+
+    def __init__(self, processes: Processes, http: aiohttp.ClientSession, folder: Path) -> None:
+        self.notes = [
+            "no HAProxy and no published port on loopback: those rows are left out",
+            *processes.notes,
+        ]
+        self._processes = processes
+        self._http = http
+        self._folder = folder
+        self._agent = Gate("agent", "127.0.0.1", 0)
+
+    @property
+    def gates(self) -> Mapping[str, Gate]:
+        """See `Scene`: all but the launcher, which wants a Docker engine."""
+        public = URL(self._processes.urls[0])
+        gates = [
+            Gate("public", "127.0.0.1", public.port or 0),
+            Gate("broker", "127.0.0.1", self._processes.broker_ports[0]),
+            self._agent,
+        ]
+        return {gate.name: gate for gate in gates}
+
+    @property
+    def nets(self) -> Sequence[Net]:
+        """See `Scene`: one through each gateway, the second of which is never attacked from outside."""
+        return [
+            Net(self._http, lambda url=url: url, self.headers(f"good-{number}"))  # type: ignore[misc]
+            for number, url in enumerate(self._processes.urls)
+        ]
+
+    @property
+    def health(self) -> Sequence[str]:
+        """See `Scene`."""
+        return self._processes.urls
+
+    @property
+    def front(self) -> str:
+        """See `Scene`: the attacked gateway itself."""
+        return self._processes.urls[0]
+
+    def headers(self, user: str) -> Mapping[str, str]:
+        """See `Scene`."""
+        return {"Authorization": f"Bearer {self._processes.token(user)}"}
+
+    def sandbox_token(self, session: str) -> str:
+        """See `Scene`."""
+        return sandbox_token(self._processes.sandbox_secret.encode(), session)
+
+    async def meet(self, session: str) -> None:
+        """See `Scene`."""
+        self._agent = Gate("agent", "127.0.0.1", int(self._port_file(session).read_text()))
+
+    async def processes(self) -> Mapping[str, int]:
+        """See `Scene`."""
+        return {gateway.name: gateway.pid for gateway in self._processes.gateways}
+
+    async def log_from_now(self) -> Callable[[], Awaitable[bytes]]:
+        """See `Scene`."""
+        logs = sorted(self._folder.glob("gateway-*.log"))
+        sizes = [log.stat().st_size for log in logs]
+
+        async def written() -> bytes:
+            return b"".join(log.read_bytes()[size:] for log, size in zip(logs, sizes, strict=True))
+
+        return written
+
+    @asynccontextmanager
+    async def hostile(self, session: str, order: Mapping[str, Any]) -> AsyncIterator[None]:
+        """See `Scene`: the sandbox goes on, and its port is said to be the hostile server's."""
+        bounded("seconds", order["seconds"], LONG_SECONDS)
+        async with started((), "hostile", {"host": "127.0.0.1", **order}) as process:
+            async with asyncio.timeout(ANNOUNCE_SECONDS):
+                port = (await outcome(process))["port"]
+            file = self._port_file(session)
+            try:
+                good = file.read_text()
+                file.write_text(f"{port}\n")
+            except OSError as error:
+                raise AttackError(f"the attacker's sandbox is not there: {error}") from error
+            try:
+                yield
+            finally:
+                if file.exists() and file.read_text() == f"{port}\n":
+                    file.write_text(good)
+
+    def _port_file(self, session: str) -> Path:
+        return self._processes.disk.root / session / "port"

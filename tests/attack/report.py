@@ -1,0 +1,66 @@
+"""The table: every attack with its control beside it, as text or as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from tests.attack.campaign import Row
+
+HEAD = (
+    "attack",
+    "largest gap, ms",
+    "without",
+    "p99, ms",
+    "without",
+    "health, ms",
+    "peak, MiB",
+    "kept, MiB",
+    "seen",
+    "held",
+)
+
+
+def lines(
+    rows: Sequence[Row], faults: Iterable[str], notes: Iterable[str], *, markdown: bool
+) -> Iterator[str]:
+    """Everything that is to be said of a campaign."""
+    yield from _markdown(rows) if markdown else _text(rows)
+    yield ""
+    yield from (f"note: {note}" for note in notes)
+    for row in rows:
+        yield from (f"FOUND {row.attack.family}: {row.attack.name}: {fault}" for fault in row.faults)
+    yield from (f"FOUND {fault}" for fault in faults)
+    through = sum(not row.held for row in rows)
+    yield f"{len(rows) - through} of {len(rows)} attacks held."
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    calm, during = row.calm, row.during
+    failed = f" ({during.health_failed} failed)" if during.health_failed else ""
+    return (
+        f"{row.attack.family}: {row.attack.name}",
+        f"{during.largest_ms:,.0f}",
+        f"{calm.largest_ms:,.0f}",
+        f"{during.p99_ms:,.0f}",
+        f"{calm.p99_ms:,.0f}",
+        f"{during.health_ms:,.0f}{failed}",
+        f"+{row.peak:,.0f}",
+        f"{row.grown:+,.0f}",
+        row.found.said,
+        "yes" if row.held else "**no**",
+    )
+
+
+def _markdown(rows: Sequence[Row]) -> Iterator[str]:
+    yield "| " + " | ".join(HEAD) + " |"
+    yield "| --- |" + " ---: |" * 7 + " --- | --- |"
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row)) + " |"
+
+
+def _text(rows: Sequence[Row]) -> Iterator[str]:
+    cells = [HEAD, *(tuple(cell.replace("**", "") for cell in _cells(row)) for row in rows)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(HEAD))]
+    for row in cells:
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:8], widths[1:8], strict=True)]
+        yield "  ".join([row[0].ljust(widths[0]), *numbers, row[8].ljust(widths[8]), row[9]])
