@@ -1,4 +1,4 @@
-"""`scripts/attack`: attack a VaporForge of one's own in every way that once worked, while a good user's stream is timed."""
+"""`scripts/attack`: attack a VaporForge of one's own in every way that once worked, and time a good user's stream."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def _until_told(options: argparse.Namespace, folder: Path) -> tuple[Iterab
 
 async def _work(options: argparse.Namespace, folder: Path) -> tuple[Iterable[str], bool]:
     if options.list:
-        return [f"{attack.family}: {attack.name}" for attack in OUTSIDE], True
+        return [attack.full_name for attack in OUTSIDE], True
     async with AsyncExitStack() as exits:
         http = await exits.enter_async_context(client())
         scene = await _scene(options, folder, exits, http)

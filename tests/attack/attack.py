@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from tests.attack.force.material import request
-from tests.attack.scene import Scene
+from tests.attack.scene import Gate, Scene
 from tests.chaos.api import Api
 from tests.chaos.reader import Net, WebSocketReader
 
@@ -61,6 +61,12 @@ class Field:
         """His way in when he behaves."""
         return Net(self.http, lambda: self.scene.nets[0].urls(), self.headers)
 
+    @property
+    def people(self) -> Gate:
+        """Where people come in."""
+        gates = self.scene.gates
+        return gates.get("proxy") or gates["public"]
+
     @asynccontextmanager
     async def session(self, *, warm: bool = False) -> AsyncIterator[str]:
         """A session of the attacker's; `warm`: with a sandbox that runs. It is deleted at the end."""
@@ -90,10 +96,13 @@ class Attack:
     gate: str
     work: Callable[[Field], Awaitable[Found]]
 
+    @property
+    def full_name(self) -> str:
+        """`family: name`, as tables have it."""
+        return f"{self.family}: {self.name}"
+
 
 def counted(found: Mapping[str, Any]) -> str:
-    """`401 × 4, 413 × 1`"""
-    return (
-        ", ".join(f"{name} × {count}" for name, count in sorted(found.items(), key=lambda item: -item[1]))
-        or "–"
-    )
+    """The counts by name, the largest first."""
+    ordered = sorted(found.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count} x {name}" for name, count in ordered) or "none"

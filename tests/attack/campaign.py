@@ -1,4 +1,4 @@
-"""One attack after another while good users are watched: for each a row with the same time without it as its control."""
+"""One attack after another while good users are watched: a row for each, with a time without it as its control."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Campaign:
         async with self._watch.watching():
             await self._scene.meet(self._watch.users[0].session)
             for number, attack in enumerate(self._attacks, 1):
-                log.info("%d/%d %s: %s", number, len(self._attacks), attack.family, attack.name)
+                log.info("%d/%d %s", number, len(self._attacks), attack.full_name)
                 row = await self._make(attack)
                 self.rows.append(row)
                 for fault in row.faults:

@@ -1,4 +1,4 @@
-"""All attacks from outside, in the order in which they are made. Attacks from inside a sandbox get a list of their own."""
+"""All attacks from outside, in the order in which they are made; those from inside a sandbox get their own list."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def chosen(attacks: Iterable[Attack], only: Sequence[str], gates: Iterable[str])
         attack
         for attack in attacks
         if attack.gate in there
-        and (not only or any(word.lower() in f"{attack.family}: {attack.name}".lower() for word in only))
+        and (not only or any(word.lower() in attack.full_name.lower() for word in only))
     ]

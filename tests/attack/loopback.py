@@ -1,4 +1,4 @@
-"""The `Scene` on this machine's loopback: two gateways, DynamoDB Local and sandboxes as processes, made for the purpose.
+"""The `Scene` on loopback: two gateways, DynamoDB Local and sandboxes as processes, made for the purpose.
 
 Attackers come from other addresses of 127/8 than good users do.
 """
@@ -73,7 +73,7 @@ class Loopback:
         """See `Scene`."""
         return {"Authorization": f"Bearer {self._processes.token(user)}"}
 
-    def sandbox_token(self, session: str) -> str:
+    async def sandbox_token(self, session: str) -> str:
         """See `Scene`."""
         return sandbox_token(self._processes.sandbox_secret.encode(), session)
 

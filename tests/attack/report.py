@@ -28,7 +28,7 @@ def lines(
     yield ""
     yield from (f"note: {note}" for note in notes)
     for row in rows:
-        yield from (f"FOUND {row.attack.family}: {row.attack.name}: {fault}" for fault in row.faults)
+        yield from (f"FOUND {row.attack.full_name}: {fault}" for fault in row.faults)
     yield from (f"FOUND {fault}" for fault in faults)
     through = sum(not row.held for row in rows)
     yield f"{len(rows) - through} of {len(rows)} attacks held."
@@ -38,7 +38,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     calm, during = row.calm, row.during
     failed = f" ({during.health_failed} failed)" if during.health_failed else ""
     return (
-        f"{row.attack.family}: {row.attack.name}",
+        row.attack.full_name,
         f"{during.largest_ms:,.0f}",
         f"{calm.largest_ms:,.0f}",
         f"{during.p99_ms:,.0f}",

@@ -59,7 +59,7 @@ class Scene(Protocol):
     def headers(self, user: str) -> Mapping[str, str]:
         """What signs this user in."""
 
-    def sandbox_token(self, session: str) -> str:
+    async def sandbox_token(self, session: str) -> str:
         """What a session's sandbox shows the broker."""
 
     async def meet(self, session: str) -> None:

@@ -29,8 +29,8 @@ async def bombs(field: Field, *, gate: str, signed_in: bool) -> Found:
         return await _bombs(field, gate, {})
     if gate != "broker":
         return await _bombs(field, gate, field.headers)
-    async with field.session() as session:
-        token = field.scene.sandbox_token(session)
+    async with field.session(warm=True) as session:
+        token = await field.scene.sandbox_token(session)
         return await _bombs(field, gate, {"Authorization": f"Bearer {token}"})
 
 

@@ -53,8 +53,8 @@ async def slow_bodies(field: Field, *, gate: str, signed_in: bool) -> Found:
         return await _slow_bodies(field, gate, method, target, {})
     if gate != "broker":
         return await _slow_bodies(field, gate, method, target, field.headers)
-    async with field.session() as session:
-        token = field.scene.sandbox_token(session)
+    async with field.session(warm=True) as session:
+        token = await field.scene.sandbox_token(session)
         return await _slow_bodies(field, gate, method, target, {"Authorization": f"Bearer {token}"})
 
 
@@ -88,7 +88,7 @@ async def slow_readers(field: Field) -> Found:
         prompt = f"{target}&prompt=count%20to%20200000%20every%200%20ms"
         # One asks; all others attach to the same run, from its start.
         await exert(
-            field.scene.gates["public"],
+            field.people,
             "flood",
             seconds=1.0,
             target=prompt,
@@ -96,11 +96,10 @@ async def slow_readers(field: Field) -> Found:
             attempts=1,
         )
         run = (await field.api.session(session))["activeRun"]
-        run = run["id"] if isinstance(run, dict) else run
         first = upgrade(f"{target}&run={run}&after=0", field.headers).decode("latin-1")
-        seen = await _hold(
-            field,
-            "public",
+        seen = await exert(
+            field.people,
+            "hold",
             count=field.size.of(500),
             seconds=field.size.seconds + 4,
             first=first,
@@ -111,7 +110,7 @@ async def slow_readers(field: Field) -> Found:
 
 
 def _deadline(field: Field) -> float:
-    return DEADLINE_SECONDS if field.size.scale == 1 else field.size.seconds
+    return max(DEADLINE_SECONDS, field.size.seconds)
 
 
 async def _hold(field: Field, gate: str, **order: Any) -> dict[str, Any]:

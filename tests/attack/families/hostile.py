@@ -1,4 +1,4 @@
-"""An attacker's sandbox that runs an agent server of his own: what it answers to `/ping`, floods, and a stop it ignores."""
+"""An attacker's sandbox with an agent server of his own: what it answers to `/ping`, floods, and a stop it ignores."""
 
 from __future__ import annotations
 
@@ -17,59 +17,63 @@ STOP_SECONDS = 15.0
 async def pings(field: Field, *, ping: str) -> Found:
     """`/ping` answers with something that must not be read to its end, or must not be parsed."""
     seconds = field.size.seconds
-    async with field.session(warm=True) as session:
-        async with field.scene.hostile(session, {"seconds": seconds + 60, "ping": ping}):
-            body = json.dumps({"sessionId": session, "prompt": "anything"}).encode()
-            seen = await exert(
-                field.scene.gates["public"],
-                "fire",
-                seconds=seconds,
-                requests=[field.post("/api/sdk/stream", body, field.headers)],
-                count=1,
-                linger=seconds,
-            )
-            faults = await _ended_by_stop(field, session)
+    async with (
+        field.session(warm=True) as session,
+        field.scene.hostile(session, {"seconds": seconds + 60, "ping": ping}),
+    ):
+        body = json.dumps({"sessionId": session, "prompt": "anything"}).encode()
+        seen = await exert(
+            field.people,
+            "fire",
+            seconds=seconds,
+            requests=[field.post("/api/sdk/stream", body, field.headers)],
+            count=1,
+            linger=seconds,
+        )
+        faults = await _ended_by_stop(field, session)
     return Found(f"prompt answered {counted(seen['answers'])}", faults)
 
 
 async def floods(field: Field, *, frames: str, path: str) -> Found:
     """Every WebSocket that the gateway opens is flooded; a reader of the attacker's takes what is handed on."""
     seconds = field.size.seconds
-    async with field.session(warm=True) as session:
-        async with field.scene.hostile(session, {"seconds": seconds + 60, "frames": frames}):
-            began = time.monotonic()
-            seen = await exert(
-                field.scene.gates["public"],
-                "flood",
-                seconds=seconds,
-                target=f"{path}?sessionId={session}" + ("&prompt=anything" if path == "/api/sdk/ws" else ""),
-                headers=dict(field.headers),
-                attempts=1,
-            )
-            took = time.monotonic() - began
-            faults = (
-                []
-                if path != "/api/sdk/ws"
-                else await _ended(field, session, STOP_SECONDS, "went on flooding")
-            )
+    async with (
+        field.session(warm=True) as session,
+        field.scene.hostile(session, {"seconds": seconds + 60, "frames": frames}),
+    ):
+        began = time.monotonic()
+        seen = await exert(
+            field.people,
+            "flood",
+            seconds=seconds,
+            target=f"{path}?sessionId={session}" + ("&prompt=anything" if path == "/api/sdk/ws" else ""),
+            headers=dict(field.headers),
+            attempts=1,
+        )
+        took = time.monotonic() - began
+        faults = (
+            [] if path != "/api/sdk/ws" else await _ended(field, session, STOP_SECONDS, "went on flooding")
+        )
     return Found(f"reader after {min(took, seen['longest']):.1f} s: closed {counted(seen['closes'])}", faults)
 
 
 async def hangs(field: Field) -> Found:
     """It takes the prompt, says nothing, and ignores the stop."""
-    async with field.session(warm=True) as session:
-        async with field.scene.hostile(session, {"seconds": field.size.seconds + 60}):
-            await exert(
-                field.scene.gates["public"],
-                "flood",
-                seconds=2.0,
-                target=f"/api/sdk/ws?sessionId={session}&prompt=anything",
-                headers=dict(field.headers),
-                attempts=1,
-            )
-            began = time.monotonic()
-            faults = await _ended_by_stop(field, session)
-            took = time.monotonic() - began
+    async with (
+        field.session(warm=True) as session,
+        field.scene.hostile(session, {"seconds": field.size.seconds + 60}),
+    ):
+        await exert(
+            field.people,
+            "flood",
+            seconds=2.0,
+            target=f"/api/sdk/ws?sessionId={session}&prompt=anything",
+            headers=dict(field.headers),
+            attempts=1,
+        )
+        began = time.monotonic()
+        faults = await _ended_by_stop(field, session)
+        took = time.monotonic() - began
     return Found(
         f"{took:.1f} s from the stop to the end" if not faults else f"still on after {took:.0f} s", faults
     )
@@ -79,7 +83,7 @@ async def _ended_by_stop(field: Field, session: str) -> list[str]:
     run = (await field.api.session(session))["activeRun"]
     if run is None:
         return []
-    await field.api.stop(session, run if isinstance(run, str) else run["id"])
+    await field.api.stop(session, run)
     return await _ended(field, session, STOP_SECONDS, "was stopped and is still on")
 
 

@@ -18,7 +18,7 @@ async def floods(field: Field, *, frames: str, path: str) -> Found:
     async with field.session(warm=True) as session:
         prompt = f"&prompt={SLOW_PROMPT}" if path == "/api/sdk/ws" else ""
         seen = await exert(
-            field.scene.gates["public"],
+            field.people,
             "flood",
             seconds=field.size.seconds,
             target=f"{path}?sessionId={session}{prompt}",

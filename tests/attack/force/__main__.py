@@ -5,6 +5,7 @@ stdout; it ends with its stdin, so that it never outlives whoever gave the order
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import sys
@@ -44,10 +45,11 @@ async def work(name: str, order: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> int:
     """The exit status is 0 when it did what it was ordered to."""
-    name, order = json.loads(sys.stdin.buffer.raw.readline())
+    stdin = io.FileIO(0, closefd=False)
+    name, order = json.loads(stdin.readline())
     os.nice(NICE)
     open_many_files()
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    threading.Thread(target=_end_with, args=(stdin,), daemon=True).start()
     try:
         outcome = asyncio.run(work(name, order))
     except (ValueError, TimeoutError, OSError) as error:
@@ -57,8 +59,8 @@ def main() -> int:
     return 0
 
 
-def _end_with_stdin() -> None:
-    sys.stdin.buffer.raw.read()
+def _end_with(stdin: io.FileIO) -> None:
+    stdin.read()
     os._exit(1)
 
 

@@ -18,7 +18,7 @@ SMALL_BUFFER = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """`count` connections, `rate` a second; each sends `first` and `fill` bytes more, then `drip` every `every` seconds.
+    """`count` connections, `rate` a second; each sends `first`, `fill` bytes more, then `drip` every `every` seconds.
 
     `read`: whether what comes is read. `sources`: so many addresses of 127/8 to come from, on loopback.
     """
@@ -140,7 +140,7 @@ async def _open(order: Hold, number: int) -> _Held:
 
 
 def source(host: str, number: int) -> str:
-    """Where to come from: on loopback never the address that good people come from; elsewhere whatever the system says."""
+    """Where to come from: on loopback never the address of good people; elsewhere as the system says."""
     if not host.startswith("127."):
         return "0.0.0.0"
     return f"127.0.{1 + number // 250}.{2 + number % 250}"

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -26,8 +27,8 @@ JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 @dataclass(frozen=True, kw_only=True)
 class Hostile:
-    """`frames`: one of SERVER_FRAMES, said without end on every WebSocket. `ping`: what `/ping` answers: `good`, `plain`
-    and `gzip` (400 MB), `endless`, `deep`. `snapshot`: whether it hands out a gzip bomb as one and says that it idles.
+    """`frames`: one of SERVER_FRAMES, said without end on every WebSocket. `ping`: what `/ping` answers: `good`,
+    `plain` and `gzip` (400 MB), `endless`, `deep`. `snapshot`: it hands out a gzip bomb as one, and says that it idles.
     `takeover`: on the socket of the agent server whose processes are seen here, which stands still meanwhile.
     """
 
@@ -73,7 +74,8 @@ async def serve(order: Hostile) -> dict[str, Any]:
         else:
             listening = socket.create_server((order.host, order.port), backlog=256)
         server = await asyncio.start_server(talk, sock=listening)
-        print(json.dumps({"port": listening.getsockname()[1]}), flush=True)
+        sys.stdout.write(json.dumps({"port": listening.getsockname()[1]}) + "\n")
+        sys.stdout.flush()
         await asyncio.sleep(order.seconds)
         server.close()
         for writer in list(seen.writers):

@@ -1,0 +1,200 @@
+"""The `Scene` that is a docker stack deployed on this machine: its published port, and its listeners from inside."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
+
+import aiohttp
+from docker.errors import APIError
+from docker.models.containers import Container
+from yarl import URL
+
+from container.protocol import AGENT_PORT
+from tests.attack.attack import MALLORY
+from tests.attack.containers import attacker, beside, place
+from tests.attack.scene import AttackError, Gate, outcome, started
+from tests.chaos.child import ROOT
+from tests.chaos.reader import Net
+from tests.chaos.stack import DockerStack, StackError
+
+PUBLIC_PORT, BROKER_PORT, LAUNCHER_PORT = 8080, 8081, 8090
+ROLES = ("gateway", "proxy", "launcher")
+GOOD = ("good-0", "good-1")
+ANNOUNCE_SECONDS = 30.0
+
+
+class AttackedStack(DockerStack):
+    """With a token for each user, made by `scripts/token`."""
+
+    async def __aenter__(self) -> Self:
+        if not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"):
+            raise StackError(
+                "DOCKER_HOST is another machine's engine: only a stack on this machine is attacked"
+            )
+        self._jwts: dict[str, str] = {}
+        await super().__aenter__()
+        if URL(self.url()).host not in ("127.0.0.1", "localhost", "::1"):
+            raise StackError(f"the stack is published at {self.url()}; only one on loopback is attacked")
+        for user in (*GOOD, MALLORY):
+            self._jwts[user] = await self.in_thread(self._token_of, user)
+        return self
+
+    def token(self, user: str) -> str:
+        """See `Target`."""
+        return self._jwts[user]
+
+    def _token_of(self, user: str) -> str:
+        command = [str(ROOT / "scripts/token"), "--stack", self._name, "--sub", user]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StackError(f"no token for {user}: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    @property
+    def engine(self) -> Any:
+        """The Docker SDK's client."""
+        return self._engine
+
+    @property
+    def name(self) -> str:
+        """As `scripts/up --stack` has it."""
+        return self._name
+
+
+class Deployed:
+    """Use it as an async context manager: the containers that attackers sit in are removed at its end."""
+
+    def __init__(self, stack: AttackedStack, http: aiohttp.ClientSession) -> None:
+        self.notes: list[str] = []
+        self._stack = stack
+        self._http = http
+        self._made: list[Container] = []
+        self._gates: dict[str, Gate] = {}
+        self._gateways: list[Container] = []
+
+    async def __aenter__(self) -> Self:
+        self._gateways = await self._stack.parts("gateway")
+        [proxy, *_] = await self._stack.parts("proxy")
+        [public, *_] = addresses(proxy)
+        url = URL(self._stack.url())
+        self._gates["proxy"] = Gate("proxy", "127.0.0.1", url.port or 0)
+        self._gates["public"] = Gate("public", addresses(self._gateways[0])[public], PUBLIC_PORT)
+        self._health = [f"http://{addresses(one)[public]}:{PUBLIC_PORT}" for one in self._gateways]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for container in self._made:
+            with suppress(APIError):  # with a sandbox that has ended it ended too
+                await self._stack.in_thread(container.remove, force=True)
+
+    @property
+    def gates(self) -> Mapping[str, Gate]:
+        """See `Scene`. What is to be learned in `meet` stands there without an address before."""
+        later = {name: Gate(name, "", 0) for name in ("broker", "agent", "launcher")}
+        return {**later, **self._gates}
+
+    @property
+    def nets(self) -> Sequence[Net]:
+        """See `Scene`: all by the published port."""
+        return [Net(self._http, self._stack.url, self.headers(user)) for user in GOOD]
+
+    @property
+    def health(self) -> Sequence[str]:
+        """See `Scene`."""
+        return self._health
+
+    @property
+    def front(self) -> str:
+        """See `Scene`."""
+        return self._stack.url()
+
+    def headers(self, user: str) -> Mapping[str, str]:
+        """See `Scene`."""
+        return {"Authorization": f"Bearer {self._stack.token(user)}"}
+
+    async def sandbox_token(self, session: str) -> str:
+        """See `Scene`: as the sandbox itself has it."""
+        container = await self._sandbox(session)
+        for line in container.attrs["Config"]["Env"]:
+            name, _, value = line.partition("=")
+            if name == "VF_SANDBOX_TOKEN":
+                return str(value)
+        raise AttackError("the sandbox has no token in its environment")
+
+    async def meet(self, session: str) -> None:
+        """See `Scene`; and sit down where sandboxes are, and where the launcher is."""
+        sandbox = await self._sandbox(session)
+        [launcher, *_] = await self._stack.parts("launcher")
+        gateway = addresses(self._gateways[0])
+        inside = next(name for name in addresses(sandbox) if name in gateway)
+        [control, *_] = addresses(launcher)
+        within = await self._sit(str(sandbox.attrs["Image"]), inside)
+        beyond = await self._sit(str(sandbox.attrs["Image"]), control)
+        for gate in (
+            Gate("broker", gateway[inside], BROKER_PORT, within),
+            Gate("agent", addresses(sandbox)[inside], AGENT_PORT, within),
+            Gate("launcher", addresses(launcher)[control], LAUNCHER_PORT, beyond),
+        ):
+            self._gates[gate.name] = gate
+
+    async def processes(self) -> Mapping[str, int]:
+        """See `Scene`."""
+        found = {}
+        for role in ROLES:
+            for container in await self._stack.parts(role):
+                found[str(container.name)] = int(container.attrs["State"]["Pid"])
+        return found
+
+    async def log_from_now(self) -> Callable[[], Awaitable[bytes]]:
+        """See `Scene`."""
+        since = time.time()
+        containers = [one for role in ROLES for one in await self._stack.parts(role)]
+
+        async def written() -> bytes:
+            logs = [await self._stack.in_thread(one.logs, since=since) for one in containers]
+            return b"".join(logs)
+
+        return written
+
+    @asynccontextmanager
+    async def hostile(self, session: str, order: Mapping[str, Any]) -> AsyncIterator[None]:
+        """See `Scene`: the agent server is halted, and another process answers on its socket."""
+        sandbox = await self._sandbox(session)
+        taker = await self._stack.in_thread(beside, self._stack.engine, sandbox, self._stack.name)
+        self._made.append(taker)
+        async with started(
+            place(taker), "hostile", {"host": "127.0.0.1", "takeover": True, **order}
+        ) as process:
+            async with asyncio.timeout(ANNOUNCE_SECONDS):
+                await outcome(process)
+            yield
+
+    async def _sandbox(self, session: str) -> Container:
+        container = await self._stack.sandbox(session)
+        if container is None:
+            raise AttackError(f"no sandbox of session {session} runs")
+        return container
+
+    async def _sit(self, image: str, network: str) -> tuple[str, ...]:
+        made = await self._stack.in_thread(
+            attacker, self._stack.engine, image, self._stack.name, network=network, cap_drop=["ALL"]
+        )
+        self._made.append(made)
+        return place(made)
+
+
+def addresses(container: Container) -> Mapping[str, str]:
+    """A container's address in each of its networks."""
+    networks = container.attrs["NetworkSettings"]["Networks"]
+    return {name: str(joined["IPAddress"]) for name, joined in networks.items()}
+
+
+def attacked_stack(name: str) -> AttackedStack:
+    """The stack of this name on this machine's engine."""
+    return AttackedStack(name, 0)
