@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.attack.attack import Attack, Field, Size
 from tests.attack.campaign import GROWTH_MIB
-from tests.attack.catalogue import OUTSIDE, chosen
+from tests.attack.catalogue import OUTSIDE
 from tests.attack.loopback import SETTINGS, Loopback
 from tests.attack.memory import Memory
 from tests.attack.watch import Watch
@@ -98,12 +98,3 @@ async def flowing(attacked: Attacked, before: list[int]) -> None:
         while len(user.reader.history.frames) <= frames:
             assert time.monotonic() < deadline, f"{user.name}'s stream stands still"
             await asyncio.sleep(0.05)
-
-
-def test_every_name_is_an_attack() -> None:
-    assert set(NAMES) <= {attack.full_name for attack in OUTSIDE}
-
-
-def test_attacks_are_chosen_by_word_and_by_what_is_there() -> None:
-    names = [attack.name for attack in chosen(OUTSIDE, ["forged", "4 at"], ["public"])]
-    assert names == ["4 at public, no token", "4 at public, signed in", "forged tokens"]
