@@ -143,6 +143,10 @@ class Deployed:
         ):
             self._gates[gate.name] = gate
 
+    async def stored_mib(self) -> float:
+        """See `Scene`: sandboxes idle for longer here than an attack takes."""
+        raise AttackError("snapshots are not waited for on a deployed stack")
+
     async def processes(self) -> Mapping[str, int]:
         """See `Scene`."""
         found = {}

@@ -20,8 +20,9 @@ from tests.attack.scene import AttackError, Gate, outcome, started
 from tests.chaos.processes import Processes
 from tests.chaos.reader import Net
 
-SETTINGS = {"VF_LEASE_SECONDS": "10", "VF_START_SECONDS": "20", "VF_IDLE_MINUTES": "15"}
-"""As a deployment has them, but for a start: a sandbox that answers badly is given up within an attack's time."""
+SETTINGS = {"VF_LEASE_SECONDS": "10", "VF_START_SECONDS": "20", "VF_IDLE_MINUTES": "0.5"}
+"""As a deployment has them, but for two: what answers badly is given up, and what idles is put away, within the time of
+an attack."""
 
 ANNOUNCE_SECONDS = 30.0
 LONG_SECONDS = 120.0
@@ -48,6 +49,7 @@ class Loopback:
             Gate("public", "127.0.0.1", public.port or 0),
             Gate("broker", "127.0.0.1", self._processes.broker_ports[0]),
             self._agent,
+            Gate("blobs", "127.0.0.1", 0),
         ]
         return {gate.name: gate for gate in gates}
 
@@ -80,6 +82,11 @@ class Loopback:
     async def meet(self, session: str) -> None:
         """See `Scene`."""
         self._agent = Gate("agent", "127.0.0.1", int(self._port_file(session).read_text()))
+
+    async def stored_mib(self) -> float:
+        """See `Scene`."""
+        files = [path.stat().st_size for path in (self._folder / "blobs").rglob("*") if path.is_file()]
+        return sum(files) / 2**20
 
     async def processes(self) -> Mapping[str, int]:
         """See `Scene`."""

@@ -42,7 +42,8 @@ class Scene(Protocol):
 
     @property
     def gates(self) -> Mapping[str, Gate]:
-        """`public`, `broker`, `agent` (of the first good user), and what else is reachable: `proxy`, `launcher`."""
+        """`public`, `broker`, `agent` (of the first good user), and what else there is: `proxy`, `launcher`; `blobs` where
+        idle sandboxes are put away within the time of an attack."""
 
     @property
     def nets(self) -> Sequence[Net]:
@@ -64,6 +65,9 @@ class Scene(Protocol):
 
     async def meet(self, session: str) -> None:
         """Learn where the first good user's sandbox is."""
+
+    async def stored_mib(self) -> float:
+        """What snapshots take, where `blobs` is a gate."""
 
     async def processes(self) -> Mapping[str, int]:
         """The id of every service that runs for long, by name; those whose processes are seen from here."""

@@ -10,6 +10,10 @@ from functools import partial
 from tests.attack.attack import Attack, Field, Found, counted
 from tests.attack.scene import exert
 
+SNAPSHOT_SECONDS = 50.0
+"""Longer than a sandbox may idle on loopback, and its snapshot takes."""
+
+SNAPSHOT_MIB = 8.0
 STOP_SECONDS = 15.0
 """A stop is kept within 10 s, whatever the sandbox does; the rest is for the sandbox's end."""
 
@@ -79,6 +83,22 @@ async def hangs(field: Field) -> Found:
     )
 
 
+async def snapshots(field: Field) -> Found:
+    """It idles, it says, and its snapshot is a gzip bomb."""
+    before = await field.scene.stored_mib()
+    most = 0.0
+    async with (
+        field.session(warm=True) as session,
+        field.scene.hostile(session, {"seconds": SNAPSHOT_SECONDS + 10, "snapshot": True}),
+    ):
+        until = time.monotonic() + SNAPSHOT_SECONDS
+        while time.monotonic() < until:
+            most = max(most, await field.scene.stored_mib() - before)
+            await asyncio.sleep(0.2)
+    faults = [f"{most:.0f} MiB were stored"] if most > SNAPSHOT_MIB else []
+    return Found(f"{most:.1f} MiB stored", faults)
+
+
 async def _ended_by_stop(field: Field, session: str) -> list[str]:
     run = (await field.api.session(session))["activeRun"]
     if run is None:
@@ -125,4 +145,5 @@ ATTACKS = [
         for frames in ("empty", "byte", "ping", "pong", "continuation")
     ),
     Attack("hostile agent server", "says nothing, ignores Stop", "public", hangs),
+    Attack("hostile agent server", "/snapshot: 1 GB, gzip", "blobs", snapshots),
 ]
