@@ -42,8 +42,10 @@ class Scene(Protocol):
 
     @property
     def gates(self) -> Mapping[str, Gate]:
-        """`public`, `broker`, `agent` (of the first good user), and what else there is: `proxy`, `launcher`; `blobs` where
-        idle sandboxes are put away within the time of an attack."""
+        """`public`, `broker`, `agent` (of the first good user), and what else there is: `proxy`, `launcher`.
+
+        `blobs`: idle sandboxes are put away within the time of an attack.
+        """
 
     @property
     def nets(self) -> Sequence[Net]:
