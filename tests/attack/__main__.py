@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 import tempfile
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -50,14 +49,13 @@ def main() -> int:
         folder: Path = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            said, held = asyncio.run(_until_told(options, folder))
+            held = asyncio.run(_until_told(options, folder))
         except (KeyboardInterrupt, asyncio.CancelledError):
             sys.stderr.write("stopped; everything that was started has been ended\n")
             return 130
         except (StackError, AttackError) as error:
             sys.stderr.write(f"error: {error}\n")
             return 2
-    print("\n".join(said))
     return 0 if held else 1
 
 
@@ -92,16 +90,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _until_told(options: argparse.Namespace, folder: Path) -> tuple[Iterable[str], bool]:
+async def _until_told(options: argparse.Namespace, folder: Path) -> bool:
     """SIGTERM ends it as Ctrl-C does."""
     task = asyncio.ensure_future(_work(options, folder))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await task
 
 
-async def _work(options: argparse.Namespace, folder: Path) -> tuple[Iterable[str], bool]:
+async def _work(options: argparse.Namespace, folder: Path) -> bool:
     if options.list:
-        return [attack.full_name for attack in OUTSIDE], True
+        print("\n".join(attack.full_name for attack in OUTSIDE))
+        return True
     async with AsyncExitStack() as exits:
         http = await exits.enter_async_context(client())
         scene = await _scene(options, folder, exits, http)
@@ -109,8 +108,12 @@ async def _work(options: argparse.Namespace, folder: Path) -> tuple[Iterable[str
         if not attacks:
             raise AttackError(f"no attack has {' or '.join(options.only)} in its name; --list has them all")
         campaign = Campaign(scene, attacks, Size(options.scale, options.seconds), http)
-        await campaign.run()
-    return list(lines(campaign.rows, campaign.faults, scene.notes, markdown=options.markdown)), campaign.held
+        try:
+            await campaign.run()
+        finally:
+            # What was found before somebody lost patience is worth reading too.
+            print("\n".join(lines(campaign.rows, campaign.faults, scene.notes, markdown=options.markdown)))
+    return campaign.held
 
 
 async def _scene(
