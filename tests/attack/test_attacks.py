@@ -45,6 +45,8 @@ NAMES = (
     "bad requests: 15,000 upgrades with a bad token at public",
     "bad requests: 10,000 malformed at public",
     "bad requests: 10,000 malformed at broker",
+    "odd requests: bytes that are no text, names too long at public",
+    "odd requests: bytes that are no text, names too long at broker",
     "held before: smuggling at public",
     "held before: paths that lead out at public",
     "held before: forged tokens",

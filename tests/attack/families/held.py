@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from tests.attack.attack import Attack, Field, Found, counted
-from tests.attack.force.material import request
+from tests.attack.force.material import request, upgrade
 from tests.attack.scene import exert
 
 INNER = b"GET /api/version HTTP/1.1\r\nHost: gateway\r\n\r\n"
@@ -71,6 +71,34 @@ def traversal() -> Sequence[str]:
     return [request("GET", target, {}).decode("latin-1") for target in targets]
 
 
+def odd() -> Sequence[str]:
+    """What a server may stumble over while it reads it: bytes that are no text, names that no file can have."""
+    raw = [
+        request("GET", "/api/sessions", {"Authorization": "Bearer \xff\xfe"}),
+        request("GET", "/api/sessions", {"Authorization": "Bearer \xc3\x28.\xff.\xff"}),
+        request("GET", "/v1/models", {"x-api-key": "\xff\xfe"}),
+        request("GET", "/v1/models", {"Authorization": "Bearer vfs1.\xff.\xfe"}),
+        request("POST", "/v1/messages", {"Content-Encoding": "\xff", "Content-Length": "2"}, b"{}"),
+        request("POST", "/api/sessions", {"Content-Encoding": "gzip", "Content-Length": "2"}, b"{}"),
+        request("POST", "/api/sdk/ticket", {"Content-Encoding": "br, \xff", "Content-Length": "2"}, b"{}"),
+        request(
+            "POST",
+            "/api/sessions",
+            {"Content-Type": "application/json; charset=\xff", "Content-Length": "2"},
+            b"{}",
+        ),
+        upgrade("/api/sdk/ws?sessionId=x", {"Sec-WebSocket-Protocol": "vaporforge, \xff\xfe"}),
+        upgrade("/relay?sessionId=x", {"Sec-WebSocket-Protocol": "\xff"}),
+        upgrade("/api/sdk/ws?sessionId=x", {"Origin": "http://\xff:99999999"}),
+        request("GET", "/" + "a" * 300, {}),
+        request("GET", "/" + "a/" * 3000, {}),
+        request("GET", "/%ff%fe", {}),
+        request("GET", "/api/sessions/%ff", {}),
+        request("GET", "/?%ff=%ff", {"Cookie": "\xff=\xfe"}),
+    ]
+    return [one.decode("latin-1") for one in raw]
+
+
 def forged(token: str) -> Sequence[str]:
     """A valid token, changed in every way that once fooled somebody."""
     head, claims, signature = token.split(".")
@@ -111,9 +139,10 @@ def forged(token: str) -> Sequence[str]:
     ]
 
 
-async def try_all(
-    field: Field, *, gate: str, forms: Callable[[Field], Sequence[str]], allowed: Sequence[str]
-) -> Found:
+Forms = Callable[[Field], Sequence[str]]
+
+
+async def try_all(field: Field, *, gate: str, forms: Forms, allowed: Sequence[str]) -> Found:
     """Each is refused, and none is answered twice."""
     asked = forms(field)
     seen = await exert(
@@ -147,29 +176,21 @@ def _forged(field: Field) -> Sequence[str]:
     return forged(field.headers["Authorization"].removeprefix("Bearer "))
 
 
+def _listed(family: str, what: str, forms: Forms, allowed: Sequence[str]) -> list[Attack]:
+    return [
+        Attack(family, f"{what} at {gate}", gate, partial(try_all, gate=gate, forms=forms, allowed=allowed))
+        for gate in ("proxy", "public", "broker")
+    ]
+
+
 ATTACKS = [
-    *(
-        Attack(
-            "held before",
-            f"smuggling at {gate}",
-            gate,
-            partial(try_all, gate=gate, forms=lambda _: smuggling(), allowed=ALLOWED),
-        )
-        for gate in ("proxy", "public", "broker")
-    ),
-    *(
-        Attack(
-            "held before",
-            f"paths that lead out at {gate}",
-            gate,
-            partial(try_all, gate=gate, forms=lambda _: traversal(), allowed=ALLOWED),
-        )
-        for gate in ("proxy", "public", "broker")
-    ),
+    *_listed("odd requests", "bytes that are no text, names too long", lambda _: odd(), (*ALLOWED, "200")),
+    *_listed("held before", "smuggling", lambda _: smuggling(), ALLOWED),
+    *_listed("held before", "paths that lead out", lambda _: traversal(), ALLOWED),
     Attack(
         "held before",
         "forged tokens",
         "public",
-        partial(try_all, gate="public", forms=_forged, allowed=("401",)),
+        partial(try_all, gate="public", forms=_forged, allowed=("401", "429")),
     ),
 ]

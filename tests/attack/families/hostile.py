@@ -55,9 +55,7 @@ async def floods(field: Field, *, frames: str, path: str) -> Found:
             attempts=1,
         )
         took = time.monotonic() - began
-        faults = (
-            [] if path != "/api/sdk/ws" else await _ended(field, session, STOP_SECONDS, "went on flooding")
-        )
+        faults = await _ended_by_stop(field, session)
     return Found(f"reader after {min(took, seen['longest']):.1f} s: closed {counted(seen['closes'])}", faults)
 
 
@@ -104,16 +102,12 @@ async def _ended_by_stop(field: Field, session: str) -> list[str]:
     if run is None:
         return []
     await field.api.stop(session, run)
-    return await _ended(field, session, STOP_SECONDS, "was stopped and is still on")
-
-
-async def _ended(field: Field, session: str, seconds: float, what: str) -> list[str]:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         if (await field.api.session(session))["activeRun"] is None:
             return []
         await asyncio.sleep(0.3)
-    return [f"the attacker's run {what} after {seconds:.0f} s"]
+    return [f"the attacker's run was stopped and is still on after {STOP_SECONDS:.0f} s"]
 
 
 ATTACKS = [
