@@ -78,6 +78,7 @@ def odd() -> Sequence[str]:
         request("GET", "/api/sessions", {"Authorization": "Bearer \xc3\x28.\xff.\xff"}),
         request("GET", "/v1/models", {"x-api-key": "\xff\xfe"}),
         request("GET", "/v1/models", {"Authorization": "Bearer vfs1.\xff.\xfe"}),
+        request("GET", "/v1/models", {"Authorization": "Bearer vfs1.session.\xff\xfe"}),
         request("POST", "/v1/messages", {"Content-Encoding": "\xff", "Content-Length": "2"}, b"{}"),
         request("POST", "/api/sessions", {"Content-Encoding": "gzip", "Content-Length": "2"}, b"{}"),
         request("POST", "/api/sdk/ticket", {"Content-Encoding": "br, \xff", "Content-Length": "2"}, b"{}"),
