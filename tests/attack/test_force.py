@@ -15,7 +15,7 @@ from tests.attack.force.fire import Fire, fire
 from tests.attack.force.flood import Flood, flood
 from tests.attack.force.hold import Hold, hold
 from tests.attack.force.limits import ForeignAddress, bounded, ours
-from tests.attack.force.material import MIB, accepted, bomb, close_code, request, upgrade
+from tests.attack.force.material import BODY_BYTES, MIB, accepted, bomb, close_code, request, upgrade
 from tests.attack.scene import AttackError, Gate, exert, outcome, started
 from tests.chaos.child import ROOT
 
@@ -90,6 +90,7 @@ async def test_fire_counts_answers_and_who_ends_the_connection() -> None:
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Length: %d\r\n" % len(bomb(MIB)) in head
         if b"/kept" in head:
             bodies.append(len(await reader.readexactly(len(bomb(MIB)))))
             writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
@@ -98,7 +99,8 @@ async def test_fire_counts_answers_and_who_ends_the_connection() -> None:
         await writer.drain()
 
     async with serving(talk) as port:
-        asked = [request("POST", path, {}).decode() for path in ("/kept", "/ended")]
+        head = {"Content-Length": BODY_BYTES}
+        asked = [request("POST", path, head).decode() for path in ("/kept", "/ended")]
         order = Fire(
             host="127.0.0.1",
             port=port,

@@ -58,7 +58,7 @@ async def malformed(field: Field, *, gate: str) -> Found:
 FORMS = [
     request("GET", "/api/sessions", {"Authorization": "Bearer MARK\0"}).decode("latin-1"),
     request("GET", "/api/sdk/ws?token=MARK\x01", {}).decode("latin-1"),
-    "GET /MARK\r\n\r\n",
+    "GET / MARK\r\n\r\n",
     "MARK MARK MARK\r\n\r\n",
     "\x16\x03\x01\x02\x00MARK\r\n\r\n",
     request("POST", "/api/sessions", {"Content-Length": "MARK"}).decode("latin-1"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.attack.force.hold import source
 from tests.attack.force.limits import MOST_REQUESTS, bounded
-from tests.attack.force.material import bomb
+from tests.attack.force.material import BODY_BYTES, bomb
 
 ANSWER_SECONDS = 20.0
 
@@ -90,7 +90,13 @@ async def _ask(order: Fire, number: int, body: bytes, seen: _Seen) -> None:
         local = (source(order.host, number % order.sources), 0) if order.host.startswith("127.") else None
         async with asyncio.timeout(ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection(order.host, order.port, local_addr=local)
-            sending = asyncio.create_task(_send(writer, order.requests[index].encode("latin-1") + body, seen))
+            sending = asyncio.create_task(
+                _send(
+                    writer,
+                    order.requests[index].replace(BODY_BYTES, str(len(body))).encode("latin-1") + body,
+                    seen,
+                )
+            )
             try:
                 head = await reader.read(4096)
                 if head.startswith(b"HTTP/1."):

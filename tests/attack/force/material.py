@@ -9,6 +9,9 @@ import zlib
 from collections.abc import Mapping
 
 MIB = 2**20
+BODY_BYTES = "the-length-of-the-body"
+"""Stands in a request for what is known once its body is made."""
+
 ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 MASK = b"\x00\x00\x00\x00"
