@@ -19,7 +19,7 @@ from tests.attack.watch import Figures, Watch
 
 log = logging.getLogger(__name__)
 
-CALM_SECONDS = 4.0
+CALM_SECONDS = 3.0
 AFTER_SECONDS = 1.0
 QUIET_SECONDS = 15.0
 QUIET_MS = 100.0

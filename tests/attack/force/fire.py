@@ -90,13 +90,8 @@ async def _ask(order: Fire, number: int, body: bytes, seen: _Seen) -> None:
         local = (source(order.host, number % order.sources), 0) if order.host.startswith("127.") else None
         async with asyncio.timeout(ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection(order.host, order.port, local_addr=local)
-            sending = asyncio.create_task(
-                _send(
-                    writer,
-                    order.requests[index].replace(BODY_BYTES, str(len(body))).encode("latin-1") + body,
-                    seen,
-                )
-            )
+            asked = order.requests[index].replace(BODY_BYTES, str(len(body))).encode("latin-1")
+            sending = asyncio.create_task(_send(writer, asked + body, seen))
             try:
                 head = await reader.read(4096)
                 if head.startswith(b"HTTP/1."):
