@@ -8,8 +8,10 @@ import asyncio
 import io
 import json
 import os
+import signal
 import sys
 import threading
+import time
 from typing import Any
 
 from tests.attack.force.fire import Fire, fire
@@ -20,6 +22,9 @@ from tests.attack.force.limits import MOST_SECONDS, bounded, open_many_files, ou
 
 NICE = 10
 """Real attackers have machines of their own: what they compute here must not be what slows a gateway down."""
+
+END_SECONDS = 5.0
+"""When told to end: for what must be put right first."""
 
 GRACE_SECONDS = 45.0
 """Beyond its time: for the answers that it waits for."""
@@ -43,6 +48,13 @@ async def work(name: str, order: dict[str, Any]) -> dict[str, Any]:
                 raise ValueError(f"there is no force {name!r}")
 
 
+async def _until_told(name: str, order: dict[str, Any]) -> dict[str, Any]:
+    """SIGTERM ends it as its time does: what it halted goes on."""
+    task = asyncio.ensure_future(work(name, order))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
 def main() -> int:
     """The exit status is 0 when it did what it was ordered to."""
     stdin = io.FileIO(0, closefd=False)
@@ -51,7 +63,9 @@ def main() -> int:
     open_many_files()
     threading.Thread(target=_end_with, args=(stdin,), daemon=True).start()
     try:
-        outcome = asyncio.run(work(name, order))
+        outcome = asyncio.run(_until_told(name, order))
+    except asyncio.CancelledError:
+        return 1
     except (ValueError, TimeoutError, OSError) as error:
         print(json.dumps({"failed": f"{type(error).__name__}: {error}"}), flush=True)
         return 1
@@ -61,6 +75,8 @@ def main() -> int:
 
 def _end_with(stdin: io.FileIO) -> None:
     stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(END_SECONDS)
     os._exit(1)
 
 
