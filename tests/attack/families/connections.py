@@ -14,6 +14,12 @@ DEADLINE_SECONDS = 16.0
 """What sends without end is let go within some ten seconds."""
 
 HALF_LINE_BYTES = 1_250_000
+LONG_PROMPT = "count%20to%2020000%20every%200%20ms"
+"""Two megabytes of frames: more than a connection whose other end does not read takes in."""
+
+LONG_RUN_SECONDS = 10.0
+"""It ends as soon as the run does."""
+
 BODIES: Mapping[str, tuple[str, str]] = {
     "proxy": ("POST", "/api/sdk/ticket"),
     "public": ("POST", "/api/sdk/ticket"),
@@ -82,20 +88,18 @@ async def half_lines(field: Field, *, gate: str) -> Found:
 
 
 async def slow_readers(field: Field) -> Found:
-    """They follow a run that says much, and never read."""
+    """They want a long run from its start, and never read."""
     async with field.session(warm=True) as session:
         target = f"/api/sdk/ws?sessionId={session}"
-        prompt = f"{target}&prompt=count%20to%20200000%20every%200%20ms"
-        # One asks; all others attach to the same run, from its start.
         await exert(
             field.people,
             "flood",
-            seconds=1.0,
-            target=prompt,
+            seconds=LONG_RUN_SECONDS,
+            target=f"{target}&prompt={LONG_PROMPT}",
             headers=dict(field.headers),
             attempts=1,
         )
-        run = (await field.api.session(session))["activeRun"]
+        run = (await field.api.messages(session))[-1]["run"]
         first = upgrade(f"{target}&run={run}&after=0", field.headers).decode("latin-1")
         seen = await exert(
             field.people,

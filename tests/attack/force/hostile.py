@@ -20,6 +20,7 @@ from tests.attack.force.takeover import listener_of_the_agent_server
 
 CHUNK = 16384
 BIG_BYTES = 400 * MIB
+SNAPSHOT_BYTES = 1024 * MIB
 SESSION = re.compile(rb"(?i)\r\nauthorization: Bearer vfs1\.([A-Za-z0-9_-]+)\.")
 LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -46,12 +47,15 @@ class Hostile:
 class _Seen:
     asked: Counter[str] = field(default_factory=Counter)
     sent: int = 0
+    packed: bytes = b""
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
 
 async def serve(order: Hostile) -> dict[str, Any]:
     """Listen, say on which port, and serve until the time is up; how often each thing was asked."""
     seen = _Seen()
+    if order.snapshot or order.ping == "gzip":
+        seen.packed = bomb(SNAPSHOT_BYTES if order.snapshot else BIG_BYTES)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.writers.add(writer)
@@ -104,7 +108,7 @@ async def _answer(
     if path == "ping":
         await _ping(order, seen, head, writer)
     elif path == "snapshot" and method == b"GET" and order.snapshot:
-        packed = await asyncio.to_thread(bomb, 1024 * MIB)
+        packed = seen.packed
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
         )
@@ -126,7 +130,7 @@ async def _ping(order: Hostile, seen: _Seen, head: bytes, writer: asyncio.Stream
     if order.ping == "good":
         writer.write(JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(said) + said)
     elif order.ping == "gzip":
-        packed = await asyncio.to_thread(bomb, BIG_BYTES)
+        packed = seen.packed
         writer.write(
             JSON_HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
         )
