@@ -108,7 +108,9 @@ class AccessLogger(AbstractAccessLogger):
         return self.logger.isEnabledFor(logging.INFO)
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """`time` in seconds."""
+        """`time` in seconds. What is no request (aiohttp calls its method UNKNOWN) the listener counts."""
+        if request.method == "UNKNOWN":
+            return
         path = _path(request)
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
         client = client_of(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -148,3 +149,17 @@ async def test_health_checks_do_not_fill_the_log(caplog: pytest.LogCaptureFixtur
         await client.get("/api/ready")
     [record] = [record for record in caplog.records if "/api/ready" in record.getMessage()]
     assert record.levelno == logging.DEBUG
+
+
+async def test_what_is_no_request_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    server = TestServer(web.Application())
+    await server.start_server(access_log_class=AccessLogger)
+    caplog.set_level(logging.INFO)
+    async with server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"NO REQUEST AT ALL\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"400"
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert [record.getMessage() for record in caplog.records if record.name == "aiohttp.access"] == []
