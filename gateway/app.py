@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.config import Settings
+from gateway.quotas.blobs import MeasuredBlobs
 from gateway.runs.service import RunService
 from gateway.runs.stats import Stats
 from gateway.runs.sweeper import sweep_forever
@@ -93,7 +94,7 @@ async def _snapshots(app: web.Application) -> AsyncIterator[None]:
         yield
         return
     agent = AgentClient(app[CLIENT], app[SETTINGS].sandbox_secret)
-    app[SNAPSHOTS] = snapshots = Snapshots(app[SETTINGS], blobs, agent)
+    app[SNAPSHOTS] = snapshots = Snapshots(app[SETTINGS], MeasuredBlobs(blobs, app[STORE]), agent)
     app[DRIVER] = WakingDriver(app[DRIVER], snapshots)
     yield
     await blobs.close()

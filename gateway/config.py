@@ -84,6 +84,17 @@ class Settings:
     message_ttl_days: float = 7.0
     idle_minutes: float = 15.0
     queue_limit: int = 8
+    prompts_per_minute: int = 120
+    prompts_per_day: int = 5_000
+    sessions_per_hour: int = 200
+    sessions_per_user: int = 2_000
+    stored_mb_per_user: int = 100_000
+    tickets_per_minute: int = 600
+    failed_sign_ins: int = 100
+    sandboxes_per_user: int = 50
+    sandboxes: int = 200
+    model_calls_per_minute: int = 1_200
+    model_mb_per_day: int = 50_000
     start_seconds: float = 60.0
     lease_seconds: float = 10.0
     drain_seconds: float = 20.0

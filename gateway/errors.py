@@ -8,6 +8,7 @@ VaporForgeError
 ├── Conflict 409 ─ SessionBusy, QueueFull (429), SessionGone (410)
 ├── TooManyConnections 429
 ├── UnsupportedEncoding 415
+├── TooMany 429 ─ RateLimited, QuotaReached, SignInsLimited
 ├── CursorAhead 416
 ├── RunTooLarge 413
 ├── SandboxFaulty 502
@@ -15,6 +16,9 @@ VaporForgeError
 """
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 from container.protocol import ApiError, Close
 
@@ -36,9 +40,17 @@ class PayloadTooLarge(BadRequest):
 
 
 class Unauthorized(VaporForgeError):
-    """No token or ticket, or one that is not valid."""
+    """No token or ticket, or one that is not valid. `guess`: what came is none of ours and never was, so that it may be
+    a guess; `subject`: who it claims to be."""
 
     status, close, code = 401, Close.UNAUTHORIZED, "unauthorized"
+
+    def __init__(
+        self, message: str, *, field: str | None = None, guess: bool = False, subject: str = ""
+    ) -> None:
+        super().__init__(message, field=field)
+        self.guess = guess
+        self.subject = subject
 
 
 class Forbidden(VaporForgeError):
@@ -117,6 +129,39 @@ class UnsupportedEncoding(VaporForgeError):
     """The body is packed; nobody here unpacks one."""
 
     status, close, code = 415, Close.BAD_REQUEST, "unsupported-encoding"
+
+
+class TooMany(VaporForgeError):
+    """More than somebody may have; a client may send it again by itself. `retry_after`: seconds until the same request
+    may succeed."""
+
+    status, close, code = 429, Close.CONFLICT, "too-many"
+
+    def __init__(self, message: str, *, retry_after: float, field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.retry_after = max(1, math.ceil(retry_after))
+
+    def body(self) -> dict[str, Any]:
+        """`retryAfter` too: what is refused in a WebSocket has no headers."""
+        return {**super().body(), "retryAfter": self.retry_after}
+
+
+class RateLimited(TooMany):
+    """Too much of it in a window of time; the next window takes it. For people: sending it again is theirs."""
+
+    code = "rate-limited"
+
+
+class QuotaReached(TooMany):
+    """As much of it is there as may be at once; some of it has to go first."""
+
+    code = "quota-reached"
+
+
+class SignInsLimited(TooMany):
+    """Too many sign-ins have failed, and this one too."""
+
+    code = "sign-ins-limited"
 
 
 class CursorAhead(VaporForgeError):

@@ -100,6 +100,17 @@ class Settings:
     jwt_audience: str = "vaporforge"
     jwt_secret: Secret = None
     queue_limit: int = _number(8, 0)
+    prompts_per_minute: int = _number(120, 0)
+    prompts_per_day: int = _number(5_000, 0)
+    sessions_per_hour: int = _number(200, 0)
+    sessions_per_user: int = _number(2_000, 0)
+    stored_mb_per_user: int = _number(100_000, 0)
+    tickets_per_minute: int = _number(600, 0)
+    failed_sign_ins: int = _number(100, 0)
+    sandboxes_per_user: int = _number(50, 0)
+    sandboxes: int = _number(200, 0)
+    model_calls_per_minute: int = _number(1_200, 0)
+    model_mb_per_day: int = _number(50_000, 0)
     idle_minutes: int = _number(15, 1)
     stop_seconds: int = _number(10, 6)
     message_ttl_days: int = _number(7, 1)

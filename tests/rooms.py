@@ -15,6 +15,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "runs.recording",
         "sandboxes | launcher",
         "sandboxes.drivers | broker",
+        "quotas",
         "store",
         "store.blobs | concurrency | websocket",
         "words",

@@ -17,6 +17,7 @@ from container.listener.refusals import Refusal, encoding_of
 from container.protocol import session_of_token
 from gateway import errors
 from gateway.broker.credentials import credential_of
+from gateway.quotas.service import ModelCall, Quotas
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -100,7 +101,8 @@ class _Broker:
         self._store = store
         self._shared = client
         self._secret = settings.sandbox_secret.encode()
-        self._credentials: dict[str, tuple[float, str]] = {}
+        self._quotas = Quotas(settings, store)
+        self._credentials: dict[str, tuple[float, str, str]] = {}
 
     async def session(self, _: web.Application) -> AsyncIterator[None]:
         """`cleanup_ctx`: a client that keeps bodies as they are, and no cookies, which would be everybody's."""
@@ -129,7 +131,10 @@ class _Broker:
                 request.method == method and pattern.fullmatch(path) for method, pattern in OPEN_PATHS
             ):
                 raise errors.NotFound(f"A sandbox may not ask the model's API for {request.method} {path}.")
-            credential = await self._credential(session)
+            credential, owner = await self._credential(session)
+            call = await self._quotas.model_call(owner)
+        except errors.TooMany as error:
+            return _error(error.status, error.message, {hdrs.RETRY_AFTER: str(error.retry_after)})
         except errors.VaporForgeError as error:
             return _error(error.status, error.message)
         if self._calls[session] >= self._settings.sandbox_calls:
@@ -139,8 +144,9 @@ class _Broker:
             )
         self._calls[session] += 1
         try:
-            return await self._forward(request, session, credential)
+            return await self._forward(request, session, credential, call)
         finally:
+            call.end()
             self._calls[session] -= 1
             if not self._calls[session]:
                 del self._calls[session]
@@ -153,12 +159,12 @@ class _Broker:
             raise errors.Unauthorized("The broker takes a sandbox's own token as its key, and this is none.")
         return session
 
-    async def _credential(self, session: str) -> str:
-        """The credential of the session's owner, at most `CACHE_SECONDS` old."""
+    async def _credential(self, session: str) -> tuple[str, str]:
+        """The credential of the session's owner, at most `CACHE_SECONDS` old, and the owner."""
         now = time.monotonic()
-        until, credential = self._credentials.get(session, (0.0, ""))
+        until, credential, owner = self._credentials.get(session, (0.0, "", ""))
         if until > now:
-            return credential
+            return credential, owner
         owner = (await self._store.get_session(session)).owner
         found = await credential_of(self._store, self._settings, owner)
         if found is None:
@@ -168,10 +174,12 @@ class _Broker:
         self._credentials.pop(session, None)
         while len(self._credentials) >= CACHE_ENTRIES:
             del self._credentials[next(iter(self._credentials))]
-        self._credentials[session] = (now + CACHE_SECONDS, found)
-        return found
+        self._credentials[session] = (now + CACHE_SECONDS, found, owner)
+        return found, owner
 
-    async def _forward(self, request: web.Request, session: str, credential: str) -> web.StreamResponse:
+    async def _forward(
+        self, request: web.Request, session: str, credential: str, call: ModelCall
+    ) -> web.StreamResponse:
         headers = _forwardable(request.headers, _NOT_FORWARDED)
         if (request.content_length or 0) > self._most_bytes:
             return self._too_large()
@@ -184,7 +192,7 @@ class _Broker:
                 URL(self._settings.model_api_url.rstrip("/") + request.rel_url.raw_path_qs, encoded=True),
                 headers=headers,
                 skip_auto_headers=_NOT_INVENTED,
-                data=body.read() if request.can_read_body else None,
+                data=call.counted(body.read()) if request.can_read_body else None,
                 allow_redirects=False,
             ) as upstream:
                 response = web.StreamResponse(
@@ -194,7 +202,7 @@ class _Broker:
                 )
                 await response.prepare(request)
                 async for chunk in upstream.content.iter_any():
-                    await response.write(chunk)
+                    await response.write(call.passed(chunk))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if body.is_too_large and response is None:
                 return self._too_large()
@@ -252,9 +260,10 @@ def _authorize(headers: CIMultiDict[str], credential: str) -> None:
         headers["x-api-key"] = credential
 
 
-def _error(status: int, message: str) -> web.Response:
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """An error as the API words its own: `{"type": "error", "error": {"type", "message"}}`."""
     kind = _ERROR_TYPES.get(status, "api_error")
     body = {"type": "error", "error": {"type": kind, "message": message}}
-    headers = {hdrs.RETRY_AFTER: "1"} if status == 429 else None
+    if status == 429:
+        headers = {hdrs.RETRY_AFTER: "1", **(headers or {})}
     return web.json_response(body, status=status, headers=headers)

@@ -19,12 +19,15 @@ from gateway.config import Settings
 from gateway.ids import new_id
 from gateway.model import Admission, NewRun, OnBusy, Run, Session
 from gateway.prompt import PromptRequest, parse_prompt
+from gateway.quotas.service import Quotas
+from gateway.runs.allowance import PromptAllowance
 from gateway.runs.recording.recorder import Recorder
 from gateway.runs.recording.run_lease import LeaseLost
 from gateway.runs.signals import Signals
 from gateway.runs.stats import Stats
 from gateway.sandboxes.agent_client import AgentClient
 from gateway.sandboxes.drivers import Driver, Sandbox
+from gateway.sandboxes.places import SandboxPlaces
 from gateway.sandboxes.uses import Uses
 from gateway.store import Store
 from gateway.websocket.pace import Pace
@@ -61,6 +64,8 @@ class RunService:
         self.session: SingleFlight[str, Session] = SingleFlight(lambda session: store.get_session(session))
         self.run: SingleFlight[tuple[str, str], Run] = SingleFlight(lambda names: store.get_run(*names))
         self.sandbox: SingleFlight[str, Sandbox] = SingleFlight(lambda session: driver.ensure(session))
+        self.quotas = Quotas(settings, store)
+        self.places = SandboxPlaces(settings, store, driver)
         self.gateway = new_id()
         self.changed = Condition()
         self.drained = asyncio.Event()
@@ -92,8 +97,8 @@ class RunService:
         """Admit the prompt in `fields`, whose sender may use the session: in the store when this returns, and driven by
         nobody's connection from then on.
 
-        Raises `BadRequest`, `CredentialMissing`, `SessionBusy`, `QueueFull`, `SessionGone`, `Draining` or
-        `StoreUnavailable`.
+        Raises `BadRequest`, `CredentialMissing`, `SessionBusy`, `QueueFull`, `SessionGone`, `RateLimited`,
+        `QuotaReached`, `Draining` or `StoreUnavailable`.
         """
         task = asyncio.create_task(self._submit(session, user, fields), name=f"submit {session.id}")
         self._submits.add(task)
@@ -131,7 +136,7 @@ class RunService:
         if self.draining:
             raise errors.Draining("This gateway is shutting down; send the same prompt again.")
         await require_credential(self.store, self.settings, user)
-        self.warm(session.id)
+        self.warm(session)
         return await self.store.create_run(
             NewRun(
                 id=new_id(),
@@ -147,15 +152,18 @@ class RunService:
             queue_limit=self.settings.queue_limit,
             gateway=self.gateway,
             lease_seconds=self.settings.lease_seconds,
+            allowance=PromptAllowance(self.quotas.prompt(user), lambda: self.places.claim(session)),
         )
 
-    def warm(self, session: str) -> None:
+    def warm(self, owned: Session) -> None:
         """Wake the session's sandbox beside what the caller does next; the owner was checked before."""
+        session = owned.id
         if session in self._warming or self.draining:
             return
 
         async def wake() -> None:
             try:
+                await self.places.claim(owned)
                 await self.driver.ensure(session)
             except errors.VaporForgeError as error:
                 log.warning("session %s: not woken ahead: %s", session, error)

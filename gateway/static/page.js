@@ -206,13 +206,14 @@ class Page {
    * @param {Error} error @param {{passing?: boolean}} how  `passing`: it is over with the next look that goes well
    */
   #problem(error, { passing = false } = {}) {
-    const signIn = error.code === "unauthorized";
+    const signIn = error.code === "unauthorized" || error.code === "sign-ins-limited";
     this.#reachable = error.status !== 0;
     // A prompt that was refused is still to be seen among the messages, unless they go.
     if (error.prompt && (signIn || this.#composer.empty)) this.#composer.giveBack(error.prompt);
     if (signIn) {
       this.#close();
-      this.#login.show("Your token is not valid (any more). Paste a new one.");
+      const limited = error.code === "sign-ins-limited";
+      this.#login.show(limited ? error.message : "Your token is not valid (any more). Paste a new one.");
     } else if (!error.told) {
       this.#notice(explain(error.message, error.code), { passing: passing || !this.#reachable });
     }

@@ -5,10 +5,11 @@ Everything that must happen once is a conditional write; nothing here reads and 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.model import Admission, Message, NewRun, OnBusy, Page, Run, RunState, Session
+from gateway.store.quotas import Allowance, Claim, Crowd, Held, Rate, Reached
 
 
 class Store(Protocol):
@@ -71,7 +72,14 @@ class Store(Protocol):
 
     # -- runs --
     async def create_run(
-        self, new: NewRun, *, on_busy: OnBusy, queue_limit: int, gateway: str, lease_seconds: float
+        self,
+        new: NewRun,
+        *,
+        on_busy: OnBusy,
+        queue_limit: int,
+        gateway: str,
+        lease_seconds: float,
+        allowance: Allowance | None = None,
     ) -> Admission:
         """Admit a prompt, in one transaction: the user's message, the run, and its place in the session.
 
@@ -80,6 +88,10 @@ class Store(Protocol):
         `errors.SessionBusy` (`reject`), or `errors.QueueFull`. A message id that was used before returns the run of
         that time, `duplicate` set (the same `NewRun` again is not its own duplicate), or raises `errors.Conflict`
         when that message started no run.
+
+        `allowance` is taken beside the first read, and given back unless a run came of it: a message that is known
+        costs nothing, and is answered also where the allowance refuses (`errors.RateLimited`). A crash, or a store
+        that goes away in between, costs one unit.
         """
 
     async def get_run(self, session: str, run: str) -> Run:
@@ -153,3 +165,32 @@ class Store(Protocol):
         """The user's settings; {} when none were put."""
 
     async def put_settings(self, owner: str, settings: dict[str, Any]) -> None: ...
+
+    # -- rates and quotas --
+    async def count(
+        self, rate: Rate, amounts: Mapping[str, int], *, now: float, always: bool = False
+    ) -> Reached | None:
+        """Add `amounts` (by unit) to all of the rate's limits, or to none and say which limit is in the way; a unit
+        that is not added must have room for one more. However many ask at once, a limit is met exactly. `always`:
+        count what has happened already, past any limit. An answer that was lost may be counted twice, never less than
+        once."""
+
+    async def give_back(self, rate: Rate, amounts: Mapping[str, int], *, counted_at: float) -> None:
+        """Take back what `count` added at `counted_at`."""
+
+    async def held_by(self, owner: str) -> Held:
+        """What the owner has, counted anew from the sessions themselves: no counter that could drift."""
+
+    async def set_stored(self, session: str, size: int) -> None:
+        """How many bytes are kept for a session outside the table; one that is gone is none of ours."""
+
+    async def owners(self, sessions: Sequence[str]) -> dict[str, str]:
+        """The owner of each of these sessions that is there."""
+
+    async def claim_place(self, claim: Claim, *, now: float) -> Crowd | None:
+        """Hold a place for a sandbox that is about to be started, until `claim.until`; a session's own place again is
+        success. Places are those of `claim.running` and those that others hold; who is in the way when there are too
+        many. However many ask at once, no more are given than there are."""
+
+    async def release_place(self, session: str) -> None:
+        """Let go of a place that was claimed; none is success."""

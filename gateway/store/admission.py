@@ -2,12 +2,14 @@
 
 The transaction costs, in write units (double in a transaction): IDEM 2, MSG 2 for each KB of the packed
 prompt, RUN 2 and 1 to 2 for its index entry, META 2; about 9 for an ordinary prompt. The read
-(META, IDEM) costs 2 read units.
+(META, IDEM) costs 2 read units. A prompt that is counted costs one write more, done beside the read.
 """
 
 from __future__ import annotations
 
-from gateway.errors import Conflict, QueueFull, SessionBusy
+import asyncio
+
+from gateway.errors import Conflict, QueueFull, SessionBusy, StoreUnavailable, VaporForgeError
 from gateway.model import Admission, Message, NewRun, OnBusy
 from gateway.store import keys
 from gateway.store.client import RetryBudget, Table
@@ -16,6 +18,7 @@ from gateway.store.leases import Leases
 from gateway.store.lifetime import Lifetime
 from gateway.store.messages import Messages
 from gateway.store.queries import expired
+from gateway.store.quotas import Allowance
 from gateway.store.requests import ConditionFailed, Write, put
 from gateway.store.runitems import from_item, new_item
 from gateway.store.sessions import gone, not_found, place
@@ -31,9 +34,57 @@ class Admissions:
         self._leases = leases
 
     async def create(
-        self, new: NewRun, *, on_busy: OnBusy, queue_limit: int, gateway: str, lease_seconds: float, op: str
+        self,
+        new: NewRun,
+        *,
+        on_busy: OnBusy,
+        queue_limit: int,
+        gateway: str,
+        lease_seconds: float,
+        op: str,
+        allowance: Allowance | None = None,
     ) -> Admission:
         """See `Store.create_run`. Raises `errors.Conflict` when the message's id belongs to a message without a run."""
+        taking = asyncio.ensure_future(_take(allowance))
+        taking.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # nobody may be left to hear it
+        admitted = unknown = False
+        try:
+            admission, admitted = await self._create(
+                new,
+                on_busy=on_busy,
+                queue_limit=queue_limit,
+                gateway=gateway,
+                lease_seconds=lease_seconds,
+                op=op,
+                taking=taking,
+            )
+        except VaporForgeError as error:
+            unknown = isinstance(error, StoreUnavailable)
+            raise
+        except BaseException:
+            unknown = True
+            raise
+        finally:
+            if unknown:
+                taking.cancel()
+            elif not admitted:
+                await _give_back(allowance, taking)
+        return admission
+
+    async def _create(
+        self,
+        new: NewRun,
+        *,
+        on_busy: OnBusy,
+        queue_limit: int,
+        gateway: str,
+        lease_seconds: float,
+        op: str,
+        taking: asyncio.Future[None],
+    ) -> tuple[Admission, bool]:
+        """The admission, and whether it was made by this call. `taking` is waited for before anything is written."""
         budget = RetryBudget(self._table.seconds)
         staged: tuple[list[Write], Item] | None = None
         while True:
@@ -45,9 +96,10 @@ class Admissions:
             if staged is not None and (refusal is not None or (known is not None and known["op"] != op)):
                 await self._messages.drop(new.session, staged[1])
             if known is not None:
-                return await self._known(new, meta, known)
+                return await self._known(new, meta, known), known["op"] == op
             if refusal is not None:
                 raise refusal
+            await taking
             staged = staged or await self._stage(new, op)
             busy, queue = bool(meta["active_run"]), _queue(new, meta, on_busy)
             item = new_item(
@@ -63,8 +115,9 @@ class Admissions:
                 await budget.wait("the session changes too fast")
             else:
                 if not busy:
-                    return Admission(from_item(item), 0)
-                return Admission(from_item(item), queue.index(new.id) + 1, active=meta["active_run"])
+                    return Admission(from_item(item), 0), True
+                place_in_queue = queue.index(new.id) + 1
+                return Admission(from_item(item), place_in_queue, active=meta["active_run"]), True
 
     async def _stage(self, new: NewRun, op: str) -> tuple[list[Write], Item]:
         prompt = Message(
@@ -121,3 +174,15 @@ def _queue(new: NewRun, meta: Item, on_busy: OnBusy) -> list[str]:
     if not meta["active_run"]:
         return list(meta["queue"])
     return [new.id, *meta["queue"]] if on_busy is OnBusy.INTERRUPT else [*meta["queue"], new.id]
+
+
+async def _take(allowance: Allowance | None) -> None:
+    if allowance is not None:
+        await allowance.take()
+
+
+async def _give_back(allowance: Allowance | None, taking: asyncio.Future[None]) -> None:
+    """Give back what was taken, if anything was."""
+    await asyncio.wait([taking])
+    if allowance is not None and taking.exception() is None:
+        await allowance.give_back()

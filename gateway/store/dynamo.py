@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Settings
@@ -15,9 +15,13 @@ from gateway.store.admission import Admissions
 from gateway.store.client import RETRY_SECONDS, Table
 from gateway.store.endings import Endings
 from gateway.store.frames import Frames
+from gateway.store.holdings import Holdings
 from gateway.store.leases import Leases
 from gateway.store.lifetime import Lifetime
 from gateway.store.messages import Messages
+from gateway.store.places import Places
+from gateway.store.quotas import Allowance, Claim, Crowd, Held, Rate, Reached
+from gateway.store.rates import Rates
 from gateway.store.requests import ConditionFailed, put
 from gateway.store.schema import prepare
 from gateway.store.sessions import Sessions
@@ -52,6 +56,9 @@ class DynamoStore:
         self._stops = Stops(self._table, lifetime, self._leases, self._frames)
         self._tickets = Tickets(self._table)
         self._settings = UserSettings(self._table)
+        self._rates = Rates(self._table)
+        self._places = Places(self._table)
+        self._holdings = Holdings(self._table, self._sessions)
 
     async def open(self) -> None:
         await self._table.connect()
@@ -119,7 +126,14 @@ class DynamoStore:
 
     # -- runs ----------------------------------------------------------------------------------------------------
     async def create_run(
-        self, new: NewRun, *, on_busy: OnBusy, queue_limit: int, gateway: str, lease_seconds: float
+        self,
+        new: NewRun,
+        *,
+        on_busy: OnBusy,
+        queue_limit: int,
+        gateway: str,
+        lease_seconds: float,
+        allowance: Allowance | None = None,
     ) -> Admission:
         return await self._admissions.create(
             new,
@@ -127,6 +141,7 @@ class DynamoStore:
             queue_limit=queue_limit,
             gateway=gateway,
             lease_seconds=lease_seconds,
+            allowance=allowance,
             op=new_id(),
         )
 
@@ -199,3 +214,27 @@ class DynamoStore:
 
     async def put_settings(self, owner: str, settings: dict[str, Any]) -> None:
         await self._settings.put(owner, settings)
+
+    # -- rates and quotas ------------------------------------------------------------------------------------------
+    async def count(
+        self, rate: Rate, amounts: Mapping[str, int], *, now: float, always: bool = False
+    ) -> Reached | None:
+        return await self._rates.count(rate, amounts, now=now, always=always)
+
+    async def give_back(self, rate: Rate, amounts: Mapping[str, int], *, counted_at: float) -> None:
+        await self._rates.give_back(rate, amounts, counted_at=counted_at)
+
+    async def held_by(self, owner: str) -> Held:
+        return await self._holdings.of(owner)
+
+    async def set_stored(self, session: str, size: int) -> None:
+        await self._holdings.set_stored(session, size)
+
+    async def owners(self, sessions: Sequence[str]) -> dict[str, str]:
+        return await self._holdings.owners(sessions)
+
+    async def claim_place(self, claim: Claim, *, now: float) -> Crowd | None:
+        return await self._places.claim(claim, now=now)
+
+    async def release_place(self, session: str) -> None:
+        await self._places.release(session)

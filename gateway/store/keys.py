@@ -9,6 +9,8 @@ SESSION#<id>     META                     the session: active run, queue, versio
                  LOG#<run>#<last seq>     recorded frames up to `last`
                  PART#<name>#<n>          a piece of a body too large for one item
 TICKET#<id>      TICKET                   a ticket and who used it
+RATE#<name>#<who>  <window>             how much somebody has had in a window of time (rates.py)
+PLACES           STARTING                sandboxes that are being started (places.py)
 TABLE            BIRTH                    when the first gateway opened this table
 """
 
@@ -30,6 +32,7 @@ MESSAGE: Final = "MSG#"
 RUN: Final = "RUN#"
 
 BIRTH: Final = ("TABLE", "BIRTH")
+STARTING: Final = ("PLACES", "STARTING")
 
 SORT_KEY_BYTES: Final = 1024
 """Longest sort key that DynamoDB takes (its documented limit)."""
@@ -88,6 +91,11 @@ def part(session_id: str, name: str, number: int) -> Key:
 
 def ticket(ticket_id: str) -> Key:
     return f"TICKET#{ticket_id}", "TICKET"
+
+
+def rate(name: str, who: str, window: int) -> Key:
+    """The counter of somebody's `window`-th window since the epoch."""
+    return f"RATE#{name}#{who}", str(window)
 
 
 def shards() -> tuple[str, ...]:

@@ -134,6 +134,11 @@ class Sessions:
 
     async def page(self, owner: str, *, limit: int, cursor: str | None) -> Page[Session]:
         """See `Store.list_sessions`. A page may hold less than `limit` when sessions have expired."""
+        metas, following = await self.metas(owner, limit=limit, cursor=cursor)
+        return Page(tuple(from_item(meta) for meta in metas), following)
+
+    async def metas(self, owner: str, *, limit: int, cursor: str | None) -> tuple[list[Item], str | None]:
+        """A page of an owner's METAs, newest first, and the cursor of the next one."""
         now = self._lifetime.now()
         pk = keys.user(owner)
         entries, following = await listing(
@@ -143,8 +148,7 @@ class Sessions:
         found = [(entry, metas.get(keys.meta(entry["id"]))) for entry in entries]
         lost = [entry for entry, meta in found if meta is None]
         await asyncio.gather(*(self._forget(entry) for entry in lost))
-        items = tuple(from_item(meta) for _, meta in found if meta is not None and not expired(meta, now))
-        return Page(items, following)
+        return [meta for _, meta in found if meta is not None and not expired(meta, now)], following
 
     async def _forget(self, entry: Item) -> None:
         """Delete an entry that points nowhere, unless its session was made anew meanwhile."""

@@ -45,7 +45,7 @@ async def ws(request: web.Request) -> web.StreamResponse:
     elif "prompt" in request.query:
         run = (await runs.submit(session, user, request.query)).run
     else:
-        runs.warm(session.id)
+        runs.warm(session)
     socket = browser_socket(session.id, runs.pace, request.app[SETTINGS].messages_per_second)
     response = Upgraded(protocol, socket)
     await response.prepare(request)
@@ -157,6 +157,7 @@ async def relay(request: web.Request) -> web.StreamResponse:
     response = Upgraded(protocol, socket)
     await response.prepare(request)
     try:
+        await request.app[RUNS].places.claim(session)
         await serve_relay(request.app[RUNS], socket, session.id)
     except errors.VaporForgeError as error:
         await socket.close(error.close, error.code)

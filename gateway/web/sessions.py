@@ -41,6 +41,7 @@ async def create(request: web.Request) -> web.Response:
     """`POST /api/sessions`"""
     user = await request.app[AUTH].user(request)
     title = _title(await read_json(request), required=False)
+    await request.app[RUNS].quotas.session(user)
     now = time.time()
     session = Session(id=new_id(), owner=user, title=title, created_at=now, updated_at=now)
     return json_response(session_json(await request.app[STORE].create_session(session)), status=201)
@@ -127,6 +128,7 @@ async def _delete(app: web.Application, session: str) -> None:
     await app[DRIVER].delete(session)
     await app[STORE].delete_session(session)
     await app[DRIVER].delete(session)  # a reader or recorder elsewhere may have woken it once more meanwhile
+    await app[RUNS].places.release(session)
 
 
 async def _asked(request: web.Request, *, deleting: bool = False) -> Session:

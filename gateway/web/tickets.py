@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.web.request.app_keys import AUTH, SETTINGS
+from gateway.web.request.app_keys import AUTH, RUNS, SETTINGS
 from gateway.web.request.bodies import json_response, read_json
 from gateway.web.sessions import owned_session
 
@@ -17,5 +17,6 @@ async def issue(request: web.Request) -> web.Response:
     session = None
     if body.get("sessionId") is not None:
         session = (await owned_session(request.app, user, body["sessionId"])).id
+    await request.app[RUNS].quotas.ticket(user)
     ticket = await auth.issue_ticket(user, session)
     return json_response({"ticket": ticket, "expiresIn": int(request.app[SETTINGS].ticket_seconds)})

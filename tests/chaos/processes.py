@@ -114,6 +114,14 @@ class Processes:
             "VF_TABLE_CREATE": "true",
             "VF_LEASE_SECONDS": "3",
             "VF_DRAIN_SECONDS": "10",
+            # One user does the work of a whole team here.
+            "VF_PROMPTS_PER_MINUTE": "0",
+            "VF_PROMPTS_PER_DAY": "0",
+            "VF_SESSIONS_PER_HOUR": "0",
+            "VF_SESSIONS_PER_USER": "0",
+            "VF_TICKETS_PER_MINUTE": "0",
+            "VF_SANDBOXES_PER_USER": "0",
+            "VF_SANDBOXES": "0",
             "VF_BLOBS": f"folder:{self._blobs.resolve()}",
             # All of a campaign's people come from this machine's one address.
             "VF_CONNECTIONS": "10000",

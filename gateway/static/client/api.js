@@ -6,6 +6,9 @@ const TIMEOUT_MS = 15_000;
 /** Pauses before a request that got no answer is sent again: a browser drops them all when its network changes. */
 const RETRY_MS = [150, 600];
 
+/** Refusals that say to a person what there is too much of, and when there may be more. */
+const LIMITS = new Set(["queue-full", "rate-limited", "quota-reached", "sign-ins-limited"]);
+
 /** A request that failed. `status` is 0 and `code` is `network` or `timeout` when no answer came. */
 export class ApiError extends Error {
   constructor(message, { status = 0, code = "network", field } = {}) {
@@ -18,8 +21,8 @@ export class ApiError extends Error {
 
   /** Whether the same request may succeed later: no answer, overload, or a gateway that is going away. */
   get transient() {
-    // A limit of something in between passes; that a session's queue is full is for its reader to know.
-    if (this.status === 429) return this.code !== "queue-full";
+    // A limit of something in between passes; one of our own is for its reader to know.
+    if (this.status === 429) return !LIMITS.has(this.code);
     return this.status === 0 || this.status === 408 || this.status === 425 || this.status >= 500;
   }
 }

@@ -23,7 +23,8 @@ const FATAL_CLOSES = new Map([
 /** The same as codes: an `error` frame may end a connection that has no close code (SSE), or lost it on the way. */
 const FATAL_CODES = new Set(
   `bad-request payload-too-large unauthorized forbidden not-owner credential-missing origin-refused not-found
-   session-not-found run-not-found conflict session-busy queue-full session-gone`.split(/\s+/),
+   session-not-found run-not-found conflict session-busy queue-full session-gone
+   rate-limited quota-reached sign-ins-limited`.split(/\s+/),
 );
 
 /**

@@ -12,6 +12,8 @@ import jwt
 from aiohttp import hdrs, web
 
 from gateway.errors import OriginRefused, Unauthorized
+from gateway.quotas.service import Quotas
+from gateway.web.request.clients import client_of
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -53,11 +55,17 @@ class Authenticator:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
+        self._quotas = Quotas(settings, store)
 
     async def user(self, request: web.Request) -> str:
         """The user of `Authorization: Bearer <token>`. Raises `Unauthorized`."""
         if _CALLER not in request:
-            request[_CALLER] = (self.verify(_bearer(request)), None)
+            token = _bearer(request)
+            try:
+                request[_CALLER] = (self.verify(token), None)
+            except Unauthorized as error:
+                await self._count(request, error)
+                raise
         return request[_CALLER][0]
 
     async def websocket_user(self, request: web.Request) -> _Caller:
@@ -68,8 +76,18 @@ class Authenticator:
         """
         if _CALLER not in request:
             self.check_origin(request)
-            request[_CALLER] = await self._websocket_caller(request)
+            try:
+                request[_CALLER] = await self._websocket_caller(request)
+            except Unauthorized as error:
+                await self._count(request, error)
+                raise
         return request[_CALLER]
+
+    async def _count(self, request: web.Request, error: Unauthorized) -> None:
+        """Count a credential that is none of ours. A good one is let in whatever was counted: nobody locks out others
+        by failing in their name or from their address. Raises `SignInsLimited`."""
+        if error.guess:
+            await self._quotas.failed_sign_in(client_of(request), error.subject)
 
     async def _websocket_caller(self, request: web.Request) -> _Caller:
         offered = _offered(request)
@@ -86,9 +104,11 @@ class Authenticator:
     def verify(self, token: str) -> str:
         """The `sub` of a valid token. Raises `Unauthorized` with one sentence that never holds the token."""
         if len(token) > MAX_TOKEN_CHARS:
-            raise Unauthorized(f"The token is longer than {MAX_TOKEN_CHARS} characters; sign in again")
+            raise Unauthorized(
+                f"The token is longer than {MAX_TOKEN_CHARS} characters; sign in again", guess=True
+            )
         if not token.isascii():
-            raise Unauthorized("The token is malformed; sign in again")
+            raise Unauthorized("The token is malformed; sign in again", guess=True)
         settings = self._settings
         required = ["exp", "sub", "aud", *(["iss"] if settings.jwt_issuer else [])]
         try:
@@ -101,6 +121,10 @@ class Authenticator:
                 leeway=LEEWAY_SECONDS,
                 options={"require": required},
             )
+        except (jwt.DecodeError, jwt.InvalidAlgorithmError) as error:
+            raise Unauthorized(_reason(error), guess=True, subject=_claimed(token)) from None
+        except RecursionError:
+            raise Unauthorized("The token is malformed; sign in again", guess=True) from None
         except jwt.PyJWTError as error:
             raise Unauthorized(_reason(error)) from None
         subject: str = claims["sub"]
@@ -137,7 +161,9 @@ class Authenticator:
     async def _take_ticket(self, ticket: str, session: str) -> str:
         claims = await self._store.take_ticket(_digest(ticket), now=time.time())
         if claims is None:
-            raise Unauthorized("The ticket is unknown, was used already or has expired; ask for a new one")
+            raise Unauthorized(
+                "The ticket is unknown, was used already or has expired; ask for a new one", guess=True
+            )
         if claims["session"] and claims["session"] != session:
             raise Unauthorized("The ticket was given for another session; ask for one for this session")
         return str(claims["sub"])
@@ -148,6 +174,15 @@ def _bearer(request: web.Request) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("No token: send the header `Authorization: Bearer <token>`")
     return token.strip()
+
+
+def _claimed(token: str) -> str:
+    """The `sub` that a token which is not ours claims; empty when it claims none."""
+    try:
+        subject = jwt.decode(token, options={"verify_signature": False}).get("sub")
+    except (jwt.PyJWTError, RecursionError):
+        return ""
+    return subject[:MAX_SUBJECT_CHARS] if isinstance(subject, str) else ""
 
 
 def _offered(request: web.Request) -> list[str]:

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 
 from container.listener.refusals import Refusal, encoding_of
-from gateway.errors import BadRequest, NotFound, UnsupportedEncoding, VaporForgeError
+from gateway.errors import BadRequest, NotFound, TooMany, UnsupportedEncoding, VaporForgeError
 from gateway.web.request.app_keys import STATS
 from gateway.web.request.bodies import json_response
 from gateway.web.request.clients import client_of, vouch_for
@@ -96,6 +96,8 @@ def error_response(error: VaporForgeError) -> web.Response:
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     if error.status in RETRIED:
         response.headers[hdrs.RETRY_AFTER] = "1"
+    if isinstance(error, TooMany):
+        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     return response
 
 

@@ -448,3 +448,37 @@ async def test_nothing_secret_is_logged(bench: Bench, caplog: pytest.LogCaptureF
         async with bench.post():
             pass
     assert not [word for word in (KEY, bench.token, "secret words") if word in caplog.text]
+
+
+@pytest.mark.parametrize(
+    ("limits", "rule"),
+    [
+        ({"model_calls_per_minute": 1}, "call the model 1 times a minute"),
+        ({"model_mb_per_day": 1}, "exchange 1 MB a day"),
+    ],
+)
+async def test_what_an_owner_has_used_up_is_refused_in_the_apis_own_words_by_every_gateway(
+    bench: Bench, limits: dict[str, Any], rule: str
+) -> None:
+    async def large(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        return web.Response(body=bytes(700_000))
+
+    bench.upstream.answer = large
+    async with contextlib.AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(aiohttp.ClientSession())
+        settings = replace(bench.settings, **limits)
+        urls = [await serve(stack, build_broker(settings, bench.store, shared)) for _ in range(2)]
+        async with asyncio.timeout(60):
+            for number in range(1000):
+                bench.url = urls[number % 2]
+                async with bench.post(data=bytes(400_000)) as response:
+                    body = await response.read()
+                if response.status != 200:
+                    break
+                await asyncio.sleep(0.05)  # the bytes are counted beside what goes on
+        assert response.status == 429
+        assert int(response.headers["Retry-After"]) >= 1
+        assert b'"rate_limit_error"' in body
+        assert rule.encode() in body
+        assert len(bench.upstream.requests) < 10

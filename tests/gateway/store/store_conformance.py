@@ -12,6 +12,7 @@ import pytest
 from gateway.errors import BadRequest, NotOwner, SessionGone, SessionNotFound
 from gateway.model import Message, Page, RunState
 from tests.gateway.store.frames_conformance import FramesConformance
+from tests.gateway.store.rates_conformance import QuotasConformance
 from tests.gateway.store.runs_conformance import RunsConformance
 from tests.gateway.store.store_samples import admit, frames, message, session
 
@@ -280,7 +281,12 @@ class TicketsConformance:
 
 
 class StoreConformance(
-    SessionsConformance, MessagesConformance, RunsConformance, FramesConformance, TicketsConformance
+    SessionsConformance,
+    MessagesConformance,
+    RunsConformance,
+    FramesConformance,
+    TicketsConformance,
+    QuotasConformance,
 ):
     """All of it."""
 

@@ -16,8 +16,11 @@ test("times of the gateway's are told by this clock, and never in the future", a
   assert.equal(api.here("2026-03-10T12:00:09Z"), now);
 });
 
-test("a full queue is final, whatever its status says of other limits", () => {
-  assert.equal(new ApiError("Full.", { status: 429, code: "queue-full" }).transient, false);
+test("a limit of ours is for a person to know; another one, and that of tickets, passes", () => {
+  for (const code of ["queue-full", "rate-limited", "quota-reached", "sign-ins-limited"]) {
+    assert.equal(new ApiError("Full.", { status: 429, code }).transient, false, code);
+  }
+  for (const code of ["too-many", "http"]) assert.equal(new ApiError("Full.", { status: 429, code }).transient, true, code);
 });
 
 test("a request that got no answer is sent again, twice", async () => {

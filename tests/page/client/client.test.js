@@ -289,6 +289,26 @@ for (const code of [1009, 4400, 4401, 4403, 4404, 4409, 4410]) {
   });
 }
 
+for (const code of ["rate-limited", "quota-reached"]) {
+  test(`a prompt refused as ${code} ends with the gateway's sentence, on either way, and is not sent again`, async () => {
+    const error = "You may send 2 prompts a minute, and that is reached: try again in 9 s.";
+    const ended = { type: "error", content: error, code, fatal: true };
+    const { events, log } = await run(async (peer) => {
+      peer.accept();
+      await peer.started;
+      peer.send({ type: "error", error, code, retryAfter: 9 });
+      peer.close(1006); // The close code got lost on the way.
+    });
+    assert.deepEqual(events.at(-1), ended);
+    assert.equal(log.peers.length, 1);
+    const refusal = () => Response.json({ error, code, retryAfter: 9 }, { status: 429 });
+    const http = (path) => (path === "/api/sdk/stream" ? refusal() : undefined);
+    const sse = await run(undefined, { transport: "sse" }, { http });
+    assert.deepEqual(sse.events.at(-1), ended);
+    assert.equal(sse.log.requests.filter(({ path }) => path === "/api/sdk/stream").length, 1);
+  });
+}
+
 for (const [status, fatal] of [[400, true], [401, true], [403, true], [404, true], [410, true], [408, false], [429, false], [500, false], [503, false]]) {
   test(`a ticket refused with ${status} ${fatal ? "ends the stream" : "is asked for again"}`, async () => {
     let refusals = 0;

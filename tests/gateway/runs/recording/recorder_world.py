@@ -155,6 +155,8 @@ class World:
             queue_limit=QUEUE,
             drain_seconds=4.0,
             stop_seconds=STOP,
+            sandboxes=0,  # its driver is one sandbox
+            sandboxes_per_user=0,
         )
         self.observer = DynamoStore(self.settings, clock=self.clock, retry_seconds=RETRY_SECONDS)
         self.runner.run(self.observer.open())
