@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import hdrs, web
 
-from gateway.errors import BadRequest, Draining
+from gateway.errors import BadRequest, Draining, Unauthorized
 from gateway.web import health, pages, persist, sdk, sessions, tickets, user_settings
 from gateway.web.request.app_keys import AUTH, RUNS, SEATS
+from gateway.web.request.clients import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+T = TypeVar("T")
 
 
 class Auth(StrEnum):
@@ -103,17 +106,28 @@ def guarded(route: Route) -> Handle:
                 raise BadRequest("Missing sessionId", field="sessionId")
             if request.app[RUNS].draining:
                 raise Draining("This gateway is shutting down; connect again.")
-            user, _ = await request.app[AUTH].websocket_user(request)
+            user, _ = await _counted(request, request.app[AUTH].websocket_user(request))
             with request.app[SEATS].hold(user):
                 return await route.handler(request)
         elif route.auth is Auth.BEARER:
-            user = await request.app[AUTH].user(request)
+            user = await _counted(request, request.app[AUTH].user(request))
             if route.handler is sdk.stream:
                 with request.app[SEATS].hold(user):
                     return await route.handler(request)
         return await route.handler(request)
 
     return handle
+
+
+async def _counted(request: web.Request, asked: Awaitable[T]) -> T:
+    """Who asks; a credential that may be a guess is counted. A good one is let in whatever was counted: nobody locks
+    out others by failing in their name or from their address. Raises `Unauthorized`, and `SignInsLimited`."""
+    try:
+        return await asked
+    except Unauthorized as error:
+        if error.guess:
+            await request.app[RUNS].quotas.failed_sign_in(client_of(request), error.subject)
+        raise
 
 
 def is_upgrade(request: web.Request) -> bool:

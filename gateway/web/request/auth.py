@@ -12,8 +12,6 @@ import jwt
 from aiohttp import hdrs, web
 
 from gateway.errors import OriginRefused, Unauthorized
-from gateway.quotas.service import Quotas
-from gateway.web.request.clients import client_of
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -55,17 +53,11 @@ class Authenticator:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
-        self._quotas = Quotas(settings, store)
 
     async def user(self, request: web.Request) -> str:
         """The user of `Authorization: Bearer <token>`. Raises `Unauthorized`."""
         if _CALLER not in request:
-            token = _bearer(request)
-            try:
-                request[_CALLER] = (self.verify(token), None)
-            except Unauthorized as error:
-                await self._count(request, error)
-                raise
+            request[_CALLER] = (self.verify(_bearer(request)), None)
         return request[_CALLER][0]
 
     async def websocket_user(self, request: web.Request) -> _Caller:
@@ -76,18 +68,8 @@ class Authenticator:
         """
         if _CALLER not in request:
             self.check_origin(request)
-            try:
-                request[_CALLER] = await self._websocket_caller(request)
-            except Unauthorized as error:
-                await self._count(request, error)
-                raise
+            request[_CALLER] = await self._websocket_caller(request)
         return request[_CALLER]
-
-    async def _count(self, request: web.Request, error: Unauthorized) -> None:
-        """Count a credential that is none of ours. A good one is let in whatever was counted: nobody locks out others
-        by failing in their name or from their address. Raises `SignInsLimited`."""
-        if error.guess:
-            await self._quotas.failed_sign_in(client_of(request), error.subject)
 
     async def _websocket_caller(self, request: web.Request) -> _Caller:
         offered = _offered(request)
