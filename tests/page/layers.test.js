@@ -87,6 +87,18 @@ test("everything that is imported is there, by its name", () => {
   }
 });
 
+test("what a module uses of another one it imports", () => {
+  const exported = new Set([...sources.keys()].flatMap(exportsOf).filter((name) => name !== "default"));
+  for (const [name, source] of sources) {
+    const code = source.replace(/\/\*[^]*?\*\/|(?<![:"'`\\])\/\/.*/g, "");
+    const known = new Set(imports.filter(({ from }) => from === name).flatMap(({ names }) => names));
+    for (const [, one] of code.matchAll(/(?<![.#\w$"'`-])([\w$]+)\(/g)) {
+      const declared = new RegExp(`\\b(?:function\\*?|class|const|let) ${one}\\b|^ +(?:async |static |get |set )*${one}\\([^;]*\\) \\{$|[(,{] *${one} *[,})=]`, "m");
+      if (exported.has(one) && !known.has(one)) assert.match(code, declared, `${name} uses ${one}, which it does not import`);
+    }
+  }
+});
+
 test("the client imports nothing of the page", () => {
   assert.deepEqual(imports.filter(({ from, to }) => roomOf(from) === "client" && roomOf(to) !== "client").map(told), []);
 });
