@@ -453,6 +453,7 @@ async def test_a_session_deleted_elsewhere_is_told_once(people: People) -> None:
     await ada.ask("Echo one")
     assert await ada.page.evaluate(DELETE, ada.session) == 204
     notice = ada.page.locator("#notice")
+    await ada.page.wait_for_url("**/#/")
     await expect(notice).to_contain_text("deleted")
     assert (await notice.inner_text()).count("deleted") == 1
 
@@ -514,6 +515,7 @@ async def test_what_was_written_in_a_session_that_was_deleted_elsewhere_is_kept(
     await ada.ask("Echo one")
     await ada.see("prompt").fill("a long draft")
     assert await ada.page.evaluate(DELETE, ada.session) == 204
+    await ada.page.wait_for_url("**/#/")
     await expect(ada.page.locator("#notice")).to_contain_text("deleted")
     await expect(ada.see("prompt")).to_have_value("a long draft")
 
