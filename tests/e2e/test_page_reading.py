@@ -288,6 +288,10 @@ async def test_text_goes_by_its_own_direction_and_code_does_not(people: People) 
     )
     assert await ada.prose.locator("p").first.evaluate(DIRECTION) == "rtl"
     assert await ada.prose.locator("ul").evaluate(DIRECTION) == "rtl"
+    aligned = await ada.prose.locator("li").evaluate_all(
+        "all => all.map((one) => getComputedStyle(one).textAlign)"
+    )
+    assert aligned == ["right", "right"]
     assert await ada.prose.locator("pre").evaluate(DIRECTION) == "ltr"
     assert await ada.prose.locator("p").last.evaluate(DIRECTION) == "ltr"
     assert await ada.prose.locator("p code").evaluate(DIRECTION) == "ltr"
