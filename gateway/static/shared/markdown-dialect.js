@@ -7,6 +7,12 @@ const MAX_DEPTH = 24;
 /** What one text may cost, and what each of its characters adds; what is left then is shown as text. */
 const MAX_MS = 250;
 const MAX_MS_A_CHARACTER = 0.0025;
+/**
+ * Characters looked at, each again at every step that it stands before. Below this no text is given up: a clock alone
+ * would give up any on a computer that is busy.
+ */
+const ENOUGH_WORK = 30_000_000;
+const ENOUGH_WORK_A_CHARACTER = 500;
 
 const PLAIN_TAGS = /&#60;(\/?(?:b|br|del|details|em|i|ins|kbd|mark|s|strong|sub|summary|sup|u))\s*\/?&#62;/gi;
 
@@ -35,10 +41,10 @@ dialect.use({
   tokenizer: {
     // The first that is asked at each step, of blocks and of what is in them.
     space(source) {
-      return this.lexer.late ? asCode(source) : false;
+      return this.lexer.isLate(source) ? asCode(source) : false;
     },
     escape(source) {
-      return this.lexer.late ? asText(source) : false;
+      return this.lexer.isLate(source) ? asText(source) : false;
     },
     /** One tilde is `about` or a home folder. */
     del(source) {
@@ -108,19 +114,26 @@ function withCjk(rules) {
   };
 }
 
+const INLINE_RULES = withCjk(new Lexer(dialect.defaults).tokenizer.rules.inline);
+
 class BoundedLexer extends Lexer {
   #depth = 0;
+  #work = 0;
+  #enough;
   #until;
 
   /** @param {number} length  of what is to be lexed */
   constructor(length) {
     super(dialect.defaults);
+    this.#enough = ENOUGH_WORK + length * ENOUGH_WORK_A_CHARACTER;
     this.#until = performance.now() + MAX_MS + length * MAX_MS_A_CHARACTER;
-    this.tokenizer.rules = { ...this.tokenizer.rules, inline: withCjk(this.tokenizer.rules.inline) };
+    this.tokenizer.rules = { ...this.tokenizer.rules, inline: INLINE_RULES };
   }
 
-  get late() {
-    return performance.now() > this.#until;
+  /** Whether the text has cost too much by now. @param {string} source  what a step stands before */
+  isLate(source) {
+    this.#work += source.length;
+    return this.#work > this.#enough && performance.now() > this.#until;
   }
 
   blockTokens(source, tokens = [], ...more) {
@@ -132,7 +145,7 @@ class BoundedLexer extends Lexer {
   }
 
   #within(tokens, source, instead, read) {
-    if (this.#depth >= MAX_DEPTH || this.late) {
+    if (this.#depth >= MAX_DEPTH || this.isLate(source)) {
       if (source) tokens.push(instead(source));
       return tokens;
     }

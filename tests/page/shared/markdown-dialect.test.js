@@ -49,6 +49,15 @@ for (const [name, source] of HOSTILE) {
   });
 }
 
+test("no text of a usual size is given up, however slow the computer", (t) => {
+  let now = 0;
+  t.mock.method(performance, "now", () => (now += 1000));
+  const section = "## Title\n\nSome **bold** words with `code`, and a [link](https://example.com).\n\n- one\n- *two*\n\n";
+  const shown = html(section.repeat(400));
+  assert.equal(shown.split("<strong>bold</strong>").length, 401);
+  assert.equal(shown.split("<em>two</em>").length, 401);
+});
+
 test("nesting within reason is nested", () => {
   assert.equal(html("> ".repeat(12) + "deep").split("<blockquote>").length, 13);
   assert.equal(html(Array.from({ length: 10 }, (_, depth) => `${"  ".repeat(depth)}- a\n`).join("")).split("<ul>").length, 11);
