@@ -46,7 +46,7 @@ const ADVISED = /\bagain\b|; (?:wait|ask)\b|\bSettings\b|\bscripts\/|\bsays why\
 
 /** @param {string} message @param {string} [code] @returns {string} the message as a sentence, and what to do */
 export function explain(message, code) {
-  const begun = message.charAt(0).toUpperCase() + message.slice(1);
+  const begun = message.replace(/^[a-z]+(?=[ ,;])/, (word) => word[0].toUpperCase() + word.slice(1)); // A field's name stays.
   const sentence = /[.!?…]$/.test(begun) ? begun : `${begun}.`;
   const remedy = ADVISED.test(message) ? "" : REMEDIES[code];
   return remedy ? `${sentence} ${remedy}` : sentence;

@@ -38,6 +38,7 @@ test("no sentence is said twice", () => {
   assert.equal(gone, "There is no session s1; it may have expired or been deleted. Pick another one, or start a new one.");
   assert.equal(explain("The store does not answer; try again", "store-unavailable"), "The store does not answer; try again.");
   assert.equal(explain("The token has expired; sign in again", "unauthorized"), "The token has expired; sign in again.");
+  assert.equal(explain("mcpServers.docs must have a type", "bad-request"), "mcpServers.docs must have a type.");
   assert.match(explain("The store is not open", "store-unavailable"), /^The store is not open\. Nothing is lost\./);
 });
 
