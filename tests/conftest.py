@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -28,7 +29,7 @@ from tests.gateway.fault_proxy import FaultProxy
 from tests.gateway.store.store_table import RETRY_SECONDS, empty
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
 # No timing is asserted: a busy machine is slow to draw values, and to run an example.
 hypothesis.settings.register_profile(
@@ -124,22 +125,21 @@ def wait_for_http(url: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"{url} does not answer")
 
 
-@pytest.fixture(scope="session")
-def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a DynamoDB Local in memory."""
-    port = free_port()
-    log = tmp_path_factory.mktemp("dynamodb") / "log"
+@contextlib.contextmanager
+def server(
+    command: list[str], url: str, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that serves `url`, once it answers; then it is ended. Raises `RuntimeError` with its log's end."""
     with log.open("wb") as output:
-        command = [str(ROOT / "scripts" / "dynamodb"), "--port", str(port)]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
+        )
     try:
-        endpoint = f"http://127.0.0.1:{port}"
         try:
-            wait_for_http(endpoint, process)
-            asyncio.run(_make_a_table(endpoint))
+            wait_for_http(url, process)
         except RuntimeError as error:
             raise RuntimeError(f"{error}: {log.read_text()[-2000:]}") from None
-        yield endpoint
+        yield process
     finally:
         process.terminate()
         try:
@@ -147,6 +147,33 @@ def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
+
+
+@contextlib.contextmanager
+def ministack(service: str, log: Path) -> Iterator[str]:
+    """The URL of a ministack that has one of AWS's services alone, in memory."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "SERVICES": service,
+        "IOT_MTLS_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+    with server([sys.executable, "-m", "ministack"], url, log, environment):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a DynamoDB Local in memory."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    command = [str(ROOT / "scripts" / "dynamodb"), "--port", str(port)]
+    with server(command, endpoint, tmp_path_factory.mktemp("dynamodb") / "log"):
+        asyncio.run(_make_a_table(endpoint))
+        yield endpoint
 
 
 async def _make_a_table(endpoint: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from gateway.config import ConfigError, read_settings
 from gateway.ids import new_id
 from gateway.store.blobs import BlobsUnavailable
 from gateway.store.blobs.factory import make_blobs
-from tests.conftest import free_port, wait_for_http
+from tests.conftest import free_port, ministack
 from tests.gateway.stack import settings_for
 from tests.gateway.store.blobs.blobs_conformance import BlobsConformance, chunks, read
 
@@ -79,31 +77,11 @@ class S3Place(_Place):
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an S3 of this machine, in memory; credentials for it are in the environment."""
-    port = free_port()
-    log = tmp_path_factory.mktemp("s3") / "log"
-    environment = {
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        "SERVICES": "s3",
-        "LOG_LEVEL": "WARNING",
-    }
-    with log.open("wb") as output, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        command = [sys.executable, "-m", "ministack"]
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}
-        )
-        try:
-            wait_for_http(f"http://127.0.0.1:{port}", process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
+        with ministack("s3", tmp_path_factory.mktemp("s3") / "log") as url:
+            yield url
 
 
 class TestFolderBlobs(BlobsConformance):
