@@ -264,7 +264,7 @@ async def test_the_gateway_as_the_client_of_a_hostile_relay(dynamodb_endpoint: s
     )
     async with (
         tunnel(sandbox.choose) as port,
-        HostileStack(dynamodb_endpoint, f"t{uuid4().hex}", tmp_path, port) as stack,
+        HostileStack(dynamodb_endpoint, f"t{uuid4().hex}", tmp_path, port, sessions_per_hour=0) as stack,
     ):
 
         async def run_case(base: str, number: int) -> None:

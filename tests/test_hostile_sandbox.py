@@ -339,6 +339,9 @@ async def test_a_run_that_every_recorder_fails_on_ends(dynamodb_endpoint: str, t
         async def ensure(self, session: str) -> Sandbox:
             raise RuntimeError(f"a fault of ours, that session {session} has found")
 
+        async def status(self, session: str) -> Sandbox:
+            return Sandbox(session=session, state=SandboxState.STOPPED)
+
     stack = stack_at(dynamodb_endpoint, tmp_path, 1)
     stack.driver = Broken(1)
     async with stack:

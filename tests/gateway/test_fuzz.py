@@ -141,6 +141,7 @@ async def fuzzed(dynamodb_endpoint: str, upstream: str, tmp_path: Path) -> Async
         "VF_MODEL_API_URL": upstream,
         "VF_MODEL_API_KEY": "sk-none",
         "VF_DRAIN_SECONDS": "3",
+        "VF_SESSIONS_PER_HOUR": "0",
     }
     with found.log.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
