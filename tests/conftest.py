@@ -63,11 +63,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell live tests from those that a person runs at every save, and end-to-end tests that share what they deploy
-    or build, so one after another on one worker, from those in the page, which share nothing."""
+    """Tell live tests from those that a person runs at every save."""
     for item in items:
-        if item.get_closest_marker("e2e") and not item.path.name.startswith("test_page_"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem.removeprefix("test_")))
         if LIVE.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.live)
             if item.get_closest_marker("timeout") is None:
