@@ -310,8 +310,9 @@ class Connection(asyncio.Protocol):
         self._ticker = self.loop.call_later(TICK_SECONDS, self._tick)
         if self.full:
             waiting = self.transport.get_write_buffer_size()
-            if waiting != self._waiting:
-                self._waiting, self._moved_at = waiting, self.loop.time()
+            taken, self._waiting = waiting < self._waiting, waiting
+            if taken:
+                self._moved_at = self.loop.time()
             elif self.loop.time() - self._moved_at >= STALL_SECONDS:
                 log.warning("%s: took nothing for %d s, cut off", self.name, STALL_SECONDS)
                 self.cut()

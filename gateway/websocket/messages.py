@@ -176,7 +176,8 @@ class Messages(Connection):
 
     def _control(self, op: int, payload: bytes) -> None:
         if op == Op.PING:
-            self.write(frame(Op.PONG, payload, masked=self.masks))
+            if not self.full:  # else a peer that pings and never reads is answered without end
+                self.write(frame(Op.PONG, payload, masked=self.masks))
         elif op == Op.CLOSE:
             code = close_code(payload)
             if isinstance(code, Breach):

@@ -186,3 +186,29 @@ async def test_what_is_sent_waits_for_a_slow_peer_and_fails_when_it_goes() -> No
         await sending
     with pytest.raises(ConnectionResetError):
         await one.send_text(b"more")
+
+
+async def test_pings_of_a_peer_that_takes_nothing_are_not_answered() -> None:
+    one, transport = opened(server=True)
+    one.data_received(frame(Op.PING, b"1", masked=True))
+    one.pause_writing()
+    one.data_received(frame(Op.PING, b"2", masked=True))
+    one.resume_writing()
+    one.data_received(frame(Op.PING, b"3", masked=True))
+    assert frames_of(bytes(transport.written)) == [(Op.PONG, b"1"), (Op.PONG, b"3")]
+    transport.close()
+
+
+async def test_what_is_written_is_no_sign_that_a_peer_takes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "STALL_SECONDS", 0.05)
+    one, transport = opened(server=True)
+    transport.waiting = 70_000
+    one.pause_writing()
+    for _ in range(100):
+        transport.waiting += 100
+        await asyncio.sleep(0.01)
+        if transport.ended:
+            break
+    assert transport.ended
+    await one.lost
