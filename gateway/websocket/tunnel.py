@@ -43,7 +43,10 @@ class End(Connection):
     def walked(self, data: bytes, stop: int) -> None:
         """See Connection."""
         other = self.other
-        if other is None:
+        if other is None:  # it was refused: all that matters is its answer to our close
+            if self.walker.closing:
+                self._deaf = True
+                self.transport.close()
             return
         other.write(data if stop == len(data) else data[:stop])
         if self.walker.at_boundary:

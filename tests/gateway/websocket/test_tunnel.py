@@ -198,3 +198,22 @@ async def test_no_ping_comes_within_a_frame(monkeypatch: pytest.MonkeyPatch) -> 
         two.upstream.data_received(half)
         await until(lambda: two.to_browser.ended)
         assert two.to_browser.written == half
+
+
+def alone() -> tuple[End, MemoryTransport]:
+    """A browser whose sandbox is not there yet."""
+    one, transport = End(server=True, limit=LIMIT, pace=Pace(), name="browser"), MemoryTransport()
+    one.begin(transport)
+    return one, transport
+
+
+async def test_one_that_is_refused_is_gone_once_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, transport = alone()
+    monkeypatch.setattr(one, "linger", 60.0)
+    one.data_received(frame(Op.TEXT, b"for the sandbox", masked=True))
+    closing = asyncio.create_task(one.close(4009, "quota-reached"))
+    await asyncio.sleep(0)
+    assert not transport.is_closing()
+    one.data_received(close_frame(4009, masked=True))
+    await asyncio.wait_for(closing, 5)
+    assert one.lost.done()
