@@ -122,7 +122,7 @@ class AgentClient:
             raise (broken[0] if broken else error) from error
 
     async def relay(self, sandbox: Sandbox) -> End:
-        """A peer of the session's relay, from which nothing is read before it is joined with another."""
+        """A peer of the session's relay, of whose messages none is passed on before it is joined with another."""
         name = f"session {sandbox.session}: sandbox's end of the relay"
         upstream = End(server=False, limit=RELAY_MESSAGE_LIMIT, pace=self._pace, name=name)
         await self._dial(upstream, sandbox, "/relay")

@@ -157,8 +157,7 @@ async def relay(request: web.Request) -> web.StreamResponse:
     response = Upgraded(protocol, socket)
     await response.prepare(request)
     try:
-        await request.app[RUNS].places.claim(session)
-        await serve_relay(request.app[RUNS], socket, session.id)
+        await serve_relay(request.app[RUNS], socket, session)
     except errors.VaporForgeError as error:
         await socket.close(error.close, error.code)
     except ConnectionError:

@@ -31,8 +31,10 @@ PEER: Final = 1
 PACE: Final = 2
 SLICE: Final = 4
 QUEUE: Final = 8
-START: Final = 16
 """Why nothing is read at the moment; reading goes on once no reason is left."""
+
+START: Final = 16
+"""Why what is read is only kept: a loss shows only where something is read."""
 
 
 class Connection(asyncio.Protocol):
@@ -160,7 +162,7 @@ class Connection(asyncio.Protocol):
 
     def hold(self, reason: int) -> None:
         """Read nothing for the time being."""
-        if not (self._holds or self.lost.done() or self.transport.is_closing()):
+        if not (self._holds & ~START or self.lost.done() or self.transport.is_closing()):
             self.transport.pause_reading()
         self._holds |= reason
 
@@ -180,7 +182,7 @@ class Connection(asyncio.Protocol):
         self._read_on()
 
     def _read_on(self) -> None:
-        if not (self._holds or self.transport.is_closing()):
+        if not (self._holds & ~START or self.transport.is_closing()):
             self.transport.resume_reading()
 
     def eof_received(self) -> None:
@@ -317,7 +319,7 @@ class Connection(asyncio.Protocol):
                 log.warning("%s: took nothing for %d s, cut off", self.name, STALL_SECONDS)
                 self.cut()
             return
-        if self._heard or self._holds:
+        if self._heard or self._holds & ~START:
             self._heard, self._silent_ticks = False, 0
             return
         self._silent_ticks += 1

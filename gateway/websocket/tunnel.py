@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.websocket.connection import PEER, START, Connection
+from gateway.websocket.connection import PEER, QUEUE, START, Connection
 from gateway.websocket.frames import Breach
 from gateway.websocket.pace import Pace
 
 GOING_AWAY: Final = 1001
 TRY_AGAIN: Final = 1013
+EARLY_BYTES: Final = 64 * 1024
+"""Nothing more is read while more than this waits for `join`."""
+
 BOUNDARY_SECONDS: Final = 2.0
 """How long the end of a frame is waited for before a connection is cut within it."""
 
 
 class End(Connection):
-    """One of the two. Nothing is read from it before `join`."""
+    """One of the two. What it says before `join` is kept, a little of it; its loss is noticed."""
 
     __slots__ = ("leaving", "other")
 
@@ -27,9 +30,14 @@ class End(Connection):
 
     def begin(self, transport: asyncio.Transport, early: bytes = b"") -> None:
         """See Connection."""
-        transport.pause_reading()
         self._holds = START
         super().begin(transport, early)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        super().data_received(data)
+        if self._holds & START and len(self._rest) > EARLY_BYTES:
+            self.hold(QUEUE)
 
     def join(self, other: End) -> None:
         """Let each have what the other says, from now on."""
@@ -38,7 +46,7 @@ class End(Connection):
             if one.full:
                 two.hold(PEER)
         for one in (self, other):
-            one.release(START)
+            one.release(START | QUEUE)
 
     def walked(self, data: bytes, stop: int) -> None:
         """See Connection."""

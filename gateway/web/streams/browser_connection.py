@@ -15,10 +15,11 @@ from aiohttp import web
 from container.protocol import Close, FrameType
 from gateway import errors
 from gateway.fields import parse_object
-from gateway.model import Run
+from gateway.model import Run, Session
 from gateway.runs.follower import Follower
 from gateway.runs.service import RunService
 from gateway.runs.sink import tell
+from gateway.sandboxes.drivers import Sandbox
 from gateway.web.streams.sinks import EventSink, WebSocketSink
 from gateway.websocket.messages import Binary, Messages
 from gateway.websocket.pace import Bucket, Pace
@@ -174,11 +175,23 @@ async def serve_events(
     await sink.write(b"data: [DONE]\n\n")
 
 
-async def serve_relay(runs: RunService, socket: End, session: str) -> None:
-    """A browser and its session's relay as one connection, until one of them ends or this gateway drains."""
-    sandbox = await runs.driver.ensure(session)
-    async with runs.uses.hold(session):
-        await tunnel(socket, await runs.agent.relay(sandbox), runs.drained)
+async def serve_relay(runs: RunService, socket: End, session: Session) -> None:
+    """A browser and its session's relay as one connection, until one of them ends or this gateway drains. Raises what
+    waking the sandbox does."""
+    sandboxes: list[Sandbox] = []
+
+    async def wake() -> None:
+        await runs.places.claim(session)
+        sandboxes.append(await runs.driver.ensure(session.id))
+
+    ended = await _first(wake(), asyncio.wait((socket.lost,)), runs.drained.wait())
+    if ended == 2:
+        await socket.close(Close.GOING_AWAY)
+        return
+    if ended != 0:
+        raise ConnectionResetError("the browser left before its sandbox was there")
+    async with runs.uses.hold(session.id):
+        await tunnel(socket, await runs.agent.relay(sandboxes[0]), runs.drained)
 
 
 async def _first(*works: Coroutine[Any, Any, Any]) -> int:

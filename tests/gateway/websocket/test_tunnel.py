@@ -207,6 +207,48 @@ def alone() -> tuple[End, MemoryTransport]:
     return one, transport
 
 
+async def test_little_is_kept_for_a_sandbox_that_is_not_there_yet() -> None:
+    one, to_one = alone()
+    said = frame(Op.BINARY, b"x" * 10_000, masked=True)
+    sent = 0
+    while to_one.is_reading():
+        assert sent <= 100_000
+        one.data_received(said)
+        sent += len(said)
+    assert sent > 60_000
+    other, to_other = End(server=False, limit=LIMIT, pace=Pace(), name="upstream"), MemoryTransport()
+    other.begin(to_other)
+    one.join(other)
+    assert len(to_other.written) == sent
+    assert to_one.is_reading()
+    for transport in (to_one, to_other):
+        transport.close()
+
+
+async def test_a_sandbox_that_is_full_at_the_join_is_not_written_to_without_end() -> None:
+    one, to_one = alone()
+    other, to_other = End(server=False, limit=LIMIT, pace=Pace(), name="upstream"), MemoryTransport()
+    other.begin(to_other)
+    other.pause_writing()
+    one.join(other)
+    assert not to_one.is_reading()
+    other.resume_writing()
+    assert to_one.is_reading()
+    for transport in (to_one, to_other):
+        transport.close()
+
+
+async def test_a_browser_that_says_nothing_is_cut_off_before_its_sandbox_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "TICK_SECONDS", 0.01)
+    one, transport = alone()
+    assert transport.is_reading()
+    await until(lambda: transport.ended, 5)
+    assert (Op.PING, b"") in frames_of(bytes(transport.written))
+    await one.lost
+
+
 async def test_one_that_is_refused_is_gone_once_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     one, transport = alone()
     monkeypatch.setattr(one, "linger", 60.0)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -16,10 +17,26 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway.errors import BadRequest, CursorAhead, StoreUnavailable, VaporForgeError
 from gateway.model import RunState
 from gateway.web.streams import browser_connection as relay
-from gateway.web.streams.browser_connection import BrowserConnection, browser_socket, serve_events
+from gateway.web.streams.browser_connection import (
+    BrowserConnection,
+    browser_socket,
+    serve_events,
+    serve_relay,
+)
 from gateway.web.streams.upgrade import Upgraded
 from gateway.websocket.pace import Pace
-from tests.gateway.fakes import SESSION, FakeAgent, FakeSocket, FakeStore, a_run, fake_runs, line, until
+from gateway.websocket.tunnel import End
+from tests.gateway.fakes import (
+    SESSION,
+    FakeAgent,
+    FakeSocket,
+    FakeStore,
+    a_run,
+    a_session,
+    fake_runs,
+    line,
+    until,
+)
 
 RUNNING = a_run(RunState.RUNNING)
 
@@ -190,3 +207,59 @@ async def test_during_a_run_a_long_message_is_too_long() -> None:
                 async for _ in socket:
                     pass
         assert socket.close_code == 1009
+
+
+@asynccontextmanager
+async def waking() -> AsyncIterator[tuple[Any, TestClient[Any, Any], list[str]]]:
+    """Runs whose sandbox never wakes; a client of its relay; and what happens to those who wait for it."""
+    runs, seen = live(), []
+
+    async def nothing(_session: Any) -> None:
+        pass
+
+    async def ensure(_session: str) -> None:
+        seen.append("asked")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("given up")
+
+    runs.places = SimpleNamespace(claim=nothing)
+    runs.driver.ensure = ensure
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        socket = End(server=True, limit=1000, pace=Pace(), name="browser")
+        response = Upgraded(None, socket)
+        await response.prepare(request)
+        try:
+            with suppress(ConnectionError):
+                await serve_relay(runs, socket, a_session())
+        finally:
+            seen.append("ended")
+        return response
+
+    async with serving(handle) as client:
+        yield runs, client, seen
+
+
+async def test_a_browser_that_leaves_while_its_sandbox_wakes_is_noticed() -> None:
+    async with waking() as (_, client, seen):
+        url = client.make_url("/")
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        await until(lambda: seen == ["asked"])
+        writer.close()
+        await until(lambda: seen == ["asked", "given up", "ended"], 5)
+
+
+async def test_a_drain_sends_one_whose_sandbox_wakes_elsewhere() -> None:
+    async with waking() as (runs, client, seen), client.ws_connect("/") as socket:
+        await until(lambda: seen == ["asked"])
+        runs.drained.set()
+        await socket.receive(timeout=5)
+        assert socket.close_code == 1001
+        await until(lambda: seen == ["asked", "given up", "ended"], 5)
