@@ -99,7 +99,11 @@ class Connection(web.RequestHandler):
             self._head_since = self._head_since or now
             self._count_head(len(data))
             if self.head_bytes > self._guard.limits.head_bytes:
-                self._refuse(Refusal.LONG_HEAD)
+                if self.is_idle():
+                    self._refuse(Refusal.LONG_HEAD)
+                else:  # Sent behind a request whose answer is still being written: that is the last one here.
+                    self._guard.note(Refusal.LONG_HEAD, self.address)
+                    self.close()
             elif self._guard.unfinished_bytes > self._guard.limits.unfinished_bytes:
                 self._refuse(Refusal.HEADS)
 
@@ -124,7 +128,9 @@ class Connection(web.RequestHandler):
         elif self._upgraded or self._close:
             pass
         elif self._head_since is not None:
-            if now - self._head_since > limits.head_seconds:
+            if not self.is_idle():  # It waits for the end of an answer, which may be a stream of hours.
+                self._head_since = now
+            elif now - self._head_since > limits.head_seconds:
                 if self.head_bytes:
                     return Refusal.SLOW_HEAD
                 self.force_close()  # A browser's in reserve: it would take an answer for one to what it asks later.

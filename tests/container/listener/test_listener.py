@@ -72,7 +72,7 @@ class Peer:
 
 
 class Bench:
-    """A listener with three routes: one that looks at no body, one that reads it, and a WebSocket that echoes."""
+    """A listener with routes: one that looks at no body, one that reads it, a WebSocket that echoes, a slow stream."""
 
     def __init__(self, stack: AsyncExitStack, **limits: Any) -> None:
         self.turned_away: Counter[str] = Counter()
@@ -82,6 +82,7 @@ class Bench:
         app.router.add_post("/read", self._read)
         app.router.add_get("/ws", self._ws)
         app.router.add_get("/vouch", self._vouch)
+        app.router.add_get("/stream", self._stream)
         self.listener = Listener(
             app, Limits(**limits), turned_away=self.turned_away, headers={"X-Own": "1"}, access_log=None,
             handler_cancellation=True, shutdown_timeout=1.0,
@@ -116,6 +117,14 @@ class Bench:
         assert isinstance(request.protocol, Connection)
         request.protocol.vouch()
         return web.Response(text="vouched")
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "20"})
+        await response.prepare(request)
+        for _ in range(20):
+            await response.write(b"x")
+            await asyncio.sleep(0.03)
+        return response
 
 
 @asynccontextmanager
@@ -154,6 +163,30 @@ async def test_the_second_request_of_a_connection_has_the_same_time_for_its_head
         assert (await peer.answer())[0] == 200
         await peer.send(b"k HT")
         assert (await peer.answer())[0] == 408
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", b"GET /ok HT"])
+async def test_bytes_behind_a_request_do_not_end_its_answer(behind: bytes) -> None:
+    async with serving(head_seconds=0.2) as bench:
+        peer = await bench.dial()
+        await peer.send(GET.replace(b"/ok", b"/stream"))
+        await asyncio.sleep(0.05)
+        await peer.send(behind)
+        assert (await peer.answer())[::2] == (200, b"x" * 20)
+        assert bench.turned_away == {}
+        assert (await peer.answer())[0] == 408  # from the answer's end on, they have the usual time
+        assert bench.turned_away == {Refusal.SLOW_HEAD: 1}
+
+
+async def test_a_long_head_behind_a_request_lets_it_be_the_last() -> None:
+    async with serving(head_bytes=10_000) as bench:
+        peer = await bench.dial()
+        await peer.send(GET.replace(b"/ok", b"/stream"))
+        await asyncio.sleep(0.05)
+        await peer.send(GET[:-2] + b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(12)))
+        assert (await peer.answer())[::2] == (200, b"x" * 20)
+        assert await peer.rest() == b""
+        assert bench.turned_away == {Refusal.LONG_HEAD: 1}
 
 
 @pytest.mark.parametrize("first", [b"", GET])
