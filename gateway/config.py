@@ -103,8 +103,9 @@ class Settings:
     proxy_secret: str = ""
     """Whoever sends it is the stack's own proxy, and is believed about its clients' addresses; empty: nobody is."""
     connections: int = 2000
-    """Open at once at the public port; `address_connections` of them from an address that is not the proxy."""
-    address_connections: int = 256
+    """Open at once at the public port; `address_connections` of them from an address that is not the proxy's: as many
+    as a client has at the proxy, since a proxy of an older version does not say that it is one."""
+    address_connections: int = 1000
     user_connections: int = 64
     """A user's WebSockets and event streams at this gateway."""
     broker_connections: int = 1000

@@ -21,6 +21,10 @@ MAX_PARTING: Final = 256
 EVICTED: Final = 32
 """How many idle connections make room at once: looking for the oldest costs a walk over all."""
 
+VOUCHED_SECONDS: Final = 60.0
+"""An address that speaks for many is not counted for so long after its last vouched connection: of those that come all
+at once none has said yet who it is."""
+
 TOLD_SECONDS: Final = 10.0
 """A line for each kind of refusal in this time; the others are counted, and the next line says how many."""
 
@@ -56,6 +60,8 @@ class Guard:
         self._open: set[Guarded] = set()
         self._parting: set[Guarded] = set()
         self._addresses: Counter[str] = Counter()
+        self._vouched: Counter[str] = Counter()
+        self._vouched_until: dict[str, float] = {}
         self._told: dict[Refusal, tuple[float, int]] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -64,7 +70,7 @@ class Guard:
     def admit(self, connection: Guarded) -> Refusal | None:
         """Take the connection in, or say why not. Idle ones make room for it."""
         limits, address = self.limits, connection.address
-        if 0 < limits.per_address <= self._addresses[address]:
+        if 0 < limits.per_address <= self._addresses[address] and not self._is_vouched(address):
             return Refusal.ADDRESS
         if len(self._open) >= limits.connections and not self._make_room():
             return Refusal.CONNECTIONS
@@ -74,10 +80,11 @@ class Guard:
         return None
 
     def vouch(self, connection: Guarded) -> None:
-        """Count the connection no longer with its address: it is many clients'."""
+        """Count the connection no longer with its address, nor those that come from there: it is many clients'."""
         if connection in self._open and not connection.vouched:
             connection.vouched = True
             self._forget_address(connection)
+            self._vouched[connection.address] += 1
 
     def part(self, connection: Guarded) -> bool:
         """Whether there is room to wait until a refused client has read why."""
@@ -94,7 +101,9 @@ class Guard:
             self._open.discard(connection)
             self.unfinished_bytes -= connection.head_bytes
             connection.head_bytes = 0
-            if not connection.vouched:
+            if connection.vouched:
+                self._forget_vouched(connection.address)
+            else:
                 self._forget_address(connection)
 
     def note(self, refusal: Refusal, address: str, kind: str = "") -> None:
@@ -119,6 +128,17 @@ class Guard:
         self._addresses[connection.address] -= 1
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
+
+    def _forget_vouched(self, address: str) -> None:
+        now = self._loop.time()
+        self._vouched_until = {one: until for one, until in self._vouched_until.items() if until > now}
+        self._vouched_until[address] = now + VOUCHED_SECONDS
+        self._vouched[address] -= 1
+        if not self._vouched[address]:
+            del self._vouched[address]
+
+    def _is_vouched(self, address: str) -> bool:
+        return address in self._vouched or self._vouched_until.get(address, 0.0) > self._loop.time()
 
     def _make_room(self) -> bool:
         idle = sorted((one for one in self._open if one.is_idle()), key=lambda one: one.quiet_since)

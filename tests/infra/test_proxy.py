@@ -36,6 +36,7 @@ open(READY, "w").close()
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     refused = []
+    checked = {}
 
     def handle_one_request(self):
         # As the base class does, but without its limit of 64 KiB to a line.
@@ -58,7 +59,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path.startswith("/refuse"):
             ready = False
             self.refused.append(self.command + " " + self.path)
-        about = {"path": self.path, "refused": self.refused, "headers": dict(self.headers)}
+        if self.path == "/api/ready":
+            self.checked.update(self.headers)
+        about = {"path": self.path, "refused": self.refused, "headers": dict(self.headers), "checked": self.checked}
         body = json.dumps({"name": os.environ["NAME"], **about}).encode()
         self.send_response(200 if ready else 503)
         self.send_header("Content-Length", str(len(body)))
@@ -342,9 +345,11 @@ def test_it_proves_itself_to_the_gateways_and_nobody_else_can(bench: Bench) -> N
     port = proxied(bench)
     for forged in ((), (b"X-VaporForge-Proxy: guessed", b"X-Forwarded-For: 6.6.6.6")):
         _, answer = ask(port, *forged)
-        headers = json.loads(answer.partition(b"\r\n\r\n")[2])["headers"]
-        told = {name.lower(): value for name, value in headers.items()}
-        assert told["x-vaporforge-proxy"] == "the-secret"
+        about = json.loads(answer.partition(b"\r\n\r\n")[2])
+        told, checked = (
+            {name.lower(): value for name, value in about[what].items()} for what in ("headers", "checked")
+        )
+        assert told["x-vaporforge-proxy"] == checked["x-vaporforge-proxy"] == "the-secret"
         assert "6.6.6.6" not in told["x-forwarded-for"]
 
 

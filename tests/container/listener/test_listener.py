@@ -94,8 +94,9 @@ class Bench:
         self._stack.push_async_callback(self.listener.cleanup)
         await web.TCPSite(self.listener, "127.0.0.1", 0).start()
 
-    async def dial(self) -> Peer:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.addresses[0][1])
+    async def dial(self, address: str = "127.0.0.1") -> Peer:
+        port = self.listener.addresses[0][1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
         self._stack.callback(writer.close)
         return Peer(reader, writer)
 
@@ -278,6 +279,47 @@ async def test_an_address_has_so_many_connections_unless_it_is_vouched_for() -> 
         assert (await again.answer())[0] == 200
 
 
+async def test_an_address_that_was_vouched_for_may_come_back_all_at_once() -> None:
+    async with serving(per_address=3) as bench:
+        for _ in range(2):  # while the one that vouched is open, and after it has gone
+            first = await bench.dial()
+            await first.send(GET.replace(b"/ok", b"/vouch"))
+            assert (await first.answer())[0] == 200
+            many = [await bench.dial() for _ in range(20)]
+            first.writer.close()
+            await asyncio.sleep(0.1)
+            many += [await bench.dial() for _ in range(20)]
+            for peer in many:
+                await peer.send(GET)
+                assert (await peer.answer())[0] == 200
+        assert bench.turned_away == {}
+
+
+async def test_an_address_is_counted_again_when_nobody_has_vouched_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guard_module, "VOUCHED_SECONDS", 0.2)
+    async with serving(per_address=3) as bench:
+        first = await bench.dial()
+        await first.send(GET.replace(b"/ok", b"/vouch"))
+        assert (await first.answer())[0] == 200
+        first.writer.close()
+        await asyncio.sleep(0.5)
+        many = [await bench.dial() for _ in range(4)]
+        assert (await many[-1].answer())[0] == 429
+        assert bench.turned_away == {Refusal.ADDRESS: 1}
+
+
+async def test_who_is_vouched_for_at_one_address_is_not_at_another() -> None:
+    async with serving(per_address=3) as bench:
+        first = await bench.dial()
+        await first.send(GET.replace(b"/ok", b"/vouch"))
+        assert (await first.answer())[0] == 200
+        many = [await bench.dial("127.0.0.2") for _ in range(4)]
+        assert (await many[-1].answer())[0] == 429
+        assert bench.turned_away == {Refusal.ADDRESS: 1}
+
+
 async def test_idle_connections_make_room_and_busy_ones_do_not() -> None:
     async with serving(connections=3) as bench:
         idle = [await bench.dial() for _ in range(3)]
@@ -404,6 +446,7 @@ async def test_the_encoding_of_a_request() -> None:
         test_a_body_that_comes_too_slowly_is_told_and_cut_off,
         test_heads_are_bounded_each_and_together,
         test_an_address_has_so_many_connections_unless_it_is_vouched_for,
+        test_an_address_that_was_vouched_for_may_come_back_all_at_once,
         test_idle_connections_make_room_and_busy_ones_do_not,
         test_a_websocket_lives_on_past_every_deadline,
         test_the_end_of_a_body_is_not_taken_for_a_head,
