@@ -235,6 +235,21 @@ async def test_a_clients_address_is_believed_of_the_proxy_alone(
     assert line.startswith(f"{logged} GET ")
 
 
+@pytest.mark.parametrize(("secret", "status"), [("p" * 32, 200), ("q" * 32, 429)])
+async def test_the_proxys_check_makes_room_for_its_clients(
+    dynamodb_endpoint: str, tmp_path: Path, secret: str, status: int
+) -> None:
+    changes = {"proxy_secret": "p" * 32, "address_connections": 2}
+    async with Stack(dynamodb_endpoint, f"test-{new_id()}", tmp_path, **changes) as stack:
+        port = int(stack.url.rpartition(":")[2])
+        check = get(b"/api/ready", f"X-VaporForge-Proxy: {secret}".encode(), b"Connection: close")
+        assert (await say(port, check))[0] == 200
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]  # none says yet who it is
+        assert (await say(port, get(b"/api/version")))[0] == status
+        for _, writer in held:
+            writer.close()
+
+
 async def test_a_secret_that_is_not_set_lets_nobody_speak_for_others(
     stack: Stack, public: int, caplog: pytest.LogCaptureFixture
 ) -> None:
