@@ -71,11 +71,12 @@ class Counter:
         if rate.limits:
             await self.openly(self._store.give_back(rate, amounts, counted_at=counted_at), None)
 
-    async def openly(self, asked: Awaitable[T], otherwise: T) -> T:
-        """What the store answers, or `otherwise` when it is away or slow: what is counted here guards against floods,
-        and the store guards its data itself."""
+    async def openly(self, asked: Awaitable[T], otherwise: T, seconds: float | None = None) -> T:
+        """What the store answers within `seconds` (None: `SECONDS`), or `otherwise` when it is away or slow: what is
+        counted here guards against floods, and the store guards its data itself."""
+        seconds = SECONDS if seconds is None else seconds
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(seconds):
                 return await asked
         except (StoreUnavailable, TimeoutError) as error:
             now = time.monotonic()
@@ -84,7 +85,7 @@ class Counter:
                 why = (
                     error
                     if isinstance(error, StoreUnavailable)
-                    else f"the store takes more than {SECONDS:g} s"
+                    else f"the store takes more than {seconds:g} s"
                 )
                 log.warning("quotas are not held: %s", why)
             return otherwise

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
+from gateway.concurrency.single_flight import SingleFlight
 from gateway.errors import QuotaReached, SignInsLimited, TooMany
 from gateway.quotas import rules
 from gateway.quotas.counter import Counter
@@ -21,6 +22,9 @@ SIGN_INS_AT_ONCE: Final = 8
 """Failed sign-ins that are counted at the same time; more are answered uncounted, so that they take no store's thread
 from those who are signed in."""
 
+HELD_SECONDS: Final = 8.0
+"""How long counting what a user has may take: it reads many pages for those who have the most."""
+
 FLUSH_BYTES: Final = 16 * 1024 * 1024
 """A model call's bytes are counted at its end, and whenever so many more have passed."""
 
@@ -33,6 +37,7 @@ class Quotas:
         self._settings = settings
         self._store = store
         self._counter = Counter(store, clock)
+        self._held: SingleFlight[str, Held] = SingleFlight(self._count_held)
         self._signing = 0
         self._writing: set[asyncio.Task[None]] = set()
 
@@ -43,25 +48,36 @@ class Quotas:
     async def session(self, user: str) -> None:
         """Before a session is made. Raises `RateLimited` and `QuotaReached`. Of what is held at once, those who ask at
         the same moment may go past the limit together; the rate is exact."""
-        await self._held(user)
-        await self._counter.take(rules.sessions(self._settings, user), {"sessions": 1})
+        one = Units(self._counter, rules.sessions(self._settings, user), "sessions")
+        await one.take()
+        try:
+            await self._has_room(user)
+        except QuotaReached:
+            await one.give_back()
+            raise
 
-    async def _held(self, user: str) -> None:
+    async def _has_room(self, user: str) -> None:
         most, stored = self._settings.sessions_per_user, self._settings.stored_mb_per_user
         if not (most or stored):
             return
-        held = await self._counter.openly(self._store.held_by(user), Held(0, 0))
+        # Asked for together: a user who is refused and tries again and again costs one walk at a time.
+        held = await self._counter.openly(self._held.ask(user), Held(0, 0), HELD_SECONDS)
+        more = "" if held.whole else " or more"
         if most and held.sessions >= most:
             raise QuotaReached(
-                f"You have {held.sessions} sessions and may keep {most}: delete some, then start another.",
+                f"You have {held.sessions} sessions{more} and may keep {most}: delete some, then start another.",
                 retry_after=MINUTE,
             )
         if stored and held.stored >= stored * rules.MB:
             raise QuotaReached(
-                f"Your sessions keep {held.stored // rules.MB} MB of files and may keep {stored} MB: "
+                f"Your sessions keep {held.stored // rules.MB} MB{more} of files and may keep {stored} MB: "
                 "delete some sessions, then start another.",
                 retry_after=MINUTE,
             )
+
+    async def _count_held(self, user: str) -> Held:
+        most, stored = self._settings.sessions_per_user, self._settings.stored_mb_per_user
+        return await self._store.held_by(user, most=most, stored=stored * rules.MB)
 
     async def ticket(self, user: str) -> None:
         """Before a ticket is given. Raises `TooMany`: a page asks for them by itself."""

@@ -178,8 +178,9 @@ class Store(Protocol):
     async def give_back(self, rate: Rate, amounts: Mapping[str, int], *, counted_at: float) -> None:
         """Take back what `count` added at `counted_at`."""
 
-    async def held_by(self, owner: str) -> Held:
-        """What the owner has, counted anew from the sessions themselves: no counter that could drift."""
+    async def held_by(self, owner: str, *, most: int = 0, stored: int = 0) -> Held:
+        """What the owner has, counted anew from the sessions themselves: no counter that could drift. Counting may end
+        where there are `most` sessions, or `stored` bytes are kept; 0 is no end."""
 
     async def set_stored(self, session: str, size: int) -> None:
         """How many bytes are kept for a session outside the table; one that is gone is none of ours."""

@@ -224,8 +224,8 @@ class DynamoStore:
     async def give_back(self, rate: Rate, amounts: Mapping[str, int], *, counted_at: float) -> None:
         await self._rates.give_back(rate, amounts, counted_at=counted_at)
 
-    async def held_by(self, owner: str) -> Held:
-        return await self._holdings.of(owner)
+    async def held_by(self, owner: str, *, most: int = 0, stored: int = 0) -> Held:
+        return await self._holdings.of(owner, most=most, stored=stored)
 
     async def set_stored(self, session: str, size: int) -> None:
         await self._holdings.set_stored(session, size)

@@ -22,16 +22,16 @@ class Holdings:
         self._table = table
         self._sessions = sessions
 
-    async def of(self, owner: str) -> Held:
+    async def of(self, owner: str, *, most: int, stored: int) -> Held:
         """See `Store.held_by`."""
-        count = stored = 0
+        count = size = 0
         cursor: str | None = None
         while True:
             metas, cursor = await self._sessions.metas(owner, limit=PAGE, cursor=cursor)
             count += len(metas)
-            stored += sum(int(meta.get("stored", 0)) for meta in metas)
-            if cursor is None:
-                return Held(count, stored)
+            size += sum(int(meta.get("stored", 0)) for meta in metas)
+            if cursor is None or 0 < most <= count or 0 < stored <= size:
+                return Held(count, size, whole=cursor is None)
 
     async def set_stored(self, session: str, size: int) -> None:
         """See `Store.set_stored`."""

@@ -60,10 +60,11 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What somebody has: sessions, and bytes kept for them outside the table."""
+    """What somebody has: sessions, and bytes kept for them outside the table. Not `whole`: it is that or more."""
 
     sessions: int
     stored: int
+    whole: bool = True
 
 
 class Crowd(StrEnum):

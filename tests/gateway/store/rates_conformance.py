@@ -263,6 +263,18 @@ class HoldingsConformance:
         with pytest.raises(SessionNotFound):
             await store.get_session("none")
 
+    async def test_counting_may_end_where_it_is_enough(self, store: Store) -> None:
+        for number in range(102):
+            await store.create_session(session(f"s{number}"))
+            await store.set_stored(f"s{number}", 10)
+        everything = Held(102, 1020)
+        assert await store.held_by("alice") == everything
+        assert await store.held_by("alice", most=200, stored=2000) == everything
+        for enough in ({"most": 5}, {"stored": 50}):
+            held = await store.held_by("alice", **enough)
+            assert not held.whole
+            assert (held.sessions, held.stored) < (102, 1020)
+
     async def test_a_size_outlives_a_run_and_a_new_title(self, store: Store) -> None:
         await store.create_session(session("s1"))
         await store.set_stored("s1", 100)
