@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -20,7 +21,7 @@ from gateway.broker.credentials import credential_of
 from gateway.quotas.service import ModelCall, Quotas
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from gateway.config import Settings
     from gateway.store import Store
@@ -131,22 +132,33 @@ class _Broker:
                 request.method == method and pattern.fullmatch(path) for method, pattern in OPEN_PATHS
             ):
                 raise errors.NotFound(f"A sandbox may not ask the model's API for {request.method} {path}.")
+            if (request.content_length or 0) > self._most_bytes:
+                return self._too_large()
             credential, owner = await self._credential(session)
-            call = await self._quotas.model_call(owner)
+            with self._slot(session):  # first: a sandbox that is refused here uses nothing up of its owner's
+                call = await self._quotas.model_call(owner)
+                try:
+                    return await self._forward(request, session, credential, call)
+                finally:
+                    call.end()
         except errors.TooMany as error:
             return _error(error.status, error.message, {hdrs.RETRY_AFTER: str(error.retry_after)})
         except errors.VaporForgeError as error:
             return _error(error.status, error.message)
+
+    @contextmanager
+    def _slot(self, session: str) -> Iterator[None]:
+        """One of the calls that a sandbox may have open. Raises `TooMany`."""
         if self._calls[session] >= self._settings.sandbox_calls:
             self._turned_away[Refusal.SANDBOX] += 1
-            return _error(
-                429, f"This sandbox has {self._calls[session]} calls open; wait until one has ended."
+            raise errors.TooMany(
+                f"This sandbox has {self._calls[session]} calls open; wait until one has ended.",
+                retry_after=1,
             )
         self._calls[session] += 1
         try:
-            return await self._forward(request, session, credential, call)
+            yield
         finally:
-            call.end()
             self._calls[session] -= 1
             if not self._calls[session]:
                 del self._calls[session]
@@ -181,8 +193,6 @@ class _Broker:
         self, request: web.Request, session: str, credential: str, call: ModelCall
     ) -> web.StreamResponse:
         headers = _forwardable(request.headers, _NOT_FORWARDED)
-        if (request.content_length or 0) > self._most_bytes:
-            return self._too_large()
         _authorize(headers, credential)
         body = _Body(request, self._most_bytes)
         response: web.StreamResponse | None = None

@@ -303,6 +303,40 @@ async def test_a_sandbox_has_so_many_calls_at_once(bench: Bench) -> None:
     assert turned_away == {"sandbox": 1}
 
 
+async def test_what_is_refused_here_uses_nothing_up_of_the_owners_rate(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: web.Request) -> web.Response:
+        asked.set()
+        await go_on.wait()
+        return web.json_response({"ok": True})
+
+    async def call(broker: Bench, data: bytes = BODY) -> int:
+        async with broker.post(data=io.BytesIO(data)) as response:
+            return response.status
+
+    counted: list[str] = []
+    count = bench.store.count
+
+    async def counting(rate: Any, amounts: Any, **rest: Any) -> Any:
+        counted.extend(amounts)
+        return await count(rate, amounts, **rest)
+
+    monkeypatch.setattr(bench.store, "count", counting)
+    bench.upstream.answer = hold
+    async with narrow(bench, sandbox_calls=1, call_mb=1, model_mb_per_day=0) as (broker, _):
+        assert await call(broker, bytes(1024 * 1024 + 1)) == 413
+        first = asyncio.create_task(call(broker))
+        async with asyncio.timeout(30):
+            await asked.wait()
+        assert [await call(broker) for _ in range(5)] == [429] * 5
+        go_on.set()
+        assert await first == 200
+        assert counted.count("calls") == 1
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["its length is told", "in chunks"])
 async def test_a_body_has_a_greatest_length(bench: Bench, told: bool) -> None:
     async def parts() -> AsyncIterator[bytes]:
