@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CHECK_SECONDS: Final = 5.0
-"""How long finding a place may take; then the sandbox is started uncounted."""
+CHECK_SECONDS: Final = 2.0
+"""How long finding a place may take; then the sandbox is started uncounted. A prompt waits for it."""
 
 SEEN_SECONDS: Final = 10.0
-"""A sandbox that was seen so lately needs no further look: a conversation's prompts cost nothing."""
+"""A sandbox that was let in so lately needs no further look: a conversation's prompts cost nothing, and a driver that
+hangs is waited for once."""
 
 SEEN: Final = 4096
 """Sandboxes that are remembered."""
@@ -53,7 +54,7 @@ class SandboxPlaces:
 
     async def claim(self, session: Session) -> None:
         """Success when the session's sandbox runs already, or there is room for it; a place is held for it then.
-        Raises `QuotaReached`. Refuses nobody while the store or the driver is away."""
+        Raises `QuotaReached`. Refuses nobody while the store or the driver is away or at fault."""
         if self._limited and not self._is_seen(session.id):
             await self._claims.ask((session.id, session.owner))
 
@@ -79,13 +80,15 @@ class SandboxPlaces:
         session, owner = key
         if self._is_seen(session):
             return
+        crowd: Crowd | None = None
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 crowd = await self._find(session, owner)
         except (Unavailable, TimeoutError) as error:
             why = error if isinstance(error, Unavailable) else "no answer in time"
             log.warning("session %s: its sandbox is not counted: %s", session, why)
-            return
+        except Exception:
+            log.exception("session %s: its sandbox is not counted", session)
         if crowd is not None:
             raise self._refusal(crowd)
         self._seen.pop(session, None)
