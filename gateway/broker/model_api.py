@@ -106,7 +106,8 @@ class _Broker:
         self._credentials: dict[str, tuple[float, str, str]] = {}
 
     async def session(self, _: web.Application) -> AsyncIterator[None]:
-        """`cleanup_ctx`: a client that keeps bodies as they are, and no cookies, which would be everybody's."""
+        """`cleanup_ctx`: a client that keeps bodies as they are, and no cookies, which would be everybody's. At its end
+        the last calls' bytes are counted."""
         self._client = aiohttp.ClientSession(
             connector=self._shared.connector,
             connector_owner=False,
@@ -116,6 +117,7 @@ class _Broker:
             timeout=TIMEOUT,
         )
         yield
+        await self._quotas.close()
         await self._client.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

@@ -25,6 +25,9 @@ from those who are signed in."""
 HELD_SECONDS: Final = 8.0
 """How long counting what a user has may take: it reads many pages for those who have the most."""
 
+CLOSE_SECONDS: Final = 1.5
+"""What is counted beside what goes on is waited for so long at the end; a count gives up by itself before."""
+
 FLUSH_BYTES: Final = 16 * 1024 * 1024
 """A model call's bytes are counted at its end, and whenever so many more have passed."""
 
@@ -110,6 +113,11 @@ class Quotas:
         task = asyncio.create_task(self._counter.add(rate, {unit: amount}))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+    async def close(self) -> None:
+        """Wait for what is counted beside what goes on; the store is closed after this."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=CLOSE_SECONDS)
 
 
 class Units:

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import boto3
@@ -115,10 +116,12 @@ class Table:
         return session.client("dynamodb", endpoint_url=self._endpoint or None, config=config)
 
     def close(self) -> None:
-        """Release the threads and sockets; what is under way ends by its time-out. May be called twice."""
+        """Release the threads and sockets; what is under way ends by its time-out, and what comes later is refused. May
+        be called twice."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
+            self._client = None
 
     async def offload(self, work: Callable[..., R], *args: Any) -> R:
         """Run blocking work in the table's threads."""
@@ -126,15 +129,15 @@ class Table:
 
     async def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """One DynamoDB operation by its boto3 name, retried. Raises `ClientError` for what no retry mends."""
-        if self._client is None:
-            raise StoreUnavailable("the store is not open")
-        method: Callable[..., dict[str, Any]] = getattr(self._client, operation)
         budget = RetryBudget(self.seconds)
         while True:
+            if self._client is None:  # asked each time: it may be closed between two attempts
+                raise StoreUnavailable("the store is not open")
+            method: Callable[..., dict[str, Any]] = getattr(self._client, operation)
             try:
                 # In time also where every thread is taken by requests that wait for their time-outs.
                 async with asyncio.timeout(max(LEAST_SECONDS, budget.left())):
-                    return await self.offload(lambda: method(**request))
+                    return await self.offload(partial(method, **request))
             except TimeoutError as error:
                 log.warning("%s on %s gave up: no answer in time", operation, self.name)
                 raise StoreUnavailable("the store does not answer in time; try again") from error

@@ -337,6 +337,22 @@ async def test_what_is_refused_here_uses_nothing_up_of_the_owners_rate(
         assert counted.count("calls") == 1
 
 
+async def test_the_last_bytes_are_counted_before_the_broker_is_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: Counter[str] = Counter()
+
+    async def counting(_rate: Any, amounts: Any, **_: Any) -> None:
+        await asyncio.sleep(0.2 if "bytes" in amounts else 0)
+        counted.update(amounts)
+
+    monkeypatch.setattr(bench.store, "count", counting)
+    async with narrow(bench) as (broker, _), broker.post() as response:
+        assert response.status == 200
+        answer = await response.read()
+    assert counted == {"calls": 1, "bytes": len(BODY) + len(answer)}
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["its length is told", "in chunks"])
 async def test_a_body_has_a_greatest_length(bench: Bench, told: bool) -> None:
     async def parts() -> AsyncIterator[bytes]:

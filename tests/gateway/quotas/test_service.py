@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.errors import QuotaReached, RateLimited
-from gateway.quotas import counter
+from gateway.quotas import counter, rules, service
 from gateway.quotas.service import Quotas
 from gateway.store.quotas import Held, Reached
 from tests.conftest import settings_for
@@ -78,3 +78,25 @@ class TestSession:
         answers = await asyncio.gather(*(asked.session("ada") for _ in range(50)), return_exceptions=True)
         assert {type(answer) for answer in answers} == {QuotaReached}
         assert store.walks <= 2
+
+
+class TestClose:
+    async def test_what_is_counted_beside_is_waited_for(self) -> None:
+        store = Counting()
+        asked = quotas(store, model_mb_per_day=1)
+        asked.add_later(rules.model_calls(asked._settings, "ada"), "bytes", 7)
+        await asked.close()
+        assert store.units == 7
+
+    async def test_a_store_that_is_silent_holds_nobody_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(service, "CLOSE_SECONDS", 0.01)
+
+        async def silent(*_: Any, **__: Any) -> None:
+            await asyncio.Event().wait()
+
+        store = Counting()
+        monkeypatch.setattr(store, "count", silent)
+        asked = quotas(store, model_mb_per_day=1)
+        asked.add_later(rules.model_calls(asked._settings, "ada"), "bytes", 7)
+        async with asyncio.timeout(0.9):
+            await asked.close()

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from gateway.errors import StoreUnavailable
 from gateway.store import client
@@ -34,3 +35,20 @@ async def test_an_operation_is_given_up_in_time_also_while_it_waits_for_a_thread
     finally:
         release.set()
         table._threads.shutdown(wait=True)
+
+
+async def test_a_table_that_is_closed_is_away() -> None:
+    table = Table("t", seconds=5)
+
+    class Failing:
+        def get_item(self, **_: Any) -> dict[str, Any]:
+            loop.call_soon_threadsafe(table.close)  # before the next attempt
+            raise EndpointConnectionError(endpoint_url="nowhere")
+
+        def close(self) -> None: ...
+
+    loop = asyncio.get_running_loop()
+    table._client = Failing()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="not open"):
+            await table.get(("a", "b"))
