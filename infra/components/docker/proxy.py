@@ -63,7 +63,8 @@ class Proxy(pulumi.ComponentResource):
                 )
             ],
         )
-        # Two containers cannot publish one port: the old one goes first. Only a new proxy image does this.
+        # Two containers cannot publish one port: the old one goes first. A new image does this, and any input that a
+        # container cannot change while it runs.
         options = pulumi.ResourceOptions(
             parent=self, depends_on=[args.image.ready, *args.after], delete_before_replace=True
         )
