@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         self._heard = True
         self._silent_ticks = 0
         self._waiting = 0
-        self._moved_at = 0.0
+        self._moved_at = clock()
         self._ticker: asyncio.TimerHandle | None = None
 
     @abstractmethod
@@ -310,14 +310,15 @@ class Connection(asyncio.Protocol):
     # -- whether anybody is there --
     def _tick(self) -> None:
         self._ticker = self.loop.call_later(TICK_SECONDS, self._tick)
+        waiting = self.transport.get_write_buffer_size()
+        taken, self._waiting = waiting < self._waiting, waiting
+        # Behind our close nothing is read that would matter: little that waits is enough to be cut off.
+        if taken or not (self.full or (waiting and self.has_said_close)):
+            self._moved_at = self.loop.time()
+        elif self.loop.time() - self._moved_at >= STALL_SECONDS:
+            log.warning("%s: took nothing for %d s, cut off", self.name, STALL_SECONDS)
+            self.cut()
         if self.full:
-            waiting = self.transport.get_write_buffer_size()
-            taken, self._waiting = waiting < self._waiting, waiting
-            if taken:
-                self._moved_at = self.loop.time()
-            elif self.loop.time() - self._moved_at >= STALL_SECONDS:
-                log.warning("%s: took nothing for %d s, cut off", self.name, STALL_SECONDS)
-                self.cut()
             return
         if self._heard or self._holds & ~START:
             self._heard, self._silent_ticks = False, 0

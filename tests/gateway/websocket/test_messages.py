@@ -212,3 +212,23 @@ async def test_what_is_written_is_no_sign_that_a_peer_takes_anything(monkeypatch
             break
     assert transport.ended
     await one.lost
+
+
+async def test_one_that_does_not_take_its_close_is_cut_off_whatever_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "STALL_SECONDS", 0.05)
+    one, transport = opened(server=True)
+    transport.waiting = 1000  # too little to be full
+    seen = 0
+    for turn in range(100):
+        one.data_received(frame(Op.PONG, b"", masked=True))
+        await asyncio.sleep(0.01)
+        if transport.ended:
+            break
+        seen = turn
+        if turn == 10:
+            one.finish(1000)
+    assert 10 <= seen < 99
+    await one.lost
