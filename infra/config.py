@@ -34,8 +34,8 @@ SECRET_BYTES: Final = 32
 """Least length of a signing secret: RFC 7518 section 3.2 wants a key as long as the hash's output."""
 
 MOST_LOOPBACK_CONNECTIONS: Final = 2500
-"""What a port that is published on a loopback address can have: between it and the proxy is the engine's own one for
-such addresses, which died for good at 3,362 connections (six open files each, of 20,000)."""
+"""What a port that is published on a loopback or an IPv6 address can have: between it and the proxy is the engine's own
+one for such addresses, which died for good at 3,362 connections (six open files each, of 20,000)."""
 
 STACK_NAME: Final = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 """What a stack may be called: its name becomes part of the names of images."""
@@ -209,12 +209,14 @@ def _validated(settings: Settings) -> Settings:
     if certificate := str(runtime_config.get_config(f"{PROJECT}:tlsCertificate") or "").strip():
         check_served(f"{PROJECT}:tlsCertificate", certificate)
     try:
-        ipaddress.ip_address(settings.bind_address)
+        address = ipaddress.ip_address(settings.bind_address)
     except ValueError:
         raise ConfigError(
             f"vaporforge:bindAddress is {settings.bind_address!r}; it must be an IP address of this machine"
         ) from None
-    if settings.bind_address in LOOPBACK and settings.connections > MOST_LOOPBACK_CONNECTIONS:
+    # What comes by IPv6 the engine forwards the same way where the stack's network has none, as by default.
+    forwarded = address.is_loopback or address.version == 6
+    if forwarded and settings.connections > MOST_LOOPBACK_CONNECTIONS:
         raise ConfigError(
             f"vaporforge:connections is {settings.connections}; with vaporforge:bindAddress {settings.bind_address} "
             f"it must be {MOST_LOOPBACK_CONNECTIONS} at most: the engine's own proxy there bears no more"

@@ -41,6 +41,18 @@ def refusal(config: dict[str, str], secrets: dict[str, str] | None = None) -> st
             "vaporforge:connections is 4000; with vaporforge:bindAddress 127.0.0.1 it must be 2500 at most",
         ),
         (
+            {"connections": "2501", "bindAddress": "127.1.2.3"},
+            "vaporforge:connections is 2501; with vaporforge:bindAddress 127.1.2.3 it must be 2500 at most",
+        ),
+        (
+            {"connections": "2501", "bindAddress": "0:0:0:0:0:0:0:1"},
+            "vaporforge:connections is 2501; with vaporforge:bindAddress 0:0:0:0:0:0:0:1 it must be 2500 at most",
+        ),
+        (
+            {"connections": "2501", "bindAddress": "::"},
+            "vaporforge:connections is 2501; with vaporforge:bindAddress :: it must be 2500 at most",
+        ),
+        (
             {"addressConnections": "5"},
             "vaporforge:addressConnections is 5; it must be 10 or more and at most 20000",
         ),
