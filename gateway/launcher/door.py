@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
+
+from docker import errors as docker_errors
 
 from gateway import errors
 from gateway.launcher import spec
@@ -19,6 +22,11 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 10.0
 """How often it is looked at; the watch itself asks the port as often."""
 
+LOOKS: Final = 3
+STALE_SECONDS: Final = 16.0
+"""In so many looks in a row, over more than so long, the port must be seen dead and the proxy well. The watch says that
+the port is dead until it has asked again: its interval and its timeout after both were ill and are well."""
+
 RESTART_SECONDS: Final = 10
 """How long the proxy may take to end."""
 
@@ -32,28 +40,63 @@ class Door:
     restart has the engine put another forwarder in front. A port that has never answered is left alone: where the
     watch cannot see it (an engine in a virtual machine publishes elsewhere) a restart would help nobody."""
 
-    def __init__(self, api: Callable[[], APIClient], stack: str) -> None:
+    def __init__(
+        self, api: Callable[[], APIClient], stack: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._api = api
         self._stack = stack
+        self._clock = clock
         self._answered = False
+        self._dead: list[float] = []
+        self._restarting = ""
 
     def look(self) -> bool:
         """Look once; whether the proxy was restarted. Raises what the Docker SDK raises."""
-        health = self._health(WATCH)
+        if self._started_again():
+            return True
+        # A look that fails, or sees anything else, begins the count anew.
+        dead, self._dead = self._dead, []
+        health = _health(self._found(WATCH))
         if health == "healthy":
             self._answered = True
-        if health != "unhealthy" or not self._answered or self._health(PROXY) != "healthy":
+        if health != "unhealthy" or not self._answered:
             return False
-        self._answered = False
+        proxy = self._found(PROXY)
+        if _health(proxy) != "healthy":
+            return False
+        dead = [*dead, self._clock()]
+        if len(dead) < LOOKS or dead[-1] - dead[0] <= STALE_SECONDS:
+            self._dead = dead
+            return False
         log.error(
             "the published port does not answer, and the proxy is well: restarting it for a new forwarder"
         )
-        self._api().restart(self._found(PROXY)["Id"], timeout=RESTART_SECONDS)
+        self._restarting = str(proxy["Id"])
+        self._api().restart(self._restarting, timeout=RESTART_SECONDS)
+        self._restarted()
         return True
 
-    def _health(self, role: str) -> str:
-        found = self._found(role)
-        return str(found["State"].get("Health", {}).get("Status", "")) if found else ""
+    def _started_again(self) -> bool:
+        """Whether a proxy that a failed restart had left ended was started. Any other that has ended, somebody else has
+        ended, and may be about to remove."""
+        if not self._restarting:
+            return False
+        try:
+            status = self._api().inspect_container(self._restarting)["State"]["Status"]
+        except docker_errors.NotFound:
+            status = ""
+        if status != "exited":
+            self._restarting = ""
+            return False
+        log.error("the proxy did not come back from its restart: starting it")
+        self._api().start(self._restarting)
+        self._restarted()
+        return True
+
+    def _restarted(self) -> None:
+        # It is not done again before it has helped.
+        self._answered = False
+        self._restarting = ""
 
     def _found(self, role: str) -> dict[str, Any]:
         labels = [f"{spec.STACK_LABEL}={self._stack}", f"{spec.ROLE_LABEL}={role}"]
@@ -62,11 +105,17 @@ class Door:
         return found
 
 
+def _health(found: dict[str, Any]) -> str:
+    return str(found["State"].get("Health", {}).get("Status", "")) if found else ""
+
+
 async def look_forever(look: Callable[[], Awaitable[bool]]) -> None:
-    """Until cancelled; an engine that is away is asked again."""
+    """Until cancelled; an engine that is away is asked again, and no failure is the last look."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         try:
             await look()
         except errors.SandboxUnavailable as error:
             log.warning("the published port could not be looked at: %s", error)
+        except Exception:
+            log.exception("the published port could not be looked at")
