@@ -378,6 +378,32 @@ def test_its_own_answers_have_the_security_headers(bench: Bench) -> None:
     assert not any(line.startswith(b"strict-transport-security") for line in lines)
 
 
+def test_it_says_itself_that_it_is_reached(bench: Bench) -> None:
+    """Without a gateway, from an address with too many connections, and without a line in the log."""
+    port = bench.proxy(None, VF_ADDRESS_CONNECTIONS="10")
+    wait_for(lambda: no_content(port))
+    peers = held(port, 11)
+    try:
+        assert no_content(port)
+    finally:
+        for peer in peers:
+            peer.close()
+    assert b"/proxy" not in bench.containers[-1].logs()
+
+
+def no_content(port: int) -> bool:
+    """Whether `/proxy` is answered with 204, on a connection that then ends."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/proxy")
+        answer = connection.getresponse()
+        return answer.status == 204 and answer.getheader("Connection") == "close"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def held(port: int, number: int) -> list[socket.socket]:
     """So many connections on which nothing is said."""
     peers = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(number)]
