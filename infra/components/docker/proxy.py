@@ -54,6 +54,7 @@ class Proxy(pulumi.ComponentResource):
                 "VF_TLS_CERTIFICATE": args.tls_certificate or "",
                 "VF_PROXY_SECRET": args.secret,
                 "VF_CONNECTIONS": str(args.connections),
+                "VF_MEMORY_MB": str(args.limits.memory_mb),
                 "VF_ADDRESS_CONNECTIONS": str(args.address_connections),
             },
             tmpfs={"/run/proxy": "rw,noexec,nosuid,nodev,size=1m,mode=0700,uid=1000,gid=1000"},
