@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def items(settings: Settings) -> list[str]:
-    """The keys of everything in a gateway's table, but for the table's own item; it blocks."""
+    """The keys of everything in a gateway's table, but for the table's own item, and for counters and places, which are
+    a user's or the stack's and run out by themselves; it blocks."""
     table = boto3.client(
         "dynamodb",
         endpoint_url=settings.dynamodb_endpoint,
@@ -23,4 +24,8 @@ def items(settings: Settings) -> list[str]:
     )
     pages = table.get_paginator("scan").paginate(TableName=settings.table, ConsistentRead=True)
     found = [(item["pk"]["S"], item["sk"]["S"]) for page in pages for item in page["Items"]]
-    return [f"item {pk} {sk}" for pk, sk in found if (pk, sk) != keys.BIRTH]
+    return [
+        f"item {pk} {sk}"
+        for pk, sk in found
+        if (pk, sk) not in (keys.BIRTH, keys.STARTING) and not pk.startswith("RATE#")
+    ]

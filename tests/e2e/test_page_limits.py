@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import expect
 
 from gateway.ids import new_id
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stack(dynamodb_endpoint: str, tmp_path: Path) -> AsyncIterator[Stack]:
     """A gateway that soon has enough."""
     limits = {"prompts_per_day": 1, "sessions_per_user": 2, "failed_sign_ins": 1}

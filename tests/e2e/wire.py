@@ -78,7 +78,9 @@ async def recorded(person: Person, user: str = "ada") -> list[dict[str, Any]]:
 async def order(person: Person) -> list[str]:
     """What the newest answer is made of, in its order: `prose`, `tool`, `turn-note`."""
     parts = person.answers.last.locator(".answer-body > *")
-    shown: list[str] = await parts.evaluate_all("nodes => nodes.map((node) => node.classList[0])")
+    shown: list[str] = await parts.evaluate_all(
+        "nodes => nodes.map((node) => [...node.classList].find((name) => name !== 'card'))"
+    )
     return shown
 
 
