@@ -49,6 +49,7 @@ async def test_a_refused_prompt_and_a_refused_session_are_told_and_can_be_sent_a
     await ada.rest()
     await expect(ada.prose).to_contain_text("two")
     await ada.new_session()
+    assert "three" in await ada.ask("Echo three")  # an empty one would be used again
     await ada.see("new-session").click()
     await expect(ada.page.locator("#notice")).to_contain_text("You have 2 sessions and may keep 2")
 
