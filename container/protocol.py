@@ -50,6 +50,9 @@ PING_SECONDS: Final = 20.0
 RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a run id, a session id or a message id looks like (use with `fullmatch`)."""
 
+POOL_PREFIX: Final = "pool-"
+"""How the id begins under which a sandbox of the pool is started: it is no session's, until one claims it."""
+
 
 class FrameType(StrEnum):
     """Every frame type that VaporForge itself writes or acts on; agents may send others, which pass unread."""
@@ -68,6 +71,7 @@ class FrameType(StrEnum):
     PING = "ping"
     REPLAY_COMPLETE = "replay-complete"
     SANDBOX_LOST = "sandbox-lost"
+    JOBS_ENDED = "jobs-ended"
     RECONNECT = "reconnect"
     STDERR = "stderr"
     TIMING = "timing"
@@ -81,6 +85,7 @@ SERVER_ONLY: Final = frozenset(
         FrameType.PING,
         FrameType.REPLAY_COMPLETE,
         FrameType.SANDBOX_LOST,
+        FrameType.JOBS_ENDED,
         FrameType.RECONNECT,
         FrameType.PROCESS_EXIT,
         FrameType.TIMING,
@@ -163,26 +168,26 @@ def _int(digits: str) -> int:
     return int(digits)
 
 
-def _float_or_none(digits: str) -> float | None:
+def _float_or_text(digits: str) -> float | str:
     value = float(digits)
-    return None if math.isinf(value) else value
+    return digits if math.isinf(value) else value
 
 
-def _int_or_none(digits: str) -> int | None:
-    return None if math.isinf(float(digits)) else int(digits)
+def _int_or_text(digits: str) -> int | str:
+    return digits if math.isinf(float(digits)) else int(digits)
 
 
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 """An escaped half of a character, lone or not."""
 
 _EXACT: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)
 _LENIENT: Final = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_float=_float_or_none, parse_int=_int_or_none
+    parse_constant=_refuse_constant, parse_float=_float_or_text, parse_int=_int_or_text
 )
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """The JSON object in `line`; numbers that no double holds (`1e999`) are None.
+    """The JSON object in `line`; numbers that no double holds (`1e999`) are their text.
 
     Raises ValueError for all else: bad UTF-8, NaN, a list, more than MAX_DEPTH levels.
     """
@@ -196,19 +201,22 @@ def read_frame(line: bytes) -> tuple[dict[str, Any], bytes]:
     parsers refuse, and carriage returns between tokens (section 2), at which server-sent events end a line: those
     lines are encoded anew. Raises ValueError like `decode`.
     """
+    text = line.decode("utf-8")
     try:
-        frame = _object(_EXACT, line)
+        frame = _object(_EXACT, text, line)
     except _OutOfRangeError:
-        frame = _object(_LENIENT, line)
+        frame = _object(_LENIENT, text, line)
     else:
-        if b"\r" not in line and not _SURROGATE.search(line):
+        if "\r" not in text and not ("\\" in text and _SURROGATE.search(text)):
             return frame, line
     return frame, encode(frame)
 
 
-def _object(decoder: json.JSONDecoder, line: bytes) -> dict[str, Any]:
+def _object(decoder: json.JSONDecoder, text: str, line: bytes) -> dict[str, Any]:
     try:
-        value = decoder.decode(line.decode("utf-8"))
+        value, end = decoder.raw_decode(text) if text.startswith("{") else (None, -1)
+        if end != len(text):
+            value = decoder.decode(text)  # which knows of the white space around it, and says what is wrong
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(value, dict):

@@ -84,6 +84,16 @@ class Settings:
         """Where the frame logs are."""
         return self.home / ".vaporforge" / "runs"
 
+    @property
+    def jobs_file(self) -> Path:
+        """What background jobs there are."""
+        return self.home / ".vaporforge" / "jobs.json"
+
+    @property
+    def git_identity(self) -> Path:
+        """What stands in place of the system's git configuration."""
+        return self.home / ".vaporforge" / "gitconfig"
+
 
 def agent_environment(
     settings: Settings, process_env: Mapping[str, str], query_env: Mapping[str, str]

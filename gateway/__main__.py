@@ -62,6 +62,10 @@ def make_driver(settings: Settings) -> Driver:
         from gateway.sandboxes.drivers.docker import DockerDriver
 
         return DockerDriver(settings)
+    if settings.driver == "ecs":
+        from gateway.sandboxes.drivers.ecs.driver import EcsDriver
+
+        return EcsDriver(settings)
     return ProcessDriver(settings, Path(settings.process_root))
 
 

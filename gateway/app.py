@@ -10,12 +10,17 @@ from aiohttp import web
 
 from gateway.config import Settings
 from gateway.quotas.blobs import MeasuredBlobs
+from gateway.runs.metrics import Figures, Metrics
+from gateway.runs.protection import Protection
 from gateway.runs.service import RunService
 from gateway.runs.stats import Stats
 from gateway.runs.sweeper import sweep_forever
 from gateway.sandboxes.agent_client import AgentClient, sandbox_client
-from gateway.sandboxes.drivers import Driver
+from gateway.sandboxes.drivers import Driver, Poolable
+from gateway.sandboxes.pool.driver import PooledDriver
+from gateway.sandboxes.pool.keeper import Keeper
 from gateway.sandboxes.reaper import Reaper
+from gateway.sandboxes.run_snapshots import RunSnapshots
 from gateway.sandboxes.snapshots import Snapshots
 from gateway.sandboxes.waking import WakingDriver
 from gateway.store import Store
@@ -28,6 +33,7 @@ from gateway.web.request.app_keys import (
     BLOBS,
     CLIENT,
     DRIVER,
+    POOL,
     RUNS,
     SEATS,
     SETTINGS,
@@ -64,9 +70,9 @@ def build_app(
     app[SEATS] = Seats(settings.user_connections, stats.turned_away)
     app[AUTH] = Authenticator(settings, store)
     app[BACKGROUND] = set()
-    app.cleanup_ctx.extend((_store, _driver, _client, _snapshots, _runs, _background))
+    app.cleanup_ctx.extend((_store, _driver, _client, _pool, _snapshots, _runs, _background))
     app.on_response_prepare.append(middleware.add_headers)
-    routes.add_routes(app)
+    routes.add_routes(app, settings.base_path)
     return app
 
 
@@ -88,6 +94,15 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def _pool(app: web.Application) -> AsyncIterator[None]:
+    driver, app[POOL] = app[DRIVER], None
+    if isinstance(driver, Poolable):
+        pooled = PooledDriver(app[SETTINGS], app[STORE], driver)
+        app[DRIVER] = pooled
+        app[POOL] = Keeper(app[SETTINGS], app[STORE], driver, pooled.members)
+    yield
+
+
 async def _snapshots(app: web.Application) -> AsyncIterator[None]:
     blobs, app[SNAPSHOTS] = app[BLOBS], None
     if blobs is None:
@@ -104,12 +119,52 @@ async def _runs(app: web.Application) -> AsyncIterator[None]:
     settings, store, driver = app[SETTINGS], app[STORE], app[DRIVER]
     async with RunService(settings, store, driver, app[CLIENT], app[STATS]) as runs:
         app[RUNS] = runs
-        idle = settings.idle_minutes * 60
-        reaper = Reaper(driver, store, runs.agent, app[SNAPSHOTS], idle=idle)
+        idle, background = settings.idle_minutes * 60, settings.background_minutes * 60
+        reaper = Reaper(driver, store, runs.agent, app[SNAPSHOTS], idle=idle, background=background)
         runs.beside(sweep_forever(runs), name="sweeper")
         runs.beside(reaper.reap_forever(), name="reaper")
+        if (keeper := app[POOL]) is not None:
+            runs.beside(keeper.keep_forever(), name="pool")
         runs.beside(runs.uses.tell_forever(idle=idle), name="uses")
+        snapshots = app[SNAPSHOTS]
+        behind = None if snapshots is None or settings.keeps_files else RunSnapshots(driver, store, snapshots)
+        if behind is not None:
+            runs.when_ended = behind.run_ended
+        if settings.metrics == "emf":
+            metrics = Metrics(settings.stack, lambda: _figures(app))
+            runs.beside(metrics.tell_forever(), name="metrics")
+        if settings.ecs_agent_uri and settings.protect_minutes:
+            protection = Protection(
+                settings.ecs_agent_uri,
+                app[CLIENT],
+                minutes=settings.protect_minutes,
+                busy=lambda: bool(runs.recorders),
+                changed=runs.changed,
+            )
+            runs.beside(protection.keep_forever(), name="task protection")
         yield
+        if behind is not None:
+            await behind.close()
+
+
+def _figures(app: web.Application) -> Figures:
+    stats, keeper = app[STATS], app[POOL]
+    pool = {} if keeper is None else keeper.figures()
+    return Figures(
+        gauges={
+            "OpenConnections": app[SEATS].taken,
+            "LiveRuns": len(app[RUNS].recorders),
+            **({"PoolReady": pool["ready"]} if pool else {}),
+        },
+        counters={
+            "Prompts": stats.came,
+            "RunsLost": stats.lost,
+            "Takeovers": stats.takeovers,
+            "StoreThrottles": app[STORE].throttles,
+            "TurnedAway": stats.turned_away.total(),
+            **({"PoolClaims": pool["claimed"], "PoolMisses": pool["missed"]} if pool else {}),
+        },
+    )
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:

@@ -11,7 +11,28 @@ from typing import Any
 
 _BLOBS = re.compile(r"folder:/.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!'()*./-]*)?", re.ASCII)
 
-DRIVERS = ("docker", "process")
+_BASE_PATH = re.compile(r"(?!/api(?:/|$))(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", re.ASCII)
+
+DRIVERS = ("docker", "ecs", "process")
+
+_TASK_DEFINITION = re.compile(r"(arn:[^\s/]+/)?[A-Za-z0-9_-]{1,255}:[0-9]+", re.ASCII)
+_SUBNET = re.compile(r"subnet-[0-9a-z]+", re.ASCII)
+_SECURITY_GROUP = re.compile(r"sg-[0-9a-z]+", re.ASCII)
+
+MOST_SUBNETS = 16
+MOST_SECURITY_GROUPS = 5
+"""Of a task's network interface (RunTask's `awsvpcConfiguration`, documented)."""
+
+ECS_START_SECONDS = 180.0
+"""`start_seconds` of the `ecs` driver unless it is set: Fargate takes 30 to 60 s, and longer for a large image."""
+
+METRICS = ("off", "emf")
+
+MOST_PROTECT_MINUTES = 2880
+"""The longest that ECS protects a task at a time (UpdateTaskProtection's `expiresInMinutes`, documented)."""
+
+NOT_OURS: Mapping[str, str] = MappingProxyType({"ecs_agent_uri": "ECS_AGENT_URI"})
+"""Variables that others set for a gateway, by setting."""
 
 LEAST: Mapping[str, float] = MappingProxyType(
     {
@@ -19,6 +40,7 @@ LEAST: Mapping[str, float] = MappingProxyType(
         "snapshot_seconds": 1,
         "message_ttl_days": 0.01,
         "idle_minutes": 0.01,
+        "pool_max_minutes": 0.01,
         "start_seconds": 1,
         "lease_seconds": 1,
         "stop_seconds": 1,
@@ -46,13 +68,18 @@ SECRET_BYTES = 32
 """Least length of a signing secret: RFC 7518 section 3.2 wants a key as long as the hash's output."""
 
 
+MOST_LEEWAY_SECONDS = 50
+"""More would keep live connections for more than a minute behind their token's end."""
+
+
 class ConfigError(Exception):
     """A setting is missing or bad; the message names the variable and the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything the gateway can be told. The variable of `queue_limit` is `VF_QUEUE_LIMIT`, and so on."""
+    """Everything the gateway can be told. The variable of `queue_limit` is `VF_QUEUE_LIMIT`, and so on (but see
+    `NOT_OURS`)."""
 
     stack: str
     jwt_secret: str
@@ -61,8 +88,13 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 - a container's own network decides who reaches it
     port: int = 8080
     broker_port: int = 8081
+    base_path: str = ""
+    """A path such as `/forge` that all is found under, besides `/`: for a proxy in front that does not take it away."""
     jwt_audience: str = "vaporforge"
     jwt_issuer: str = ""
+    token_leeway_seconds: int = 30
+    """How far the clock of the machine that makes tokens may be off: `iat` and `nbf` may lie so far ahead, and `exp` so
+    far back. A live connection ends as much behind its token's end, and promises to within a minute."""
     allowed_origins: tuple[str, ...] = ()
     table: str = "vaporforge"
     table_create: bool = False
@@ -72,10 +104,29 @@ class Settings:
     launcher_url: str = "http://launcher:8090"
     launcher_secret: str = ""
     process_root: str = ""
+    ecs_cluster: str = ""
+    """The `ecs` driver's: the cluster's ARN, the ARN of the sandbox's task definition with its revision, and the ids of
+    the subnets and security groups that tasks are in."""
+    ecs_task_definition: str = ""
+    ecs_subnets: tuple[str, ...] = ()
+    ecs_security_groups: tuple[str, ...] = ()
+    ecs_spot: bool = False
+    """Whether tasks are started on Fargate Spot while it has room: cheaper, and AWS may take them back."""
+    ecs_public_ip: bool = False
+    """Whether tasks get a public address: they are in public subnets, and get their image through it."""
+    ecs_endpoint: str = ""
+    ecs_agent_uri: str = ""
+    """Where this gateway's own task finds the agent of ECS: ECS says so, as ECS_AGENT_URI. Empty: it is no task."""
+    protect_minutes: float = 15.0
+    """How long this gateway's task is protected from scale-in and deployments while it records runs; 0: never."""
     agent: str = "demo"
     model: str = ""
     model_api_url: str = "https://api.anthropic.com"
     model_api_key: str = ""
+    http_proxy: str = ""
+    """The proxy by which the model's API is asked; empty: the one that HTTPS_PROXY and HTTP_PROXY name, if any.
+    `no_proxy`: hosts, and domains as `.example.com`, that are asked without it; separated by commas."""
+    no_proxy: str = ""
     blobs: str = ""
     s3_endpoint: str = ""
     snapshot_mb: int = 4096
@@ -83,6 +134,7 @@ class Settings:
     snapshot_tries: int = 10
     message_ttl_days: float = 7.0
     idle_minutes: float = 15.0
+    background_minutes: float = 60.0
     queue_limit: int = 8
     prompts_per_minute: int = 120
     prompts_per_day: int = 5_000
@@ -95,6 +147,10 @@ class Settings:
     sandboxes: int = 200
     model_calls_per_minute: int = 1_200
     model_mb_per_day: int = 50_000
+    pool_size: int = 0
+    """Sandboxes that are kept started for sessions to come; 0: none. `pool_max_minutes`: the age at which one of them
+    is replaced."""
+    pool_max_minutes: float = 120.0
     start_seconds: float = 60.0
     lease_seconds: float = 10.0
     drain_seconds: float = 20.0
@@ -102,6 +158,9 @@ class Settings:
     ticket_seconds: float = 60.0
     proxy_secret: str = ""
     """Whoever sends it is the stack's own proxy, and is believed about its clients' addresses; empty: nobody is."""
+    proxy_only: bool = False
+    """Nobody but a proxy of the stack's own reaches the public port, so that every request's X-Forwarded-For is
+    believed: a load balancer behind whose security group the gateways are, which sends no secret."""
     connections: int = 2000
     """Open at once at the public port; `address_connections` of them from an address that is not the proxy's: as many
     as a client has at the proxy, since a proxy of an older version does not say that it is one."""
@@ -125,6 +184,13 @@ class Settings:
     stream_control_burst: int = 2000
     messages_per_second: float = 10.0
     log_level: str = "INFO"
+    metrics: str = "off"
+    """`emf`: a line a minute on stdout, which CloudWatch Logs makes metrics of."""
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether a sandbox's files are still there when it has stopped: on volumes."""
+        return self.driver != "ecs"
 
     @property
     def needs_credential(self) -> bool:
@@ -133,15 +199,18 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Settings from the `VF_*` variables (empty is unset). Raises `ConfigError` naming the first bad one."""
+    """Settings from the `VF_*` variables and those of `NOT_OURS`; empty is unset. Raises `ConfigError` naming the first
+    bad one."""
     values: dict[str, Any] = {}
     for item in fields(Settings):
-        variable = f"VF_{item.name.upper()}"
+        variable = NOT_OURS.get(item.name, f"VF_{item.name.upper()}")
         text = environ.get(variable, "").strip()
         if text:
             values[item.name] = _parse(variable, text, str(item.type), LEAST.get(item.name, 0))
         elif item.default is MISSING:
             raise ConfigError(f"{variable} is not set; it is required")
+    if values.get("driver") == "ecs":
+        values.setdefault("start_seconds", ECS_START_SECONDS)
     settings = Settings(**values)
     for variable, secret in (
         ("VF_JWT_SECRET", settings.jwt_secret),
@@ -152,19 +221,87 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             raise ConfigError(
                 f"{variable} has {len(secret.encode())} bytes; it needs at least {SECRET_BYTES} random ones"
             )
+    _check_address_and_clock(settings)
     if settings.blobs and not _BLOBS.fullmatch(settings.blobs):
         raise ConfigError(
             f"VF_BLOBS is {settings.blobs!r}; it must be folder:/an/absolute/path or s3://bucket[/prefix]"
         )
     if settings.s3_endpoint and not settings.s3_endpoint.startswith(("http://", "https://")):
         raise ConfigError(f"VF_S3_ENDPOINT is {settings.s3_endpoint!r}; it must be an http or https URL")
-    if settings.driver not in DRIVERS:
-        raise ConfigError(f"VF_DRIVER is {settings.driver!r}; it must be one of {', '.join(DRIVERS)}")
+    if settings.http_proxy and not settings.http_proxy.startswith(("http://", "https://")):
+        raise ConfigError(f"VF_HTTP_PROXY is {settings.http_proxy!r}; it must be an http or https URL")
+    if settings.protect_minutes > MOST_PROTECT_MINUTES:
+        raise ConfigError(
+            f"VF_PROTECT_MINUTES is '{settings.protect_minutes:g}'; it must be {MOST_PROTECT_MINUTES} or less"
+        )
+    _check_choices(settings)
+    _check_driver(settings)
+    return settings
+
+
+def _check_driver(settings: Settings) -> None:
     if settings.driver == "docker" and not settings.launcher_secret:
         raise ConfigError("VF_LAUNCHER_SECRET is not set; the docker driver needs the launcher's secret")
     if settings.driver == "process" and not settings.process_root:
         raise ConfigError("VF_PROCESS_ROOT is not set; the process driver needs a folder for its sandboxes")
-    return settings
+    if settings.driver == "ecs":
+        _check_ecs(settings)
+
+
+def _check_ecs(settings: Settings) -> None:
+    for variable, value, example in (
+        ("VF_ECS_CLUSTER", settings.ecs_cluster, "the cluster's ARN"),
+        ("VF_ECS_TASK_DEFINITION", settings.ecs_task_definition, "the ARN of a task definition's revision"),
+        ("VF_ECS_SUBNETS", settings.ecs_subnets, "ids of subnets, separated by commas"),
+        (
+            "VF_ECS_SECURITY_GROUPS",
+            settings.ecs_security_groups,
+            "ids of security groups, separated by commas",
+        ),
+        (
+            "VF_BLOBS",
+            settings.blobs,
+            "s3://bucket[/prefix]: a task has no volumes, and snapshots are its files",
+        ),
+    ):
+        if not value:
+            raise ConfigError(f"{variable} is not set; the ecs driver needs {example}")
+    if not _TASK_DEFINITION.fullmatch(settings.ecs_task_definition):
+        raise ConfigError(
+            f"VF_ECS_TASK_DEFINITION is {settings.ecs_task_definition!r}; it must end in family:revision, so that all "
+            "gateways start the same"
+        )
+    for variable, ids, known, most in (
+        ("VF_ECS_SUBNETS", settings.ecs_subnets, _SUBNET, MOST_SUBNETS),
+        ("VF_ECS_SECURITY_GROUPS", settings.ecs_security_groups, _SECURITY_GROUP, MOST_SECURITY_GROUPS),
+    ):
+        bad = next((one for one in ids if not known.fullmatch(one)), None)
+        if bad is not None:
+            raise ConfigError(f"{variable} has {bad!r}; it must be ids: {known.pattern.partition('[')[0]}…")
+        if len(ids) > most:
+            raise ConfigError(f"{variable} has {len(ids)} ids; a task takes {most} at most")
+    if settings.ecs_endpoint and not settings.ecs_endpoint.startswith(("http://", "https://")):
+        raise ConfigError(f"VF_ECS_ENDPOINT is {settings.ecs_endpoint!r}; it must be an http or https URL")
+
+
+def _check_choices(settings: Settings) -> None:
+    for variable, chosen, known in (
+        ("VF_DRIVER", settings.driver, DRIVERS),
+        ("VF_METRICS", settings.metrics, METRICS),
+    ):
+        if chosen not in known:
+            raise ConfigError(f"{variable} is {chosen!r}; it must be one of {', '.join(known)}")
+
+
+def _check_address_and_clock(settings: Settings) -> None:
+    if settings.base_path and not _BASE_PATH.fullmatch(settings.base_path):
+        raise ConfigError(
+            f"VF_BASE_PATH is {settings.base_path!r}; it must be a path such as /forge: / first, none last"
+        )
+    if settings.token_leeway_seconds > MOST_LEEWAY_SECONDS:
+        raise ConfigError(
+            f"VF_TOKEN_LEEWAY_SECONDS is '{settings.token_leeway_seconds}'; it must be {MOST_LEEWAY_SECONDS} or less"
+        )
 
 
 def _parse(variable: str, text: str, kind: str, least: float) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -15,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from gateway.concurrency.alone import alone_in
 from gateway.config import ConfigError, Settings, read_settings
 from gateway.logs import configure_logging
 from gateway.sandboxes.drivers.process import ProcessDriver
@@ -26,12 +29,14 @@ from gateway.web.request.auth import mint
 logger = logging.getLogger(__name__)
 
 AGENTS: Final = ("demo", "claude")
+COMMAND: Final = "python -m gateway --dev"
 USER: Final = "developer"
 TOKEN_SECONDS: Final = 30 * 24 * 3600.0
 DYNAMODB: Final = Path(__file__).resolve().parents[1] / "scripts" / "dynamodb"
 DYNAMODB_SECONDS: Final = 300.0
 """Its first start may have to fetch it."""
 STOP_SECONDS: Final = 5.0
+PR_SET_PDEATHSIG: Final = 1
 
 _GENERATED: Final = ("VF_JWT_SECRET", "VF_SANDBOX_SECRET", "VF_CREDENTIAL_KEY")
 
@@ -39,13 +44,17 @@ _GENERATED: Final = ("VF_JWT_SECRET", "VF_SANDBOX_SECRET", "VF_CREDENTIAL_KEY")
 async def run(environ: Mapping[str, str], *, port: int, agent: str) -> None:
     """Start DynamoDB Local and the gateway, say where, serve until told to stop, stop what was started.
 
-    Other `VF_*` variables of `environ` win over what is chosen here. Raises `ConfigError` when something cannot start.
+    Other `VF_*` variables of `environ` win over what is chosen here. Raises `ConfigError` when something cannot start,
+    and, before anything is touched, when another process has this state or these sandboxes.
     """
     state = state_folder(environ)
-    settings = dev_settings(environ, state, port=port, agent=agent)
-    configure_logging(settings.log_level)
-    driver = ProcessDriver(settings, Path(settings.process_root))
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(alone_in(state, f"end it, or choose another folder: VF_STATE=FOLDER {COMMAND}"))
+        settings = dev_settings(environ, state, port=port, agent=agent)
+        configure_logging(settings.log_level)
+        root = Path(settings.process_root)
+        stack.enter_context(alone_in(root, f"end it, or choose another: VF_PROCESS_ROOT=FOLDER {COMMAND}"))
+        driver = ProcessDriver(settings, root)
         if not environ.get("VF_DYNAMODB_ENDPOINT"):
             await stack.enter_async_context(dynamodb(settings.dynamodb_endpoint, state))
         stack.push_async_callback(_stop_sandboxes, driver)
@@ -104,6 +113,7 @@ async def dynamodb(endpoint: str, state: Path) -> AsyncIterator[None]:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
     try:
         await _wait_open(process, port, log_file)
@@ -127,6 +137,11 @@ async def _wait_open(process: asyncio.subprocess.Process, port: int, log_file: P
     raise ConfigError(
         f"DynamoDB Local did not open port {port} in {DYNAMODB_SECONDS:g} s; its log is {log_file}"
     )
+
+
+def _end_with_parent() -> None:
+    """For a child before its program starts: SIGTERM when its parent is gone, also by SIGKILL (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -155,8 +170,14 @@ def _announce(settings: Settings, port: int) -> None:
         audience=settings.jwt_audience,
         issuer=settings.jwt_issuer,
     )
-    sys.stdout.write(f"VaporForge is at http://localhost:{port}/#token={token}\n")
+    sys.stdout.write(f"VaporForge is at http://{_reached_at(settings.host)}:{port}/#token={token}\n")
     sys.stdout.flush()
+
+
+def _reached_at(host: str) -> str:
+    """The bound address, as a URL has it: `localhost` has two, and the other may be another program's."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    return f"[{host}]" if ":" in host else host
 
 
 def _kept_secrets(path: Path) -> dict[str, str]:

@@ -12,7 +12,8 @@ VaporForgeError
 ├── CursorAhead 416
 ├── RunTooLarge 413
 ├── SandboxFaulty 502
-└── Unavailable 503 ─ StoreUnavailable, SandboxUnavailable (SandboxRetiring), Draining, BlobsUnavailable (gateway/blobs)
+└── Unavailable 503 ─ StoreUnavailable, SandboxUnavailable (SandboxRetiring,
+                         SandboxUnstartable), Draining, BlobsUnavailable (gateway/blobs)
 """
 
 from __future__ import annotations
@@ -204,6 +205,12 @@ class SandboxRetiring(SandboxUnavailable):
     """The session's sandbox takes no queries any more: it is about to be stopped, and another will be there."""
 
     code = "sandbox-retiring"
+
+
+class SandboxUnstartable(SandboxUnavailable):
+    """No sandbox can be started before somebody mends the deployment: waiting helps nobody."""
+
+    code = "sandbox-unstartable"
 
 
 class Draining(Unavailable):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
+
+from container.protocol import POOL_PREFIX
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, lowercase: digits and letters without i, l, o and u, in the order of ASCII."""
@@ -40,10 +43,17 @@ new_id: Final = IdSource()
 
 
 def made_at(name: str) -> float:
-    """When an id was made, in epoch seconds; 0 for what is none of our ids."""
+    """When an id was made, in epoch seconds; 0 for what is none of our ids. A member of the pool has one too."""
+    name = name.removeprefix(POOL_PREFIX)
     if len(name) != _LENGTH or not set(name) <= set(ALPHABET):
         return 0.0
     value = 0
     for letter in name:
         value = value << 5 | ALPHABET.index(letter)
     return float(value >> _RANDOM_BITS) / 1000
+
+
+def instance_of(sandbox_secret: str) -> str:
+    """Which deployment a gateway is of, for whoever deployed it (infra/targets/docker.py derives it too): 32
+    hexadecimal digits that tell nothing of the secret, and that no other program can guess."""
+    return hmac.digest(sandbox_secret.encode(), b"vaporforge: instance", "sha256").hex()[:32]

@@ -100,14 +100,23 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who asks, as git names people (see author.py)."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One prompt and everything that follows from it.
 
-    `recorded`: the last seq in the store, 0 when none. `own`: how many of the last frames a gateway wrote in place of a
-    sandbox that could not say its end; that sandbox may have shown others of the same numbers. `generation`: the
-    lease's fence; only the gateway that holds the newest generation may write frames or end the run. `lease_until`:
-    when the lease runs out (0: nobody's). `takeovers`: how many recorders that took it over have read of its sandbox
-    since the last new frame.
+    `author`: whose commits the agent makes. `recorded`: the last seq in the store, 0 when none. `own`: how many of the
+    last frames a gateway wrote in place of a sandbox that could not say its end; that sandbox may have shown others of
+    the same numbers. `generation`: the lease's fence; only the gateway that holds the newest generation may write
+    frames or end the run. `lease_until`: when the lease runs out (0: nobody's). `takeovers`: how many recorders that
+    took it over have read of its sandbox since the last new frame. `seal`: of the gateway that admitted it (see
+    `runs.recording.seal`).
     """
 
     id: str
@@ -118,6 +127,7 @@ class Run:
     mode: Mode
     cwd: str
     created_at: float
+    author: Author | None = None
     recorded: int = 0
     own: int = 0
     generation: int = 0
@@ -126,6 +136,7 @@ class Run:
     takeovers: int = 0
     stop_requested: bool = False
     reason: str = ""
+    seal: str = ""
 
     @property
     def shared(self) -> int:
@@ -145,6 +156,8 @@ class NewRun:
     mode: Mode
     cwd: str
     created_at: float
+    author: Author | None = None
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

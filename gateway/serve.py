@@ -32,6 +32,10 @@ access = logging.getLogger("gateway.access")
 CLOSE_SECONDS: Final = 5.0
 """After the drain: how long open requests, sockets and the store may take to close."""
 
+NOTICE_SECONDS: Final = 2.5
+"""Within this the stack's proxy has seen that a gateway drains (its checks, infra/proxy/haproxy.cfg): one that closes
+before then breaks off what the proxy has just sent it."""
+
 HANDLER_SECONDS: Final = 2.0
 """Of these: how long aiohttp waits for handlers that are still at work."""
 
@@ -73,7 +77,11 @@ async def serve(
             listening(port)
         await stopped.wait()
         logger.info("draining")
-        await asyncio.gather(app[RUNS].drain(), _close(broker, settings.drain_seconds))
+        await asyncio.gather(
+            app[RUNS].drain(),
+            _close(broker, settings.drain_seconds),
+            asyncio.sleep(min(NOTICE_SECONDS, settings.drain_seconds) if settings.proxy_secret else 0),
+        )
         logger.info("drained")
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import math
 import os
 import re
 import urllib.parse
 from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ import pulumi
 from pulumi.runtime import config as runtime_config
 
 from infra.pem import check_served, read_bundle
-from infra.values import ConfigError, parse_value
+from infra.values import HOST, ORIGIN, ConfigError, among, arn, choice, key_of, number, parse_value, text
 
 PROJECT: Final = "vaporforge"
 
@@ -25,17 +24,13 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 """The project's folder."""
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
-"""Addresses to bind that are reached as localhost, on the engine's machine alone."""
+"""Addresses to bind that are reached on the engine's machine alone."""
 
 WILDCARD: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing is bound here
 """Addresses to bind that are reached by any name of the engine's machine."""
 
 SECRET_BYTES: Final = 32
 """Least length of a signing secret: RFC 7518 section 3.2 wants a key as long as the hash's output."""
-
-MOST_LOOPBACK_CONNECTIONS: Final = 2500
-"""What a port that is published on a loopback or an IPv6 address can have: between it and the proxy is the engine's own
-one for such addresses, which died for good at 3,362 connections (six open files each, of 20,000)."""
 
 STACK_NAME: Final = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 """What a stack may be called: its name becomes part of the names of images."""
@@ -49,27 +44,23 @@ PIDS: Final = 4_194_304
 FILES: Final = 1_048_576
 """The most open files that Linux gives a process where nobody has changed it (proc(5), nr_open)."""
 
-HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@,:\[\]]+)(?::\d{1,5})?"
-"""A host, with or without a port, in a URL."""
+SUBNETS: Final = r"subnet-[0-9a-f]{8,17}(?:\s*,\s*subnet-[0-9a-f]{8,17})*"
 
-ORIGIN: Final = rf"[a-z][a-z0-9+.-]*://{HOST}"
-"""What a browser sends as a page's origin."""
+SUBNETS_MUST: Final = "ids of subnets, separated by commas, such as subnet-0123456789abcdef0"
 
+DOMAIN: Final = (
+    r"(?=.{4,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+"
+)
+"""A host's name of two labels or more (RFC 1123 section 2.1)."""
+
+LOG_DAYS: Final = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
+    *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+"""How long CloudWatch can keep logs (its PutRetentionPolicy)."""
 
 Secret = pulumi.Output[str] | None
 """A secret value, or None where it is not set."""
-
-
-def _number(default: float, least: float, most: float = math.inf) -> Any:
-    return field(default=default, metadata={"least": least, "most": most})
-
-
-def _text(default: str, pattern: str, must: str) -> Any:
-    return field(default=default, metadata={"pattern": pattern, "must": must})
-
-
-def _choice(default: str, *others: str) -> Any:
-    return field(default=default, metadata={"choices": (default, *others)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,67 +71,115 @@ class Settings:
 
     stack: str
     engine_host: str
-    target: str = _choice("docker", "aws")
+    target: str = choice("docker", "aws")
     running: bool = True
     agent: str = "demo"
     model: str = ""
-    model_api_url: str = _text(
+    model_api_url: str = text(
         "https://api.anthropic.com", rf"https?://{HOST}(?:/[^\s?#]*)?", "an http or https URL"
     )
     model_api_key: Secret = None
-    port: int = _number(8080, 1, 65535)
+    http_proxy: str = text(
+        "", rf"https?://{HOST}/?", "an http or https URL without a user's name, as http://proxy.example:3128"
+    )
+    no_proxy: str = text(
+        "", r"[^\s,@]+(?:\s*,\s*[^\s,@]+)*", "hosts and domains such as .example.com, separated by commas"
+    )
+    port: int = number(8080, 1, 65535)
     bind_address: str = "127.0.0.1"
+    base_path: str = text(
+        "",
+        # The proxy answers /proxy itself (infra/proxy/haproxy.cfg): the printed address would show nothing.
+        r"(?!/api(?:/|$)|/proxy$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+",
+        "a path that begins with / and ends with none, such as /forge, and neither /api nor /proxy",
+    )
     tls_certificate: Secret = None
-    connections: int = _number(2000, 100, 20_000)
-    address_connections: int = _number(1000, 10, 20_000)
-    gateway_replicas: int = _number(2, 1, 16)
-    allowed_origins: str = _text(
+    http2: bool = False
+    connections: int = number(2000, 100, 20_000)
+    address_connections: int = number(1000, 10, 20_000)
+    user_connections: int = number(64, 1)
+    broker_connections: int = number(1000, 16)
+    sandbox_connections: int = number(32, 1)
+    sandbox_calls: int = number(16, 1)
+    call_mb: int = number(32, 1)
+    head_seconds: int = number(10, 1)
+    body_seconds: int = number(10, 1)
+    body_kb_per_second: int = number(16, 1)
+    gateway_replicas: int = number(2, 1, 16)
+    allowed_origins: str = text(
         "", rf"{ORIGIN}(?:\s*,\s*{ORIGIN})*", "origins such as https://host:port, separated by commas"
     )
     jwt_audience: str = "vaporforge"
     jwt_secret: Secret = None
-    queue_limit: int = _number(8, 0)
-    prompts_per_minute: int = _number(120, 0)
-    prompts_per_day: int = _number(5_000, 0)
-    sessions_per_hour: int = _number(200, 0)
-    sessions_per_user: int = _number(2_000, 0)
-    stored_mb_per_user: int = _number(100_000, 0)
-    tickets_per_minute: int = _number(600, 0)
-    failed_sign_ins: int = _number(100, 0)
-    sandboxes_per_user: int = _number(50, 0)
-    sandboxes: int = _number(200, 0)
-    model_calls_per_minute: int = _number(1_200, 0)
-    model_mb_per_day: int = _number(50_000, 0)
-    idle_minutes: int = _number(15, 1)
-    stop_seconds: int = _number(10, 6)
-    message_ttl_days: int = _number(7, 1)
-    stream_frames_per_second: int = _number(50_000, 1000)
-    stream_mb_per_second: int = _number(256, 1)
-    stream_control_burst: int = _number(2000, 20)
-    messages_per_second: int = _number(10, 1)
-    log_level: str = _choice("INFO", "DEBUG", "WARNING", "ERROR")
-    gateway_memory_mb: int = _number(1024, 256)
-    proxy_memory_mb: int = _number(1024, 128)
-    launcher_memory_mb: int = _number(256, 128)
-    table_memory_mb: int = _number(1024, 512)
-    part_pids: int = _number(512, 128, PIDS)
-    part_files: int = _number(16_384, 4096, FILES)
-    sandbox_memory_mb: int = _number(2048, 256)
-    sandbox_cpus: float = _number(2.0, 0.1)
-    sandbox_pids: int = _number(512, 64, PIDS)
+    token_leeway_seconds: int = number(30, 0)
+    queue_limit: int = number(8, 0)
+    prompts_per_minute: int = number(120, 0)
+    prompts_per_day: int = number(5_000, 0)
+    sessions_per_hour: int = number(200, 0)
+    sessions_per_user: int = number(2_000, 0)
+    stored_mb_per_user: int = number(100_000, 0)
+    tickets_per_minute: int = number(600, 0)
+    failed_sign_ins: int = number(100, 0)
+    sandboxes_per_user: int = number(50, 0)
+    sandboxes: int = number(200, 0)
+    model_calls_per_minute: int = number(1_200, 0)
+    model_mb_per_day: int = number(50_000, 0)
+    idle_minutes: int = number(15, 1)
+    background_minutes: int = number(60, 0)
+    start_seconds: int = number(60, 1, on_aws=180)
+    drain_seconds: int = number(20, 5)
+    stop_seconds: int = number(10, 6)
+    snapshot_mb: int = number(4096, 1)
+    snapshot_seconds: int = number(600, 1)
+    message_ttl_days: int = number(7, 1)
+    stream_frames_per_second: int = number(50_000, 1000)
+    stream_mb_per_second: int = number(256, 1)
+    stream_control_burst: int = number(2000, 20)
+    messages_per_second: int = number(10, 1)
+    log_level: str = choice("INFO", "DEBUG", "WARNING", "ERROR")
+    gateway_memory_mb: int = number(1024, 256)
+    proxy_memory_mb: int = number(1024, 128)
+    launcher_memory_mb: int = number(256, 128)
+    table_memory_mb: int = number(1024, 512)
+    part_pids: int = number(512, 128, PIDS)
+    part_files: int = number(16_384, 4096, FILES)
+    sandbox_memory_mb: int = number(2048, 256, on_aws=4096)
+    sandbox_cpus: float = number(2.0, 0.1)
+    sandbox_pids: int = number(512, 64, PIDS)
     sandbox_internet: bool = False
-    sandbox_runtime: str = _text("", r"[A-Za-z0-9_.-]+", "the name of a runtime that the engine knows")
-    dynamodb: str = _choice("local", "aws")
-    dynamodb_table: str = _text("vaporforge", r"[A-Za-z0-9_.-]{3,255}", "3 to 255 letters, digits, _ . -")
-    region: str = "us-east-1"
+    sandbox_runtime: str = text("", r"[A-Za-z0-9_.-]+", "the name of a runtime that the engine knows")
+    dynamodb: str = choice("local", "aws")
+    dynamodb_table: str = text("vaporforge", r"[A-Za-z0-9_.-]{3,255}", "3 to 255 letters, digits, _ . -")
+    region: str = text("us-east-1", r"[a-z]{2}(?:-[a-z]+)+-\d", "the name of a region, such as eu-central-1")
     aws_access_key_id: Secret = None
     aws_secret_access_key: Secret = None
     base_image: str = "python:3.11-slim-bookworm"
     dynamodb_image: str = "amazon/dynamodb-local:3.1.0"
     ca_bundle: str = ""
     """Text of the bundle; the key names its path."""
-    docker_host: str = _text("", r"(?:unix|tcp|ssh|npipe)://\S+", "a unix://, tcp://, ssh:// or npipe:// URL")
+    docker_host: str = text("", r"(?:unix|tcp|ssh|npipe)://\S+", "a unix://, tcp://, ssh:// or npipe:// URL")
     docker_socket: str = "/var/run/docker.sock"
+    pool_size: int = number(0, 0, 1000)
+    pool_max_minutes: int = number(120, 5, 1440)
+    vpc_id: str = text("", r"vpc-[0-9a-f]{8,17}", "the id of a VPC, such as vpc-0123456789abcdef0")
+    public_subnets: str = text("", SUBNETS, SUBNETS_MUST)
+    private_subnets: str = text("", SUBNETS, SUBNETS_MUST)
+    vpc_cidr: str = text("10.42.0.0/16", r"\d+(?:\.\d+){3}/\d+", "a network such as 10.42.0.0/16")
+    zones: int = number(2, 2, 3)
+    nat: str = choice("one", "none", "zone")
+    interface_endpoints: bool = False
+    certificate_arn: str = text("", arn("acm", "certificate/.+"), "the ARN of a certificate in ACM")
+    domain: str = text("", DOMAIN, "a host's name in lower-case letters, such as forge.example.com")
+    hosted_zone: str = text(
+        "", r"Z[A-Z0-9]{5,31}", "the id of a hosted zone in Route 53, such as Z0123456789ABC"
+    )
+    gateway_replicas_most: int = number(6, 1, 100)
+    gateway_cpus: float = number(0.5, 0.25, 16)
+    alb_idle_seconds: int = number(300, 1, 4000)
+    sandbox_spot: bool = False
+    log_days: int = among(30, LOG_DAYS)
+    protect: str = choice("auto", "true", "false")
+    alarm_topic: str = text("", arn("sns", "[A-Za-z0-9_-]{1,256}"), "the ARN of a topic in SNS")
 
     @property
     def stack_id(self) -> str:
@@ -149,16 +188,22 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """Where a browser finds the stack: one on this machine, or for a loopback address one on the engine's."""
+        """Where a browser finds the stack: one on this machine, or for a loopback address one on the engine's.
+
+        It is the address that is bound: `localhost` has two, and the other may be another program's. With a certificate
+        it is the name that this is for, and no other program has its key."""
         host = self.bind_address
-        if host in LOOPBACK | WILDCARD:
-            host = (self.engine_host if host in WILDCARD else "") or "localhost"
+        if host in WILDCARD:
+            host = self.engine_host or ("::1" if host == "::" else "127.0.0.1")
+        if host in LOOPBACK and self.tls_certificate is not None:
+            host = "localhost"
         host = f"[{host}]" if ":" in host else host
-        return f"{'http' if self.tls_certificate is None else 'https'}://{host}:{self.port}"
+        return f"{'http' if self.tls_certificate is None else 'https'}://{host}:{self.port}{self.base_path}"
 
 
 def read_settings() -> Settings:
-    """The settings of the stack that is being deployed. Raises `ConfigError` for the first bad value."""
+    """The settings of the stack that is being deployed. Raises `ConfigError` for the first bad value.
+    Whether they agree with each other infra/rules says."""
     known = [item for item in fields(Settings) if item.default is not MISSING]
     _refuse_unknown(_configured_keys(), known_keys())
     stack = pulumi.get_stack()
@@ -174,13 +219,21 @@ def read_settings() -> Settings:
     engine = str(runtime_config.get_config(f"{PROJECT}:dockerHost") or os.environ.get("DOCKER_HOST") or "")
     values: dict[str, Any] = {"stack": stack, "engine_host": host_of(engine)}
     for item in known:
-        key = f"{PROJECT}:{_key(item.name)}"
-        text = str(runtime_config.get_config(key) or "").strip()
-        if text:
-            values[item.name] = parse_value(key, text, str(item.type), item.metadata)
+        key = f"{PROJECT}:{key_of(item.name)}"
+        given = str(runtime_config.get_config(key) or "").strip()
+        if given:
+            values[item.name] = parse_value(key, given, str(item.type), item.metadata)
+        elif "on_aws" in item.metadata and values.get("target") == "aws":
+            values[item.name] = item.metadata["on_aws"]
     if path := values.get("ca_bundle"):
         values["ca_bundle"] = read_bundle(f"{PROJECT}:caBundle", path, ROOT)
     return _validated(Settings(**values))
+
+
+def default_settings(target: str) -> Settings:
+    """Those of a stack of this target that is told nothing else."""
+    on_aws = {item.name: item.metadata["on_aws"] for item in fields(Settings) if "on_aws" in item.metadata}
+    return Settings(stack="dev", engine_host="", target=target, **(on_aws if target == "aws" else {}))
 
 
 def host_of(engine: str) -> str:
@@ -191,12 +244,12 @@ def host_of(engine: str) -> str:
 
 def known_keys() -> frozenset[str]:
     """Every key, without the project's name."""
-    return frozenset(_key(item.name) for item in fields(Settings) if item.default is not MISSING)
+    return frozenset(key_of(item.name) for item in fields(Settings) if item.default is not MISSING)
 
 
 def secret_keys() -> frozenset[str]:
     """The keys whose values are secrets."""
-    return frozenset(_key(item.name) for item in fields(Settings) if item.type == "Secret")
+    return frozenset(key_of(item.name) for item in fields(Settings) if item.type == "Secret")
 
 
 def _validated(settings: Settings) -> Settings:
@@ -209,37 +262,15 @@ def _validated(settings: Settings) -> Settings:
     if certificate := str(runtime_config.get_config(f"{PROJECT}:tlsCertificate") or "").strip():
         check_served(f"{PROJECT}:tlsCertificate", certificate)
     try:
-        address = ipaddress.ip_address(settings.bind_address)
+        ipaddress.ip_address(settings.bind_address)
     except ValueError:
         raise ConfigError(
             f"vaporforge:bindAddress is {settings.bind_address!r}; it must be an IP address of this machine"
         ) from None
-    # What comes by IPv6 the engine forwards the same way where the stack's network has none, as by default.
-    forwarded = address.is_loopback or address.version == 6
-    if forwarded and settings.connections > MOST_LOOPBACK_CONNECTIONS:
-        raise ConfigError(
-            f"vaporforge:connections is {settings.connections}; with vaporforge:bindAddress {settings.bind_address} "
-            f"it must be {MOST_LOOPBACK_CONNECTIONS} at most: the engine's own proxy there bears no more"
-        )
-    if (needed := settings.connections * 4 + 200) > settings.part_files:
-        # As infra/proxy/start counts them.
-        raise ConfigError(
-            f"vaporforge:partFiles is {settings.part_files}; with vaporforge:connections {settings.connections} "
-            f"it must be {needed} or more: the proxy opens so many"
-        )
     if not settings.docker_socket.startswith("/"):
         raise ConfigError(
             f"vaporforge:dockerSocket is {settings.docker_socket!r}; it must be an absolute path"
         )
-    if settings.target == "aws":
-        raise ConfigError("vaporforge:target is aws, which is not built yet; it must be docker")
-    if settings.dynamodb == "aws":
-        for name in ("aws_access_key_id", "aws_secret_access_key"):
-            if getattr(settings, name) is None:
-                raise ConfigError(
-                    f"vaporforge:{_key(name)} is not set; vaporforge:dynamodb is aws, so it must be "
-                    f"(pulumi config set --secret vaporforge:{_key(name)})"
-                )
     return settings
 
 
@@ -256,8 +287,3 @@ def _refuse_unknown(configured: Iterable[str], known: frozenset[str]) -> None:
                 f"did you mean {PROJECT}:{near[0]}?" if near else "Pulumi.yaml lists the keys that there are"
             )
             raise ConfigError(f"{PROJECT}:{key} is not a key of this project; {meant}")
-
-
-def _key(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)

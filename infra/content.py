@@ -20,7 +20,9 @@ def context_files(context: Path) -> list[str]:
 
 
 def content_hash(context: Path, dockerfile: Path, build_args: Mapping[str, str]) -> str:
-    """64 hexadecimal digits over the context's files (path, content, whether executable), Dockerfile and arguments."""
+    """64 hexadecimal digits over the context's files (path and content), Dockerfile and arguments.
+
+    Modes on disk are no part of it, for they are none of the image's: each Dockerfile gives its own (`--chmod`)."""
     digest = hashlib.sha256()
     _feed(digest, "dockerfile", dockerfile.read_bytes())
     for name, value in sorted(build_args.items()):
@@ -30,8 +32,7 @@ def content_hash(context: Path, dockerfile: Path, build_args: Mapping[str, str])
         if file.is_symlink():
             _feed(digest, f"link {path}", os.fsencode(file.readlink()))
         else:
-            executable = bool(file.stat().st_mode & 0o100)
-            _feed(digest, f"{'program' if executable else 'file'} {path}", file.read_bytes())
+            _feed(digest, f"file {path}", file.read_bytes())
     return digest.hexdigest()
 
 

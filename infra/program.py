@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
+from typing import TYPE_CHECKING
 
 import pulumi
 
 from infra.config import LOOPBACK, ROOT, Settings, read_settings
+from infra.rules.check import check
+from infra.rules.shape import has_tls
 from infra.table import read_table
-from infra.targets.docker import deploy
+from infra.values import ConfigError
 from infra.version import read_version
+
+if TYPE_CHECKING:
+    from infra.targets.common import Deployed
 
 
 def program() -> None:
     """Declare everything of one stack. Raises `ConfigError` before anything is declared when a value is bad."""
     settings = read_settings()
+    check(settings)
+    _export(settings, _deploy_aws(settings) if settings.target == "aws" else _deploy_docker(settings))
+
+
+def _deploy_docker(settings: Settings) -> Deployed:
+    from infra.targets.docker import deploy
+
     if settings.tls_certificate is None and not _is_loopback(settings.bind_address):
         pulumi.log.warn(
             f"vaporforge:bindAddress is {settings.bind_address} and vaporforge:tlsCertificate is not set: "
@@ -23,20 +37,41 @@ def program() -> None:
     if settings.engine_host and settings.bind_address in LOOPBACK:
         pulumi.log.warn(
             f"vaporforge:bindAddress is {settings.bind_address}, the loopback of {settings.engine_host}: nobody else "
-            f"reaches it, unless by a tunnel (ssh -L {settings.port}:localhost:{settings.port})"
+            f"reaches it, unless by a tunnel (ssh -L {settings.port}:{settings.bind_address}:{settings.port})"
         )
-    deployed = deploy(settings, ROOT)
-    _export(settings, deployed.images, deployed.jwt_secret)
+    return deploy(settings, ROOT)
 
 
-def _export(settings: Settings, images: dict[str, str], jwt_secret: pulumi.Output[str]) -> None:
-    pulumi.export("url", settings.url if settings.running else "")
+def _deploy_aws(settings: Settings) -> Deployed:
+    # 121 MB and one and a half seconds, which no other stack has to have.
+    try:
+        importlib.import_module("pulumi_aws")
+    except ImportError:
+        raise ConfigError(
+            "vaporforge:target is aws, and pulumi-aws is not installed: run scripts/setup aws, "
+            "or pip install -r infra/requirements-aws.txt"
+        ) from None
+    from infra.targets.aws import deploy
+
+    if not has_tls(settings):
+        pulumi.log.warn(
+            "vaporforge:certificateArn and vaporforge:hostedZone are not set: users' tokens travel in the clear; "
+            "set one of them for anything but a first look"
+        )
+    return deploy(settings, ROOT)
+
+
+def _export(settings: Settings, deployed: Deployed) -> None:
+    pulumi.export("url", deployed.url)
     pulumi.export("version", read_version(ROOT))
     pulumi.export("stackId", settings.stack_id)
-    pulumi.export("images", images)
+    pulumi.export("instance", pulumi.Output.unsecret(deployed.instance))
+    pulumi.export("images", deployed.images)
     pulumi.export("jwtAudience", settings.jwt_audience)
-    pulumi.export("jwtSecret", jwt_secret)
-    if settings.dynamodb == "aws":
+    pulumi.export("jwtSecret", deployed.jwt_secret)
+    for name, value in deployed.more.items():
+        pulumi.export(name, value)
+    if settings.dynamodb == "aws" and settings.target == "docker":
         # What `aws dynamodb create-table --cli-input-json` takes.
         pulumi.export("tableDefinition", {"TableName": settings.dynamodb_table, **read_table(ROOT)})
 

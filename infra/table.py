@@ -11,9 +11,19 @@ def read_table(root: Path) -> dict[str, Any]:
     """The arguments of DynamoDB's CreateTable without the name; the time to live is set by a call of its own.
 
     Raises `ValueError` when the keys are not told."""
-    path = root / "gateway" / "table.json"
-    definition: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    definition = _read(root)
     if "KeySchema" not in definition:
         raise ValueError("gateway/table.json has no KeySchema")
     definition.pop("TimeToLiveSpecification", None)
+    return definition
+
+
+def read_expiry(root: Path) -> str:
+    """The attribute by which items expire."""
+    name: str = _read(root)["TimeToLiveSpecification"]["AttributeName"]
+    return name
+
+
+def _read(root: Path) -> dict[str, Any]:
+    definition: dict[str, Any] = json.loads((root / "gateway" / "table.json").read_text(encoding="utf-8"))
     return definition

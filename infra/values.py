@@ -4,45 +4,88 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Any, Final
 
 import pulumi
 from pulumi.runtime import config as runtime_config
+
+HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@,:\[\]]+)(?::\d{1,5})?"
+"""A host, with or without a port, in a URL."""
+
+ORIGIN: Final = rf"[a-z][a-z0-9+.-]*://{HOST}"
+"""What a browser sends as a page's origin."""
 
 
 class ConfigError(pulumi.RunError):
     """A configuration value is bad; the message names the key and says what it must be."""
 
 
-def parse_value(key: str, text: str, kind: str, rules: Mapping[str, Any]) -> Any:
-    """`kind`: the name of a type. `rules`: `least` and `most` of a number; of a text its `choices`, or a `pattern` and
-    what it `must` be."""
+def number(default: float, least: float, most: float = math.inf, *, on_aws: float | None = None) -> Any:
+    """A field that is a number between these, both among them. `on_aws`: its default there, where it is another."""
+    more = {} if on_aws is None else {"on_aws": on_aws}
+    return field(default=default, metadata={"least": least, "most": most, **more})
+
+
+def among(default: int, numbers: Sequence[int]) -> Any:
+    """A field that is one of these numbers."""
+    return field(default=default, metadata={"among": tuple(numbers)})
+
+
+def text(default: str, pattern: str, must: str) -> Any:
+    """A field that is empty or matches `pattern` whole; `must`: what the refusal says that it must be."""
+    return field(default=default, metadata={"pattern": pattern, "must": must})
+
+
+def choice(default: str, *others: str) -> Any:
+    """A field that is one of these words."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+def arn(service: str, rest: str) -> str:
+    """The pattern of an Amazon resource name with a region and an account."""
+    return rf"arn:aws[a-z-]*:{service}:[a-z0-9-]+:\d{{12}}:{rest}"
+
+
+def key_of(name: str) -> str:
+    """The key of a field, without the project's name: `partFiles` of `part_files`."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def parse_value(key: str, given: str, kind: str, rules: Mapping[str, Any]) -> Any:
+    """`kind`: the name of a type. `rules`: `least` and `most` of a number, or those that it is `among`; of a text its
+    `choices`, or a `pattern` and what it `must` be."""
     if kind == "Secret":
         if not runtime_config.is_config_secret(key):
             raise ConfigError(
                 f"{key} is in the clear; it must be encrypted: pulumi config set --secret {key}"
             )
-        return pulumi.Output.secret(text)
+        return pulumi.Output.secret(given)
     if kind == "bool":
-        if text.lower() not in {"true", "false"}:
-            raise ConfigError(f"{key} is {text!r}; it must be true or false")
-        return text.lower() == "true"
+        if given.lower() not in {"true", "false"}:
+            raise ConfigError(f"{key} is {given!r}; it must be true or false")
+        return given.lower() == "true"
     if kind in {"int", "float"}:
-        return _number(key, text, kind, rules)
-    if (choices := rules.get("choices")) and text not in choices:
-        raise ConfigError(f"{key} is {text!r}; it must be one of {', '.join(choices)}")
-    if (pattern := rules.get("pattern")) and not re.fullmatch(pattern, text):
-        raise ConfigError(f"{key} is {text!r}; it must be {rules['must']}")
-    return text
+        return _number(key, given, kind, rules)
+    if (choices := rules.get("choices")) and given not in choices:
+        raise ConfigError(f"{key} is {given!r}; it must be one of {', '.join(choices)}")
+    if (pattern := rules.get("pattern")) and not re.fullmatch(pattern, given):
+        raise ConfigError(f"{key} is {given!r}; it must be {rules['must']}")
+    return given
 
 
-def _number(key: str, text: str, kind: str, rules: Mapping[str, Any]) -> float:
+def _number(key: str, given: str, kind: str, rules: Mapping[str, Any]) -> float:
     try:
-        number: float = int(text) if kind == "int" else float(text)
+        parsed: float = int(given) if kind == "int" else float(given)
     except ValueError:
-        raise ConfigError(f"{key} is {text!r}; it must be a {'whole ' * (kind == 'int')}number") from None
-    if math.isinf(number) or not rules["least"] <= number <= rules["most"]:
+        raise ConfigError(f"{key} is {given!r}; it must be a {'whole ' * (kind == 'int')}number") from None
+    if (numbers := rules.get("among")) is not None:
+        if parsed not in numbers:
+            raise ConfigError(f"{key} is {given}; it must be one of {', '.join(map(str, numbers))}")
+        return parsed
+    if math.isinf(parsed) or not rules["least"] <= parsed <= rules["most"]:
         most = f" and at most {rules['most']}" if math.isfinite(rules["most"]) else ""
-        raise ConfigError(f"{key} is {text}; it must be {rules['least']} or more{most}")
-    return number
+        raise ConfigError(f"{key} is {given}; it must be {rules['least']} or more{most}")
+    return parsed

@@ -49,7 +49,7 @@ LIVE_SECONDS = 240
 """A live test's time, unless it says otherwise: it starts processes, and on a busy machine each of them takes long."""
 
 
-LIVE = frozenset({"dynamodb_endpoint", "s3_endpoint", "start", "claude", "demo"})
+LIVE = frozenset({"aws_endpoint", "dynamodb_endpoint", "s3_endpoint", "start", "claude", "demo"})
 """Fixtures that start something real. A test that asks for one, itself or through another, is marked `live`."""
 
 END_TO_END_TOOLS = ("chromium", "debootstrap", "docker", "nginx", "pulumi")

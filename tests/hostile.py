@@ -15,6 +15,7 @@ from gateway.sandboxes.drivers import Driver, Sandbox, SandboxState
 from gateway.serve import public_listener
 from gateway.store.dynamo import DynamoStore
 from tests.gateway.stack import Gateway, Stack
+from tests.listening import listening
 from tests.tunnel import Target, answer, request_path
 
 _SESSION = re.compile(rb"(?i)\r\nauthorization: Bearer vfs1\.([A-Za-z0-9_-]+)\.")
@@ -86,30 +87,13 @@ class HostileServer:
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[int]:
         """On a free port of 127.0.0.1, which it yields."""
-        serving: set[asyncio.Task[None]] = set()
 
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            serving.add(task)
-            try:
-                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
-                await self._talk(_Counted(writer, self))  # type: ignore[arg-type]
-            except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                pass  # The gateway has heard enough, or the block is left.
-            finally:
-                writer.transport.abort()
-                serving.discard(task)
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+            await self._talk(_Counted(writer, self))  # type: ignore[arg-type]
 
-        server = await asyncio.start_server(accept, "127.0.0.1", 0)
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
-            for task in list(serving):
-                task.cancel()
-            if serving:
-                await asyncio.wait(serving)
+        async with listening(serve) as port:
+            yield port
 
 
 class _Counted:

@@ -13,7 +13,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "web.request",
         "runs",
         "runs.recording",
-        "sandboxes | launcher",
+        "sandboxes | sandboxes.pool | launcher",
         "sandboxes.drivers | broker",
         "quotas",
         "store",
@@ -21,7 +21,15 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "words",
     ),
     "container": ("wiring", "web", "workspace", "runs", "agents", "agent | listener", "words"),
-    "infra": ("cli", "wiring | plugin", "targets", "components.docker", "words"),
+    "infra": (
+        "cli",
+        "wiring | plugin",
+        "targets",
+        "components.docker | components.aws",
+        "cost",
+        "rules",
+        "words",
+    ),
 }
 """From the top down; rooms on one floor do not import each other. `wiring` and `words` are modules of the package's own
 folder: what puts the parts together, and what all of them speak of."""

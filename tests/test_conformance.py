@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -163,10 +163,13 @@ async def test_the_run_endpoints_as_servers(stack: Stack, aiohttp_as_server: Res
     sandbox = await stack.gateways[0].runs.driver.ensure(session)
     cases = conformance.violations(aiohttp_as_server)
     gateway = await _attached(
-        stack.url, f"/api/sdk/ws?sessionId={session}&run={run}", stack.headers()["Authorization"], cases
+        stack.url,
+        f"/api/sdk/ws?sessionId={session}&run={run}",
+        stack.headers()["Authorization"],
+        aiohttp_as_server,
     )
     agent_server = await _attached(
-        sandbox.url, f"/ws?run={run}&attach=1", bearer(sandbox)["Authorization"], cases
+        sandbox.url, f"/ws?run={run}&attach=1", bearer(sandbox)["Authorization"], aiohttp_as_server
     )
     await stack.post("/api/sdk/stop", {"sessionId": session})
     assert await stack.final(session, run) == "stopped"
@@ -185,7 +188,7 @@ async def test_the_run_endpoints_as_servers(stack: Stack, aiohttp_as_server: Res
     assert conformance.worse_without_echo(aiohttp_as_server, gateway) == []
 
 
-async def _attached(base: str, path: str, authorization: str, cases: Sequence[str]) -> Results:
+async def _attached(base: str, path: str, authorization: str, reference: Results) -> Results:
     url = URL(base)
 
     @asynccontextmanager
@@ -195,7 +198,7 @@ async def _attached(base: str, path: str, authorization: str, cases: Sequence[st
         yield Target(url.host, url.port, with_header(with_path(head, path), "Authorization", authorization))
 
     async with tunnel(choose) as port:
-        return await conformance.run_against_server(f"ws://127.0.0.1:{port}/", cases=cases, concurrency=16)
+        return await conformance.run_violations_against_server(f"ws://127.0.0.1:{port}/", reference)
 
 
 async def test_a_recorders_connection_to_a_hostile_server() -> None:

@@ -64,6 +64,7 @@ TRIFLES: dict[str, Talk] = {
     "deep in a good one": whole("200 OK", b'{"session":"s","x":' + b"[" * 15_000),
     "a list": whole("200 OK", b"[]"),
     "a number": whole("200 OK", b"1e999"),
+    "digits": whole("200 OK", b'{"session":"s","fresh":true,"x":%s}' % (b"1" * 5000)),
     "no JSON": whole("200 OK", b"\xff\x00"),
     "not a number": whole("200 OK", b'{"session":"s","x":NaN}'),
     "a session that is a list": whole("200 OK", b'{"session":["s"]}'),
@@ -111,9 +112,9 @@ def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def snapshot(agent: AgentClient, sandbox: Sandbox) -> None:
-    async with agent.snapshot(sandbox, idle=0) as chunks:
-        assert chunks is not None
-        async for _ in chunks:
+    async with agent.snapshot(sandbox, idle=0) as taken:
+        assert taken is not None
+        async for _ in taken.chunks:
             pass
 
 

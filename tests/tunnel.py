@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
+from tests.listening import listening
+
 MAX_HEAD_BYTES = 64 * 1024
 CHUNK_BYTES = 256 * 1024
 
@@ -30,32 +32,12 @@ bytes that are the whole answer."""
 @asynccontextmanager
 async def tunnel(choose: Choose) -> AsyncIterator[int]:
     """Serve on a free port of 127.0.0.1 until the block is left; yields the port."""
-    serving: set[asyncio.Task[None]] = set()
 
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        serving.add(task)
-        try:
-            await _serve(choose, reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # One side broke off: these are tests of just that.
-        except asyncio.CancelledError:
-            return  # By the end of the block below; asyncio's streams log a handler that was cancelled as an error.
-        finally:
-            writer.transport.abort()
-            serving.discard(task)
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _serve(choose, reader, writer)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=MAX_HEAD_BYTES)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in list(serving):
-            task.cancel()
-        if serving:
-            await asyncio.wait(serving)
-        await server.wait_closed()
+    async with listening(serve, limit=MAX_HEAD_BYTES) as port:
+        yield port
 
 
 async def _serve(choose: Choose, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,11 +8,12 @@ import json
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from container.agent.identity import write_identity
 from container.agent.lines import Line, StderrGate, agent_frame
 from container.agent.process import AgentProcess
 from container.protocol import ExitReason, FrameType, encode
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 INTERRUPT_SECONDS: Final = 2.0
 """How long the agent has to end its answer after SIGINT before its process is ended."""
+
+READY, DONE, ERROR = FrameType.READY, FrameType.DONE, FrameType.ERROR
+"""Looked up once: every line of an agent is compared with them, and an enum's lookup takes longer than that."""
 
 MAX_IDLE_DEATHS: Final = 5
 """A process that dies this often without a query is started only when there is one."""
@@ -71,6 +75,7 @@ class Agent:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._own_env: Mapping[str, str] = {}
         self._process: AgentProcess | None = None
         self._ready = False
         self._one_shot = False
@@ -91,8 +96,9 @@ class Agent:
             return AgentState.DOWN
         return AgentState.READY if self._ready or self._one_shot else AgentState.STARTING
 
-    def start(self) -> None:
-        """Begin to keep a process alive."""
+    def start(self, env: Mapping[str, str] | None = None) -> None:
+        """Begin to keep a process alive. `env`: what every one of them is told, on top of the server's own."""
+        self._own_env = env or {}
         self._keeper = asyncio.create_task(self._keep(), name="agent-keeper")
 
     async def keep_none(self) -> None:
@@ -114,6 +120,8 @@ class Agent:
         """
         answer = self._answer = _Answer(sink)
         try:
+            if author := query.get("author"):
+                write_identity(self._settings.git_identity, author)
             process = await self._process_for(query)
             if answer.stopping:
                 if not self._ready and not self._settings.agent.kept:
@@ -171,6 +179,11 @@ class Agent:
         process.signal_tree(signal.SIGSTOP)
         return True
 
+    def family(self) -> tuple[int, set[int]]:
+        """The pid of the agent's process, 0 while there is none, and those of all that it has started."""
+        process = self._process
+        return (process.pid, process.members()) if process is not None and process.is_alive else (0, set())
+
     def resume(self) -> None:
         """SIGCONT to all that is the agent's."""
         if self._process is not None and self._process.is_alive:
@@ -213,7 +226,11 @@ class Agent:
             self._started_at = asyncio.get_running_loop().time()
             self._process = await AgentProcess.spawn(
                 self._settings.agent.argv,
-                agent_environment(self._settings, os.environ, env),
+                # A file, so that an agent which was started ahead has the identity of whoever asks later.
+                {
+                    "GIT_CONFIG_SYSTEM": str(self._settings.git_identity),
+                    **agent_environment(self._settings, {**os.environ, **self._own_env}, env),
+                },
                 cwd,
                 on_lines=self._lines,
                 on_stderr=self._stderr,
@@ -252,7 +269,7 @@ class Agent:
             frame = agent_frame(line)
             if frame is None:
                 continue
-            if frame.type == FrameType.READY:
+            if frame.type == READY:
                 # Before its first `ready` an agent may have the query in its pipe already; that one is no end.
                 if answer is not None and (self._ready or answer.done or answer.failed):
                     if bodies:
@@ -266,8 +283,8 @@ class Agent:
             if answer is None or answer.finished.done():
                 log.warning("agent frame outside of a run left out: %s", frame.type)
                 continue
-            answer.done |= frame.type == FrameType.DONE
-            answer.failed |= frame.type == FrameType.ERROR
+            answer.done |= frame.type == DONE
+            answer.failed |= frame.type == ERROR
             bodies.append(frame.body)
         if bodies and answer is not None:
             answer.sink(bodies)

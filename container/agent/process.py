@@ -75,6 +75,10 @@ class AgentProcess(asyncio.SubprocessProtocol):
         """Whether the process runs (or is stopped by a signal)."""
         return self._transport is not None and self._transport.get_returncode() is None
 
+    def members(self) -> set[int]:
+        """The pids of the agent and of all that it has started; takes some milliseconds."""
+        return self._tree.members()
+
     def send(self, line: bytes) -> None:
         """Write one line to the agent's stdin. A process that is gone shows by `ended`, never here."""
         stdin = self._transport and self._transport.get_pipe_transport(0)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from container.agent.lines import Line, LineFramer
+from container.protocol import decode
 
 
 class _Lines(asyncio.Protocol):
@@ -26,11 +27,11 @@ class _Lines(asyncio.Protocol):
 
 
 async def queries() -> AsyncIterator[dict[str, Any]]:
-    """The queries on stdin, one after another, until it ends."""
+    """The queries on stdin, one after another, until it ends. Raises ValueError for a line that is no JSON object."""
     _, lines = await asyncio.get_running_loop().connect_read_pipe(_Lines, sys.stdin)
     while (line := await lines.queue.get()) is not None:
         if line.data.strip():
-            yield json.loads(line.data)
+            yield decode(line.data)
 
 
 def send(frame: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -16,6 +17,10 @@ PARTING_SECONDS: Final = 1.0
 PARTING_BYTES: Final = 256 * 1024
 """A client that is answered before it has sent everything: for so long, and so much, what it sends is thrown away
 unread while it reads its answer. Closed at once it would be reset and never see it."""
+
+UNSENT_BYTES: Final = 256 * 1024
+"""So much waits in the kernel for a client that reads slowly, beside what is on its way; by itself it takes megabytes
+for each that never reads."""
 
 
 class Connection(web.RequestHandler):
@@ -56,6 +61,7 @@ class Connection(web.RequestHandler):
         self._wire = wire = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+        _bound_unsent(wire)
         self._head_since = self.quiet_since = self._loop.time()
         refusal = self._guard.admit(self)
         if refusal is None:
@@ -94,7 +100,13 @@ class Connection(web.RequestHandler):
         if self._request_count > requests:
             self._count_head(-self.head_bytes)
             self._head_since, self._body_since = None, now
-            self._body = self._messages[-1][1] if self._messages else None
+            self._body = None
+            if self._messages:
+                head, self._body = self._messages[-1]
+                if isinstance(error := getattr(head, "exc", None), Exception):
+                    error.__traceback__ = (
+                        None  # Its frames refer to it: what came would stay until a full collection.
+                    )
         elif data and not in_body:
             self._head_since = self._head_since or now
             self._count_head(len(data))
@@ -200,6 +212,7 @@ class Connection(web.RequestHandler):
             return
         self._close = True
         self._parted = self._loop.create_future()
+        # A wire that ends meanwhile, or cannot be closed by half (TLS), is closed whole once the time is over.
         with suppress(RuntimeError, NotImplementedError):
             wire.write_eof()
             wire.resume_reading()
@@ -213,3 +226,9 @@ class Connection(web.RequestHandler):
                 self._parted.set_result(None)
         elif self._wire is not None:
             self._wire.close()
+
+
+def _bound_unsent(wire: asyncio.Transport) -> None:
+    sock = wire.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)

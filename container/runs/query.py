@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ _MODEL: Final = re.compile(r"[\w.:/@\[\]-]{1,200}")
 
 def read_query(data: bytes, workspace: Path, session: str) -> dict[str, Any]:
     """The query in `data`, a JSON object, with every field set: `{prompt, sessionId, cwd, env, mode, model,
-    mcpServers, sdkSessionId}`; fields that are not known are left out.
+    mcpServers, sdkSessionId}`, and `author` where given; fields that are not known are left out.
 
     Raises BadRequest naming the field at fault.
     """
@@ -37,17 +38,23 @@ def read_query(data: bytes, workspace: Path, session: str) -> dict[str, Any]:
         "model": _model(given.get("model")),
         "mcpServers": _mcp_servers(given.get("mcpServers")),
         "sdkSessionId": _identifier(given, "sdkSessionId"),
+        **_author(given.get("author")),
     }
 
 
 def _json_object(data: bytes, what: str) -> dict[str, Any]:
     try:
-        given = json.loads(data)
+        given = json.loads(data, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"{what} must be a JSON object ({error}).", field="body") from None
     if not isinstance(given, dict):
         raise BadRequest(f"{what} must be a JSON object.", field="body")
     return given
+
+
+def _whole(digits: str) -> int | None:
+    """Nothing for more digits than Python reads: each field then says what it must be."""
+    return int(digits) if len(digits) <= sys.int_info.default_max_str_digits else None
 
 
 def _prompt(prompt: Any) -> str:
@@ -119,6 +126,20 @@ def _mcp_servers(servers: Any) -> dict[str, Any]:
         if not isinstance(config, dict):
             raise BadRequest(f"mcpServers.{name} must be an object.", field=f"mcpServers.{name}")
     return servers
+
+
+def _author(author: Any) -> dict[str, dict[str, str]]:
+    if author is None:
+        return {}
+    if not isinstance(author, dict):
+        raise BadRequest("author must be an object {name, email}.", field="author")
+    for field in ("name", "email"):
+        value = author.get(field)
+        if not isinstance(value, str) or not 1 <= len(value) <= 255 or not value.isprintable():
+            raise BadRequest(
+                f"author.{field} must be a text of 1 to 255 printable characters.", field=f"author.{field}"
+            )
+    return {"author": {"name": author["name"], "email": author["email"]}}
 
 
 class PendingStore:

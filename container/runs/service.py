@@ -10,6 +10,7 @@ from collections import deque
 from typing import Final
 
 from container.agent.agent import Agent, AgentState, Outcome
+from container.agent.jobs import Jobs
 from container.errors import Conflict, CursorAhead, Retiring, RunNotFound
 from container.protocol import MAX_RUN_BYTES, ExitReason, FrameType, encode
 from container.runs.framelog import FrameLog
@@ -21,6 +22,9 @@ from container.settings import Settings
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS: Final = 5.0
+"""Between two looks at the jobs that an agent has left running."""
+
 KEEP_FINISHED: Final = 8
 """This many of the newest ended runs keep their logs, recorded or not."""
 
@@ -29,6 +33,8 @@ class RunService:
     """Every run of this sandbox. A run exists once something connects to it, or stops it, and its query is there."""
 
     def __init__(self, settings: Settings, agent: Agent, pending: Pending) -> None:
+        self.session = settings.session
+        """Whose runs these are, where a query does not say it."""
         self._settings = settings
         self._agent = agent
         self._pending = pending
@@ -41,7 +47,11 @@ class RunService:
         self.active: Run | None = None
         self.retired = False
         self.restored = False
+        self.begun = 0
         """Whether a snapshot was restored and no run has told it yet."""
+        self.jobs = Jobs(settings.jobs_file, agent.family)
+        self._look_at = 0.0
+        """When to look for jobs again, by the loop's clock; 0: there are none."""
 
     async def start(self) -> None:
         """Find the logs on the volume, end those that a dead agent server left open, and take queries from now on."""
@@ -49,6 +59,7 @@ class RunService:
         for run in await asyncio.to_thread(recover, self._settings.runs_dir, lost_reason):
             self._runs[run.id] = run
         self._prune()
+        self.jobs.start()
         self._worker = asyncio.create_task(self._work(), name="run-worker")
         self._housekeeper = asyncio.create_task(self._keep_house(), name="run-housekeeper")
 
@@ -82,7 +93,7 @@ class RunService:
     async def put(self, run_id: str, data: bytes) -> None:
         """Keep a query for a run; a run that is known already changes nothing. Raises BadRequest, Retiring,
         InsufficientStorage."""
-        query = read_query(data, self._settings.workspace, self._settings.session)
+        query = read_query(data, self._settings.workspace, self.session)
         if run_id in self._runs:
             return
         self._refuse_when_retired()
@@ -163,7 +174,7 @@ class RunService:
 
     async def _start_seed(self) -> Run:
         self._refuse_when_retired()
-        query = read_query(await self._pending.seed(), self._settings.workspace, self._settings.session)
+        query = read_query(await self._pending.seed(), self._settings.workspace, self.session)
         run_id = secrets.token_hex(13)
         await self._pending.put(run_id, query)
         return self._enqueue(run_id)
@@ -177,6 +188,7 @@ class RunService:
         path = self._settings.runs_dir / f"{run_id}.jsonl"
         run = Run(run_id, FrameLog(path, run_id, max_bytes=MAX_RUN_BYTES))
         self._runs[run_id] = run
+        self.begun += 1
         self._queue.append(run)
         if len(self._queue) > 1 or self.active is not None:
             run.tell("queued", position=len(self._queue))
@@ -198,6 +210,7 @@ class RunService:
                     self.active.end(None, ExitReason.FAILED)
             finally:
                 self.active = None
+                self._look_at = asyncio.get_running_loop().time()
 
     def _tell_positions(self) -> None:
         for position, run in enumerate(self._queue, 1):
@@ -209,6 +222,9 @@ class RunService:
         if self.restored:
             self.restored = False
             run.append([encode({"type": FrameType.CONFIG_RESTORED})])
+            self.jobs.start()
+        if ended := self.jobs.take_ended():
+            run.append([encode({"type": FrameType.JOBS_ENDED, "jobs": ended})])
         query, waited = self._pending.take(run.id)
         if query is None:
             run.end(None, ExitReason.LOST)
@@ -250,6 +266,14 @@ class RunService:
                 if run.frames.unwritten and run.frames.flush():
                     log.info("run %s: the disk takes frames again", run.id)
             self._pending.drop_old(self._runs)
+            if self.active is None and self._look_at and asyncio.get_running_loop().time() >= self._look_at:
+                await self._look_for_jobs()
+
+    async def _look_for_jobs(self) -> None:
+        """What a run has left is looked at for as long as it is there; no run is on."""
+        await asyncio.to_thread(self.jobs.look)
+        again = self.jobs.quiet_seconds is not None
+        self._look_at = asyncio.get_running_loop().time() + LOOK_SECONDS if again else 0.0
 
     def _prune(self) -> None:
         ended = [run for run in self._runs.values() if run.is_final]

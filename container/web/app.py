@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from aiohttp import WSCloseCode, web
 
 from container.agent.agent import Agent
+from container.occupant import Occupant
 from container.runs.pending import Pending
 from container.runs.query import MAX_QUERY_BYTES, PendingStore
 from container.runs.service import RunService
 from container.settings import Settings
 from container.web import handlers
-from container.web.app_keys import AGENT, CONNECTIONS, RELAY, RUNS, SETTINGS, SNAPSHOTS
+from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS
 from container.web.connections import Connections
 from container.web.middleware import bearer_only, errors_as_json
 from container.web.relay import Relay
@@ -24,6 +25,7 @@ def build_app(settings: Settings) -> web.Application:
     """The agent server as an aiohttp application. Raises PermissionError when the pending directory is not ours."""
     app = web.Application(middlewares=[errors_as_json, bearer_only], client_max_size=MAX_QUERY_BYTES)
     app[SETTINGS] = settings
+    app[OCCUPANT] = Occupant(settings.session, settings.token, settings.lost_reason)
     app[AGENT] = agent = Agent(settings)
     pending = Pending(PendingStore(settings.pending_dir, settings.seed_pending))
     app[RUNS] = RunService(settings, agent, pending)
@@ -33,6 +35,7 @@ def build_app(settings: Settings) -> web.Application:
     app.add_routes(
         [
             web.get("/ping", handlers.ping),
+            web.post("/claim", handlers.claim),
             web.put("/pending/{run}", handlers.put_pending),
             web.get("/ws", handlers.read_run),
             web.post("/runs/{run}/stop", handlers.stop),
@@ -52,9 +55,11 @@ def build_app(settings: Settings) -> web.Application:
 
 
 async def agent_and_runs(app: web.Application) -> AsyncIterator[None]:
-    """The agent is started with the server, beside the finding of old logs."""
+    """The agent is started with the server, beside the finding of old logs; in the pool it waits for the claim, which
+    brings the key that it is to have."""
     await app[SNAPSHOTS].start()
-    app[AGENT].start()
+    if not app[OCCUPANT].waits:
+        app[AGENT].start()
     await app[RUNS].start()
     yield
     await app[RUNS].close()

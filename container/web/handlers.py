@@ -11,11 +11,12 @@ from typing import Final
 
 from aiohttp import web
 
-from container.errors import AgentServerError, BadRequest, Busy
+from container.errors import AgentServerError, BadRequest, Busy, Unauthorized
 from container.protocol import RUN_ID, VERSION, Close, FrameType, encode
-from container.web.app_keys import AGENT, CONNECTIONS, RELAY, RUNS, SETTINGS, SNAPSHOTS
+from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS
 from container.web.masked_frames import MaskedWebSocketResponse
 from container.web.middleware import has_token
+from container.web.outgoing import Outgoing
 from container.web.readers import Reader
 from container.web.relay import MAX_MESSAGE_BYTES
 from container.workspace import files
@@ -33,17 +34,41 @@ async def ping(request: web.Request) -> web.Response:
     if not has_token(request):
         return web.json_response({"status": "ok", "version": VERSION})
     runs, connections = app[RUNS], app[CONNECTIONS]
+    quiet = runs.jobs.quiet_seconds
     return web.json_response(
         {
             "status": "ok",
             "version": VERSION,
-            "session": app[SETTINGS].session,
+            "session": app[OCCUPANT].session,
             "agent": app[AGENT].state,
             "activeRun": runs.active.id if runs.active else None,
             "connections": len(connections.open),
             "idleSeconds": round(idle_seconds(app), 1),
-            "lostReason": app[SETTINGS].lost_reason,
+            "lostReason": app[OCCUPANT].lost_reason,
             "fresh": await app[SNAPSHOTS].is_fresh(),
+            **({} if quiet is None else {"jobsQuietSeconds": round(quiet, 1)}),
+        }
+    )
+
+
+async def claim(request: web.Request) -> web.Response:
+    """Become a session's, once; the claim is its own authentication. Answers what the gateway wants to know first."""
+    app, occupant = request.app, request.app[OCCUPANT]
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme != "Claim":
+        raise Unauthorized("A claim is needed: Authorization: Claim <claim>.")
+    waited = occupant.waits
+    proof = occupant.claim(given)
+    if waited:
+        app[RUNS].session = occupant.session
+        app[AGENT].start(occupant.environment())
+        log.info("claimed by session %s", occupant.session)
+    return web.json_response(
+        {
+            "session": occupant.session,
+            "proof": proof,
+            "fresh": await app[SNAPSHOTS].is_fresh(),
+            "lostReason": app[OCCUPANT].lost_reason,
         }
     )
 
@@ -76,14 +101,13 @@ async def read_run(request: web.Request) -> web.StreamResponse:
     with connections.hold(ws):
         async with closed_when_it_fails(ws):
             found = attached or await runs.attach(run, int(after), may_wait=may_wait)
-            assert request.transport is not None  # noqa: S101 - it is there while a request is handled
             reader = Reader(
                 ws,
+                Outgoing(ws, request),
                 found,
                 int(after),
                 batch=query.get("batch") == "1",
                 recorder=query.get("recorder") == "1",
-                abort=request.transport.abort,
             )
             await reader.serve(lambda seq: runs.record(found, seq))
     return ws

@@ -11,7 +11,7 @@ from aiohttp import web
 from container.errors import AgentServerError, BadRequest, PayloadTooLarge, Unauthorized, UnsupportedEncoding
 from container.listener.refusals import encoding_of
 from container.runs.query import MAX_QUERY_BYTES
-from container.web.app_keys import SETTINGS
+from container.web.app_keys import OCCUPANT
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +47,15 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 @web.middleware
 async def bearer_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Everything but `/ping` needs this sandbox's token; nothing else is looked at before."""
-    if request.path != "/ping" and not has_token(request):
+    """Everything but `/ping` and `/claim`, which see to it themselves, needs this sandbox's token; nothing else is
+    looked at before. One that waits in the pool is nobody's, and open to nobody."""
+    if request.path not in ("/ping", "/claim") and (request.app[OCCUPANT].waits or not has_token(request)):
         raise Unauthorized("The sandbox's token is needed: Authorization: Bearer <sandbox token>.")
     return await handler(request)
 
 
 def has_token(request: web.Request) -> bool:
     """Whether the request carries this sandbox's token."""
-    expected = f"Bearer {request.app[SETTINGS].token}".encode()
+    expected = f"Bearer {request.app[OCCUPANT].token}".encode()
     given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
     return hmac.compare_digest(given, expected)

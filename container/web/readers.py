@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import WSMsgType, web
 
 from container.protocol import MAX_BATCH_BYTES, PING_SECONDS, Close, FrameType, encode
 from container.runs.run import Run
+from container.web.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -25,28 +26,31 @@ TICK_SECONDS: Final = 5.0
 RECORDED_SECONDS: Final = 10.0
 """How long a recorder has, behind the last frame, to say that it has everything."""
 
+WRITE_BYTES: Final = 64 * 1024
+"""Frames that go out one a message are written together up to this many bytes."""
+
 _PING: Final = encode({"type": FrameType.PING})
 
 
 class Reader:
     """Reads a run's log at its own pace: there is no queue, so a slow one costs nothing but its place in the log.
 
-    One task sends, one receives. `abort` cuts the connection. `batch`: several frames in a message whenever more than
+    One task sends, one receives. `batch`: several frames in a message whenever more than
     one waits. `recorder`: one that says up to where it has recorded; it is not closed before it has said so of the end.
     """
 
     def __init__(
         self,
         ws: web.WebSocketResponse,
+        out: Outgoing,
         run: Run,
         after: int,
         *,
         batch: bool,
         recorder: bool,
-        abort: Callable[[], None],
     ) -> None:
         self._ws = ws
-        self._abort = abort
+        self._out = out
         self._run = run
         self._after = after
         self._replay_to = run.frames.last
@@ -112,19 +116,16 @@ class Reader:
 
     async def _send_frames(self) -> None:
         run, is_replay = self._run, True
+        most = MAX_BATCH_BYTES if self._batch else WRITE_BYTES
         while True:
             if self._status_seen != run.status[0]:
                 self._status_seen = run.status[0]
                 await self._send(run.status[1])
-            frames, last = run.frames.read(self._after, MAX_BATCH_BYTES)
+            frames, last = run.frames.read(self._after, most)
             if frames:
-                if self._batch:
-                    await self._send(frames)
-                else:
-                    for frame in frames.split(b"\n"):
-                        await self._send(frame)
+                await self._sent(self._out.message(frames) if self._batch else self._out.messages(frames))
                 self._after = last
-                if len(frames) > MAX_BATCH_BYTES // 2:
+                if len(frames) > most // 2:
                     await asyncio.sleep(0)  # a long replay takes turns with what is live
             if is_replay and self._after >= self._replay_to:
                 is_replay = False
@@ -141,8 +142,11 @@ class Reader:
             await run.changed()
 
     async def _send(self, message: bytes) -> None:
+        await self._sent(self._out.message(message))
+
+    async def _sent(self, sending: Awaitable[None]) -> None:
         self._is_sending = True
-        await self._ws.send_frame(message, WSMsgType.TEXT)
+        await sending
         self._is_sending = False
         self._sent_at = self._loop.time()
 
@@ -165,4 +169,4 @@ class Reader:
         with contextlib.suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(1):
                 await self._ws.close(code=Close.TRY_AGAIN, message=b"too slow")
-        self._abort()  # what waits for one that takes nothing would wait for ever
+        self._out.abort()  # what waits for one that takes nothing would wait for ever

@@ -18,11 +18,15 @@ from container.errors import AgentServerError, BadRequest, Busy, Conflict, Insuf
 from container.runs.service import RunService
 from container.settings import Settings
 from container.workspace import archive
+from container.workspace.fingerprint import fingerprint
 
 log = logging.getLogger(__name__)
 
 TAKE_SECONDS: Final = 1800.0
 """A snapshot whose reader is slower than this is given up, so that another may be taken."""
+
+TAG_SECONDS: Final = 4.0
+"""For a snapshot's tag: the gateway waits ten seconds for the head of the answer. One that takes longer has none."""
 
 SILENCE_SECONDS: Final = 60.0
 """A restore whose body says nothing for this long is given up: everything else waits for it."""
@@ -74,7 +78,8 @@ class Snapshots:
             return
 
     async def download(self, request: web.Request) -> web.StreamResponse:
-        """A snapshot, 204 when the sandbox is fresh. The connection breaks when a run begins meanwhile."""
+        """A snapshot; 204 when the sandbox is fresh, or has the tag that `unless` names. The connection breaks when a
+        run begins meanwhile; with `idle`, also when anybody comes."""
         if self._taking or self._restore.locked():
             raise Busy("A snapshot is being taken or restored.")
         if await self._is_fresh():
@@ -82,12 +87,19 @@ class Snapshots:
         idle = self._idle()
         if self._runs.has_work() or idle < idle_asked(request):
             raise Busy(f"The sandbox has been idle for {idle:.1f} s.")
+        begun, alone = self._runs.begun, "idle" in request.query
         response = web.StreamResponse(headers={"Content-Type": "application/gzip"})
         self._taking = True
         try:
+            # Before it is packed: what changes meanwhile gives the next one another tag.
+            tag = await asyncio.to_thread(fingerprint, self._roots, SKIP, seconds=TAG_SECONDS)
+            if tag:
+                if request.query.get("unless") == tag:
+                    return web.Response(status=204)
+                response.headers[hdrs.ETAG] = f'"{tag}"'
             await response.prepare(request)
             async with asyncio.timeout(TAKE_SECONDS):
-                if await self._send(response):
+                if await self._send(response, begun, alone=alone):
                     await response.write_eof()
                     return response
             log.info("the snapshot is given up: a run has begun")
@@ -99,13 +111,16 @@ class Snapshots:
             request.transport.abort()  # without the stream's end, so that nobody takes it for whole
         return response
 
-    async def _send(self, response: web.StreamResponse) -> bool:
+    async def _send(self, response: web.StreamResponse, runs: int, *, alone: bool) -> bool:
+        """`runs`: as many had begun; `alone`: while nobody else is connected."""
         clock = asyncio.get_running_loop().time
         begun = clock()
         chunks = archive.pack(self._roots, SKIP)
         while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
             # A run may have begun and ended while this waited for its reader.
-            if self._runs.has_work() or self._idle() < clock() - begun:
+            if self._runs.has_work() or self._runs.begun != runs:
+                return False
+            if alone and self._idle() < clock() - begun:
                 return False
             if chunk:
                 await response.write(chunk)

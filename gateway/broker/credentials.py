@@ -45,14 +45,17 @@ def encrypt_servers(key: str, owner: str, servers: dict[str, Any]) -> str:
     return encrypt(key, owner, orjson.dumps(servers).decode(), purpose=SERVERS)
 
 
-def servers_of(key: str, owner: str, settings: dict[str, Any]) -> dict[str, Any]:
+def servers_of(key: str, owner: str, settings: dict[str, Any], *, plain: bool = True) -> dict[str, Any]:
     """The MCP servers in a user's stored settings; {} when there are none, or none that open.
 
-    An object in place of text was put before servers were encrypted, and counts as it is."""
+    An object in place of text was put before servers were encrypted, and counts as it is, unless `plain` is false:
+    anybody who writes to the table could have put it."""
     stored = settings.get("mcpServers")
     if isinstance(stored, str):
         opened = decrypt(key, owner, stored, purpose=SERVERS)
         stored = orjson.loads(opened) if opened else {}
+    elif not plain:
+        stored = {}
     servers: dict[str, Any] = stored or {}
     return servers
 

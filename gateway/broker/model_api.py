@@ -18,6 +18,7 @@ from container.listener.refusals import Refusal, encoding_of
 from container.protocol import session_of_token
 from gateway import errors
 from gateway.broker.credentials import credential_of
+from gateway.broker.way import way_to_model
 from gateway.quotas.service import ModelCall, Quotas
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class _Broker:
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=True,
+            **way_to_model(self._settings),
             timeout=TIMEOUT,
         )
         yield

@@ -1,4 +1,5 @@
-"""The launcher's routes: ensure, look at, stop and delete the sandbox of a session; nothing else can be asked."""
+"""The launcher's routes: ensure, look at, stop and delete the sandbox of a session, and of what kind these are; nothing
+else can be asked."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from aiohttp import hdrs, web
 from container.listener.refusals import encoding_of
 from container.protocol import RUN_ID
 from gateway import errors
+from gateway.launcher import spec
 from gateway.launcher.door import look_forever
 from gateway.sandboxes.drivers.wire import to_json
 
@@ -36,6 +38,7 @@ def build_launcher(settings: LauncherSettings, engine: DockerEngine) -> web.Appl
     app = web.Application(middlewares=[_errors_as_json, launcher.guard])
     app.cleanup_ctx.append(launcher.engine_open)
     app.router.add_get(OPEN_PATH, launcher.ping)
+    app.router.add_get("/fingerprint", launcher.fingerprint)
     app.router.add_get("/sandboxes", launcher.list)
     app.router.add_put("/sandboxes/{session}", launcher.ensure)
     app.router.add_get("/sandboxes/{session}", launcher.status)
@@ -46,6 +49,7 @@ def build_launcher(settings: LauncherSettings, engine: DockerEngine) -> web.Appl
 class _Launcher:
     def __init__(self, settings: LauncherSettings, engine: DockerEngine) -> None:
         self._secret = settings.launcher_secret.encode()
+        self._fingerprint = spec.fingerprint(settings)
         self._engine = engine
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -76,6 +80,10 @@ class _Launcher:
     async def ping(self, _: web.Request) -> web.Response:
         """Alive; says nothing of the engine."""
         return web.json_response({"status": "ok"})
+
+    async def fingerprint(self, _: web.Request) -> web.Response:
+        """`{fingerprint}` of the sandboxes that this launcher makes."""
+        return web.json_response({"fingerprint": self._fingerprint})
 
     async def list(self, _: web.Request) -> web.Response:
         """`{sandboxes: [...]}` of the stack."""

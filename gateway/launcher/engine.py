@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import requests
@@ -28,7 +29,8 @@ THREADS: Final = 16
 
 
 class DockerEngine:
-    """The sandboxes of one stack. Every method raises `SandboxUnavailable` when the engine is away or refuses."""
+    """The sandboxes of one stack. Every method raises `SandboxUnavailable` when the engine is away or refuses,
+    `SandboxUnstartable` when it will go on refusing."""
 
     def __init__(self, settings: LauncherSettings) -> None:
         self._image = settings.image
@@ -78,12 +80,17 @@ class DockerEngine:
         try:
             yield
         except docker_errors.ImageNotFound as error:
-            raise errors.SandboxUnavailable(
+            raise errors.SandboxUnstartable(
                 f"The sandbox image {self._image} is not on the Docker engine; scripts/up builds it again "
                 "(with Pulumi alone: pulumi up --replace '**-agent')."
             ) from error
         except docker_errors.APIError as error:
             log.error("the Docker engine refused: %s", error.explanation or error)  # noqa: TRY400 - said in one line
+            if error.status_code == HTTPStatus.BAD_REQUEST:
+                raise errors.SandboxUnstartable(
+                    "The Docker engine cannot make a sandbox as this stack describes it (sandboxRuntime, limits); the "
+                    "launcher's log says why."
+                ) from error
             raise errors.SandboxUnavailable(
                 "The Docker engine refused to start or stop the sandbox; the launcher's log says why."
             ) from error

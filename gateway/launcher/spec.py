@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from docker.types import LogConfig, Mount, Ulimit
 
 from container.protocol import AGENT_PORT, sandbox_token
+from gateway.sandboxes.drivers.fingerprint import fingerprint_of
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -85,6 +86,23 @@ def environment(settings: LauncherSettings, session: str, lost_reason: str) -> d
         "ANTHROPIC_BASE_URL": settings.broker_url,
         "ANTHROPIC_API_KEY": token,
     }
+
+
+def fingerprint(settings: LauncherSettings) -> str:
+    """Of the containers that `create_arguments` describes, by all of the settings that it reads."""
+    return fingerprint_of(
+        settings.sandbox_secret,
+        settings.image,
+        settings.network,
+        settings.egress_network,
+        str(settings.memory_mb),
+        str(settings.cpus),
+        str(settings.pids),
+        settings.broker_url,
+        settings.agent,
+        settings.model,
+        settings.runtime,
+    )
 
 
 def create_arguments(

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from container.protocol import MAX_BATCH_BYTES, PING_SECONDS, Close, FrameType
 from gateway import errors
@@ -17,7 +18,7 @@ from gateway.concurrency.backoff import Backoff
 from gateway.model import Run, RunState
 from gateway.runs.service import RunService
 from gateway.runs.sink import Progress, Sink, tell
-from gateway.sandboxes.drivers import Sandbox
+from gateway.sandboxes.drivers import Sandbox, phase_of
 from gateway.websocket.messages import Messages
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,8 @@ class Follower:
                 if recorder is not None:
                     if recorder.sandbox is not None:
                         return recorder.sandbox
-                    await self._status("sandbox-starting", delayed=True)
+                    phase = phase_of(self._runs.driver, self._session)
+                    await self._status(phase or "sandbox-starting", delayed=True)
                     await self._runs.changed.wait(
                         STATUS_DELAY_SECONDS if self._told is None else LOOK_SECONDS
                     )
@@ -165,10 +167,8 @@ class Follower:
         """Everything behind the cursor from the store. A reader that has it all is told the run's end once more: only
         a `process-exit` says that there is nothing to wait for."""
         before = self.cursor
-        async for chunk in self._runs.store.read_frames(self._session, self._run, after=before):
-            for message in _messages(chunk, batch=self._sink.batch):
-                self._progress.note(message)
-                await self._sink.send(message)
+        split = partial(_messages, batch=self._sink.batch)
+        await self._runs.replays.replay(self._session, self._run, self._sink, self._progress, split)
         await tell(self._sink, FrameType.REPLAY_COMPLETE, run=self._run, after=self.cursor)
         if self.cursor == before:
             await tell(self._sink, FrameType.PROCESS_EXIT, exitCode=None, reason=run.reason, run=self._run)

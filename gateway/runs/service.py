@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,12 +17,14 @@ from gateway.concurrency.condition import Condition
 from gateway.concurrency.single_flight import SingleFlight
 from gateway.config import Settings
 from gateway.ids import new_id
-from gateway.model import Admission, NewRun, OnBusy, Run, Session
+from gateway.model import Admission, Author, NewRun, OnBusy, Run, RunState, Session
 from gateway.prompt import PromptRequest, parse_prompt
 from gateway.quotas.service import Quotas
 from gateway.runs.allowance import PromptAllowance
 from gateway.runs.recording.recorder import Recorder
 from gateway.runs.recording.run_lease import LeaseLost
+from gateway.runs.recording.seal import sealed
+from gateway.runs.replays import Replays
 from gateway.runs.signals import Signals
 from gateway.runs.stats import Stats
 from gateway.sandboxes.agent_client import AgentClient
@@ -41,6 +43,7 @@ class RunService:
     `recorders`: the runs that are driven here. `changed`: notified when one of them starts, moves or ends.
     `drained`: set once readers must go elsewhere. `session`, `run` (by session and run), `sandbox` (which is woken):
     what every reader asks when it comes; a crowd of them makes one call. `uses`: sessions whose relay is open here.
+    `when_ended`: told of a run's session once its end is in the store; it returns at once.
     """
 
     def __init__(
@@ -64,12 +67,14 @@ class RunService:
         self.session: SingleFlight[str, Session] = SingleFlight(lambda session: store.get_session(session))
         self.run: SingleFlight[tuple[str, str], Run] = SingleFlight(lambda names: store.get_run(*names))
         self.sandbox: SingleFlight[str, Sandbox] = SingleFlight(lambda session: driver.ensure(session))
+        self.replays = Replays(store)
         self.quotas = Quotas(settings, store)
         self.places = SandboxPlaces(settings, store, driver)
         self.gateway = new_id()
         self.changed = Condition()
         self.drained = asyncio.Event()
         self.recorders: dict[str, Recorder] = {}
+        self.when_ended: Callable[[str], None] = lambda _session: None
         self.uses = Uses(store)
         self.signals = Signals(store, driver, self.agent, self.changed, self.recorder_of)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -93,14 +98,16 @@ class RunService:
         await self.drain()
 
     # -- prompts --
-    async def submit(self, session: Session, user: str, fields: Mapping[str, Any]) -> Admission:
+    async def submit(
+        self, session: Session, user: str, fields: Mapping[str, Any], author: Author | None = None
+    ) -> Admission:
         """Admit the prompt in `fields`, whose sender may use the session: in the store when this returns, and driven by
-        nobody's connection from then on.
+        nobody's connection from then on. `author`: whose commits the agent makes.
 
         Raises `BadRequest`, `CredentialMissing`, `SessionBusy`, `QueueFull`, `SessionGone`, `RateLimited`,
         `QuotaReached`, `Draining` or `StoreUnavailable`.
         """
-        task = asyncio.create_task(self._submit(session, user, fields), name=f"submit {session.id}")
+        task = asyncio.create_task(self._submit(session, user, fields, author), name=f"submit {session.id}")
         self._submits.add(task)
         task.add_done_callback(self._submitted)
         return await asyncio.shield(task)  # a client that leaves meanwhile leaves no half-started run
@@ -110,10 +117,12 @@ class RunService:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.info("a prompt was not admitted: %s", error)  # said here too: its client may have left
 
-    async def _submit(self, session: Session, user: str, fields: Mapping[str, Any]) -> Admission:
+    async def _submit(
+        self, session: Session, user: str, fields: Mapping[str, Any], author: Author | None
+    ) -> Admission:
         with self.stats.admission():
             request = parse_prompt(fields)
-            admission = await self._admit(session, user, request)
+            admission = await self._admit(session, user, request, author)
             self.stats.admitted(admission)
         if not admission.duplicate and not admission.position:
             await self._drive(admission.run, request.prompt)
@@ -132,22 +141,26 @@ class RunService:
         except errors.VaporForgeError as error:
             log.warning("session %s run %s: not interrupted: %s", waiting.session, waiting.id, error)
 
-    async def _admit(self, session: Session, user: str, request: PromptRequest) -> Admission:
+    async def _admit(
+        self, session: Session, user: str, request: PromptRequest, author: Author | None
+    ) -> Admission:
         if self.draining:
             raise errors.Draining("This gateway is shutting down; send the same prompt again.")
         await require_credential(self.store, self.settings, user)
         self.warm(session)
+        new = NewRun(
+            id=new_id(),
+            session=session.id,
+            owner=user,
+            message=request.message_id or new_id(),
+            prompt=request.prompt,
+            mode=request.mode,
+            cwd=request.cwd,
+            created_at=time.time(),
+            author=author,
+        )
         return await self.store.create_run(
-            NewRun(
-                id=new_id(),
-                session=session.id,
-                owner=user,
-                message=request.message_id or new_id(),
-                prompt=request.prompt,
-                mode=request.mode,
-                cwd=request.cwd,
-                created_at=time.time(),
-            ),
+            sealed(self.settings, new),
             on_busy=request.on_busy,
             queue_limit=self.settings.queue_limit,
             gateway=self.gateway,
@@ -194,6 +207,7 @@ class RunService:
         run, promoted = recorder.run, None
         try:
             promoted = await recorder.record(prompt)
+            self.stats.lost += recorder.run.state is RunState.LOST
         except LeaseLost:
             log.info("session %s run %s: another gateway's now", run.session, run.id)
         except asyncio.CancelledError:
@@ -207,6 +221,8 @@ class RunService:
             self.recorders.pop(run.id, None)
             self._tasks.pop(run.id, None)
             self.changed.notify_all()
+        if recorder.ended:
+            self.when_ended(run.session)
         if promoted is not None:
             await self._drive(promoted)
 

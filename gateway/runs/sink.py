@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from container.protocol import FrameType, encode, seq_of
@@ -37,6 +38,12 @@ class Sink(Protocol):
     batch: bool
 
     async def send(self, message: bytes) -> None: ...
+
+    def encoded(self, messages: Iterable[bytes]) -> bytes:
+        """The bytes that `send` would write for these messages, for `write`."""
+
+    async def write(self, data: bytes) -> None:
+        """Write what is encoded."""
 
     async def pump(self, upstream: Messages, progress: Progress) -> None:
         """Send all that comes of `upstream`, to its end; `progress` is noted before the sending, for who is cancelled

@@ -25,6 +25,8 @@ class Stats:
     refused: int = 0
     duplicates: int = 0
     takeovers: int = 0
+    lost: int = 0
+    """Runs that this gateway ended as `lost`."""
     turned_away: Counter[str] = field(default_factory=Counter)
 
     @contextmanager

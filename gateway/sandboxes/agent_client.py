@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp import hdrs
 
 from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES, sandbox_token
 from gateway import errors
 from gateway.sandboxes.drivers import Sandbox
-from gateway.sandboxes.drivers.answers import answers_client, read_start
+from gateway.sandboxes.drivers.answers import answers_client, read_object, read_start
+from gateway.sandboxes.drivers.ready import PING_BYTES
 from gateway.sandboxes.upstream import Refused, dial
 from gateway.websocket.connection import Connection
 from gateway.websocket.messages import Messages
@@ -39,6 +43,17 @@ RELAY_MESSAGE_LIMIT: Final = 4 * 1024 * 1024
 
 ERROR_BODY_LIMIT: Final = 16 * 1024
 """Bytes read of an error's body: a sandbox may send one without end."""
+
+
+TAG: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a sandbox holds, as it comes; `tag` names its content, empty where the sandbox names none."""
+
+    chunks: AsyncIterator[bytes]
+    tag: str
 
 
 def sandbox_client() -> aiohttp.ClientSession:
@@ -77,6 +92,13 @@ class AgentClient:
             return False
         return True
 
+    async def jobs_quiet(self, sandbox: Sandbox) -> float | None:
+        """For how many seconds the background jobs have neither written nor listened, None where there are none: what
+        the sandbox says."""
+        async with self._response("GET", sandbox, "/ping") as response:
+            quiet: Any = (await read_object(response, PING_BYTES)).get("jobsQuietSeconds")
+        return float(quiet) if type(quiet) in (int, float) and quiet >= 0 else None
+
     async def attach(
         self, sandbox: Sandbox, run: str, *, after: int, batch: bool, recorder: bool = False
     ) -> Messages:
@@ -93,15 +115,24 @@ class AgentClient:
         return upstream
 
     @asynccontextmanager
-    async def snapshot(self, sandbox: Sandbox, *, idle: float) -> AsyncIterator[AsyncIterator[bytes] | None]:
-        """The snapshot of a sandbox that has been idle for `idle` seconds, as chunks; None when it is fresh.
+    async def snapshot(
+        self, sandbox: Sandbox, *, idle: float | None, known: str = ""
+    ) -> AsyncIterator[Snapshot | None]:
+        """The snapshot of a sandbox that has been idle for `idle` seconds, or that no run is on in (None); None when
+        it is fresh, or as it was when its tag was `known`.
 
         Raises `Conflict` when it is not idle. What it sends breaks off (`SandboxUnavailable`) when a run begins.
         """
+        params = {} if idle is None else {"idle": str(idle)}
+        params |= {"unless": known} if known else {}
         async with self._response(
-            "GET", sandbox, "/snapshot", params={"idle": str(idle)}, timeout=SNAPSHOT, head=HEAD_SECONDS
+            "GET", sandbox, "/snapshot", params=params, timeout=SNAPSHOT, head=HEAD_SECONDS
         ) as response:
-            yield None if response.status == 204 else _chunks(response)
+            if response.status == 204:
+                yield None
+                return
+            tag = response.headers.get(hdrs.ETAG, "").strip('"')
+            yield Snapshot(_chunks(response), tag if TAG.fullmatch(tag) else "")
 
     async def restore(self, sandbox: Sandbox, chunks: AsyncIterator[bytes]) -> None:
         """Put a snapshot into a fresh sandbox. Raises `Conflict` when it is not fresh (any more), having waited for

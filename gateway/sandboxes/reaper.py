@@ -37,18 +37,28 @@ class Reaper:
     """Looks at every sandbox of the stack, ten times in an idle limit and at least once a minute.
 
     The store says which sessions are idle; a sandbox of one that is not is not even asked. That a sandbox agrees to be
-    retired only orders this with a prompt that comes meanwhile: one that never agrees is stopped in the end.
+    retired only orders this with a prompt that comes meanwhile: one that never agrees is stopped in the end. A sandbox
+    whose background jobs write or listen, by its own word, is left alone for as long as settings allow from the
+    session's last use on.
     """
 
     def __init__(
-        self, driver: Driver, store: Store, agent: AgentClient, snapshots: Snapshots | None, *, idle: float
+        self,
+        driver: Driver,
+        store: Store,
+        agent: AgentClient,
+        snapshots: Snapshots | None,
+        *,
+        idle: float,
+        background: float = 0,
     ) -> None:
-        """`idle`: seconds. `snapshots`: None when they are off."""
+        """`idle`, `background`: seconds. `snapshots`: None when they are off."""
         self._driver = driver
         self._store = store
         self._agent = agent
         self._snapshots = snapshots
         self._idle = idle
+        self._background = background
         self._silent: dict[str, int] = {}
         """Session → for how many rounds its sandbox has not answered."""
         self._busy: dict[str, int] = {}
@@ -102,20 +112,34 @@ class Reaper:
             return
         if sandbox.state is not SandboxState.RUNNING:
             return
-        if not await self._is_idle(sandbox):
+        since = await self._idle_since(sandbox)
+        if since is None:
             self._busy[sandbox.session] = 0
+        elif await self._is_at_work(sandbox, since):
+            log.debug("session %s: idle, its background jobs go on", sandbox.session)
         elif await self._is_retired(sandbox):
             log.info("session %s: idle, its sandbox is stopped", sandbox.session)
             await self._stop(sandbox)
 
-    async def _is_idle(self, sandbox: Sandbox) -> bool:
-        """Whether the session has been idle for the limit, by what gateways have written of it."""
+    async def _idle_since(self, sandbox: Sandbox) -> float | None:
+        """Since when the session has been idle, by what gateways have written of it; None within the limit."""
         try:
             session = await self._store.get_session(sandbox.session)
         except errors.SessionNotFound:  # of another store: only its sandbox knows
-            return True
+            return 0.0
         used_at = max(session.updated_at, session.used_at, sandbox.started_at)
-        return session.active_run is None and time.time() - used_at >= self._idle
+        return used_at if session.active_run is None and time.time() - used_at >= self._idle else None
+
+    async def _is_at_work(self, sandbox: Sandbox, since: float) -> bool:
+        """Whether it says that its background jobs do something, and the time for which that counts is not over."""
+        if time.time() - since >= self._background:
+            return False
+        try:
+            quiet = await self._agent.jobs_quiet(sandbox)
+        except errors.VaporForgeError as error:  # what is asked of it next says whether it answers at all
+            log.info("session %s: its jobs are not known: %s", sandbox.session, error)
+            return False
+        return quiet is not None and quiet < self._idle
 
     async def _is_retired(self, sandbox: Sandbox) -> bool:
         """Whether the sandbox of an idle session may be stopped now: its snapshot is kept, or was given up, and it
@@ -139,7 +163,7 @@ class Reaper:
     async def _is_overdue(self, sandbox: Sandbox) -> bool:
         """Count a refusal; whether it was one too many. Idleness is looked up again: a prompt may have come."""
         self._busy[sandbox.session] += 1
-        if self._busy[sandbox.session] < BUSY_ROUNDS or not await self._is_idle(sandbox):
+        if self._busy[sandbox.session] < BUSY_ROUNDS or await self._idle_since(sandbox) is None:
             return False
         log.warning(
             "session %s: idle, its sandbox says busy for %d rounds and is stopped",

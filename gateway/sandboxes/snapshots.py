@@ -14,7 +14,7 @@ from gateway.store.blobs import BlobNotFound, Blobs, BlobsUnavailable
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.sandboxes.agent_client import AgentClient
+    from gateway.sandboxes.agent_client import AgentClient, Snapshot
     from gateway.sandboxes.drivers import Sandbox
     from gateway.store import Store
 
@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 SWEEP_NAMES: Final = 20
 """Blobs whose sessions are looked up in one round of the reaper: a read each, against what a crash left behind."""
+
+
+REMEMBERED: Final = 16_384
+"""Sessions whose last snapshot's tag is known."""
 
 
 class Taken(Enum):
@@ -39,6 +43,10 @@ class _TooLarge(Exception):
     """The snapshot has more bytes than the settings allow."""
 
 
+FAILURES: Final = (BlobsUnavailable, TimeoutError, _TooLarge)
+"""Why a snapshot that a sandbox gave is not kept."""
+
+
 class Snapshots:
     """Takes and restores the snapshots of one stack's sandboxes.
 
@@ -52,30 +60,53 @@ class Snapshots:
         self._agent = agent
         self._failures: dict[str, int] = {}
         self._swept = ""
+        self._kept: dict[str, str] = {}
+        """Session → the tag of what was kept of it here last: the same is not kept again."""
 
     async def take(self, sandbox: Sandbox, *, idle: float) -> Taken:
         """Keep what a sandbox holds that has been idle for `idle` seconds. Raises `SandboxUnavailable` when it does not
         answer at all."""
+        try:
+            taken = await self._take(sandbox, idle)
+        except FAILURES as error:
+            return Taken.DONE if self._give_up(sandbox.session, error) else Taken.FAILED
+        if taken is Taken.DONE:
+            self._failures.pop(sandbox.session, None)
+        return taken
+
+    async def take_between_runs(self, sandbox: Sandbox) -> Taken:
+        """Keep what a sandbox holds that no run is on in, whoever is connected: its end is nobody's plan, so that a
+        failure is only told. Raises `SandboxUnavailable`."""
+        try:
+            return await self._take(sandbox, None)
+        except FAILURES as error:
+            why = _why(error, self._settings)
+            log.warning("session %s: no snapshot behind its run: %s", sandbox.session, why)
+            return Taken.FAILED
+
+    async def _take(self, sandbox: Sandbox, idle: float | None) -> Taken:
         session = sandbox.session
+        known = self._kept.get(session, "")
         try:
             async with asyncio.timeout(self._settings.snapshot_seconds):
-                async with self._agent.snapshot(sandbox, idle=idle) as chunks:
-                    if chunks is not None and not await self._keep(session, chunks):
+                async with self._agent.snapshot(sandbox, idle=idle, known=known) as snapshot:
+                    if snapshot is not None and not await self._keep(session, snapshot):
                         return Taken.REFUSED
         except errors.Conflict:
             return Taken.REFUSED
-        except (BlobsUnavailable, TimeoutError, _TooLarge) as error:
-            return Taken.DONE if self._give_up(session, error) else Taken.FAILED
-        self._failures.pop(session, None)
         return Taken.DONE
 
-    async def _keep(self, session: str, chunks: AsyncIterator[bytes]) -> bool:
+    async def _keep(self, session: str, snapshot: Snapshot) -> bool:
         """Whether the snapshot came whole."""
+        self._kept.pop(session, None)
         try:
-            size = await self._blobs.put(session, self._limited(chunks))
+            size = await self._blobs.put(session, self._limited(snapshot.chunks))
         except errors.SandboxUnavailable as error:
             log.info("session %s: no snapshot: %s", session, error)
             return False
+        while len(self._kept) >= REMEMBERED:
+            del self._kept[next(iter(self._kept))]
+        self._kept[session] = snapshot.tag
         log.info("session %s: snapshot of %s bytes kept", session, size)
         return True
 
@@ -105,6 +136,7 @@ class Snapshots:
     async def delete(self, session: str) -> None:
         """Delete the session's snapshot; none is success. Raises `BlobsUnavailable`."""
         self._failures.pop(session, None)
+        self._kept.pop(session, None)
         await self._blobs.delete(session)
 
     async def sweep(self, store: Store) -> None:

@@ -75,6 +75,8 @@ class _Handshake(asyncio.Protocol):
 
     def __init__(self, key: bytes) -> None:
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        # Whoever dials may have gone by then: asyncio would log the error as one that nobody took.
+        self.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
         self._accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - the RFC's choice
         self._transport: asyncio.Transport
         self._data = bytearray()

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from gateway.sandboxes.drivers import phase_of
+
 if TYPE_CHECKING:
     from gateway.sandboxes.drivers import Driver, Sandbox
     from gateway.sandboxes.snapshots import Snapshots
@@ -58,6 +60,10 @@ class WakingDriver:
     async def list(self) -> Sequence[Sandbox]:
         """See `Driver`."""
         return await self._driver.list()
+
+    def phase(self, session: str) -> str:
+        """See `TellsPhase`."""
+        return "workspace-restoring" if session in self._restoring else phase_of(self._driver, session)
 
     async def close(self) -> None:
         """See `Driver`; a restore that is on is broken off, the sandbox undoes it."""

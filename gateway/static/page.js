@@ -5,7 +5,7 @@ import { setUpShortcuts } from "./app/shortcuts.js";
 import { setUpTheme } from "./app/theme.js";
 import { UpdateCheck } from "./app/update-check.js";
 import { Chat } from "./chat/chat.js";
-import { createClient } from "./client/client.js";
+import { createClient, isSignIn } from "./client/client.js";
 import { Composer } from "./composer/composer.js";
 import { RunStatus } from "./composer/run-status.js";
 import { Login } from "./login/login.js";
@@ -13,7 +13,7 @@ import { SessionList } from "./sessions/session-list.js";
 import { SettingsDialog } from "./settings/settings-dialog.js";
 import { byId, element } from "./shared/dom.js";
 import { explain } from "./shared/format.js";
-import { own } from "./shared/storage.js";
+import { own, tab } from "./shared/storage.js";
 import { DEFAULT_TITLE } from "./shared/titles.js";
 import { Transcript } from "./transcript/transcript.js";
 
@@ -26,15 +26,29 @@ const EXAMPLES = [
 /** What a look at a session may say that is not there for this reader. */
 const GONE = new Set(["session-not-found", "not-owner"]);
 
+/** Whether the gateway takes a token that is not kept; one that it cannot be asked about may be good. */
+async function accepts(token) {
+  const { api } = createClient({ token });
+  return api.listSessions({ limit: 1 }).then(
+    () => true,
+    ({ code }) => !isSignIn(code),
+  );
+}
+
 class Page {
-  #login = new Login(() => this.#enter());
-  #client = createClient({ token: () => this.#login.token });
+  #login = new Login({ onToken: () => this.#enter(), onLeave: () => this.#close(), accepts });
+  #client = createClient({
+    token: () => this.#login.token,
+    renew: (error) => this.#login.renew(error),
+    memory: tab,
+  });
   #transcript = new Transcript();
   #sessionList = new SessionList(this.#client.api, {
     onGone: (id) => {
       own.clear(`${id}.`);
       if (id === this.#chat?.id) this.#go(null);
     },
+    onRenamed: ({ id, title }) => id === this.#chat?.id && this.#chat.renamed(title),
     onProblem: (error) => this.#problem(error),
     onReached: () => this.#reached(),
   });
@@ -58,8 +72,11 @@ class Page {
     setUpShortcuts({ onNew: () => this.#create(), onEscape: () => this.#escape() });
     byId("new-session").addEventListener("click", () => this.#create());
     byId("skip").addEventListener("click", () => this.#composer.focus());
-    byId("settings-open").addEventListener("click", () => this.#settings.open());
-    byId("sign-out").addEventListener("click", () => this.#signOut());
+    byId("settings-open").addEventListener("click", () => {
+      this.#settings.open();
+      this.#login.raise();
+    });
+    byId("sign-out").addEventListener("click", () => this.#login.signOut());
     byId("earlier").addEventListener("click", () => this.#earlier());
     byId("examples").replaceChildren(
       ...EXAMPLES.map(([title, prompt]) =>
@@ -91,13 +108,10 @@ class Page {
       byId("version").textContent = `v${(await this.#client.api.version()).version}`;
     });
     this.#route();
-    await this.#guard(() => this.#sessionList.refresh());
-  }
-
-  #signOut() {
-    this.#login.signOut();
-    this.#close();
-    this.#login.leave();
+    await this.#guard(async () => {
+      await this.#sessionList.refresh();
+      this.#login.taken();
+    });
   }
 
   #route() {
@@ -206,15 +220,10 @@ class Page {
    * @param {Error} error @param {{passing?: boolean}} how  `passing`: it is over with the next look that goes well
    */
   #problem(error, { passing = false } = {}) {
-    const signIn = error.code === "unauthorized" || error.code === "sign-ins-limited";
     this.#reachable = error.status !== 0;
     // A prompt that was refused is still to be seen among the messages, unless they go.
-    if (error.prompt && (signIn || this.#composer.empty)) this.#composer.giveBack(error.prompt);
-    if (signIn) {
-      this.#close();
-      const limited = error.code === "sign-ins-limited";
-      this.#login.show(limited ? error.message : "Your token is not valid (any more). Paste a new one.");
-    } else if (!error.told) {
+    if (error.prompt && this.#composer.empty) this.#composer.giveBack(error.prompt);
+    if (!error.told) {
       this.#notice(explain(error.message, error.code), { passing: passing || !this.#reachable });
     }
     this.#update();
@@ -225,6 +234,7 @@ class Page {
     if (GONE.has(error?.code)) {
       const written = [...this.#chat.takeBack(), this.#composer.text].filter(Boolean).join("\n\n");
       own.clear(`${this.#chat.id}.`);
+      this.#sessionList.forget(this.#chat.id);
       this.#go(null);
       if (written) this.#composer.giveBack(written);
       this.#notice(explain(error.message, error.code));

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.model import Admission, Message, NewRun, OnBusy, Page, Run, RunState, Session
+from gateway.store.pool import PoolRows
 from gateway.store.quotas import Allowance, Claim, Crowd, Held, Rate, Reached
 
 
@@ -26,6 +27,14 @@ class Store(Protocol):
     async def close(self) -> None:
         """Release threads and sockets. May be called twice."""
 
+    @property
+    def throttles(self) -> int:
+        """Requests that the store refused as too many, since it was opened; each was made again."""
+
+    @property
+    def pool(self) -> PoolRows:
+        """The pool of sandboxes, and where each session's is."""
+
     async def ping(self) -> None:
         """One cheap read; raises when the store cannot serve."""
 
@@ -41,7 +50,8 @@ class Store(Protocol):
         """A strongly consistent read."""
 
     async def list_sessions(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page[Session]:
-        """The owner's sessions, newest first (by creation)."""
+        """The owner's sessions by their last use (`Session.updated_at`), newest first; paged in that very order. One
+        that is used while somebody pages may now be on a page that was read already; none is twice on a page."""
 
     async def rename_session(self, session: str, title: str) -> Session: ...
 

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gateway.errors import StoreUnavailable
 from gateway.ids import new_id
+from gateway.store.blobs.aws import make_client
 from gateway.store.codec import Item, decode, encode
 from gateway.store.keys import Key
 from gateway.store.requests import ConditionFailed, Write, encode_key, failures
@@ -46,6 +46,9 @@ _RETRYABLE: Final = frozenset(
         "TransactionConflictException",
         "TransactionInProgressException",
     }
+)
+_THROTTLED: Final = frozenset(
+    {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 )
 _UNUSABLE: Final = frozenset(
     {
@@ -95,6 +98,8 @@ class Table:
         self._endpoint, self._region = endpoint, region
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dynamodb")
         self._client: Any = None
+        self.throttles = 0
+        """Requests that DynamoDB refused as too many, since the start."""
 
     async def connect(self) -> None:
         """Make the client (half a second of work, no request)."""
@@ -102,8 +107,6 @@ class Table:
             self._client = await self.offload(self._connect)
 
     def _connect(self) -> Any:
-        # DynamoDB Local wants credentials, and takes any; AWS is never plain HTTP.
-        anybody = "local" if self._endpoint.startswith("http://") else None
         config = Config(
             connect_timeout=1,
             read_timeout=3,
@@ -112,8 +115,8 @@ class Table:
             retries={"total_max_attempts": 1, "mode": "standard"},
             tcp_keepalive=True,
         )
-        session = boto3.session.Session(anybody, anybody, region_name=self._region or None)
-        return session.client("dynamodb", endpoint_url=self._endpoint or None, config=config)
+        # DynamoDB Local wants credentials, and takes any.
+        return make_client("dynamodb", config, endpoint=self._endpoint, region=self._region, key="local")
 
     def close(self) -> None:
         """Release the threads and sockets; what is under way ends by its time-out, and what comes later is refused. May
@@ -142,6 +145,7 @@ class Table:
                 log.warning("%s on %s gave up: no answer in time", operation, self.name)
                 raise StoreUnavailable("the store does not answer in time; try again") from error
             except ClientError as error:
+                self.throttles += _name(error) in _THROTTLED
                 if _name(error) in _UNUSABLE:
                     log.warning("%s on %s: %s", operation, self.name, error)
                     raise StoreUnavailable(f"the store cannot be used ({_name(error)})") from error

@@ -20,9 +20,10 @@ from gateway.store.leases import Leases
 from gateway.store.lifetime import Lifetime
 from gateway.store.messages import Messages
 from gateway.store.places import Places
+from gateway.store.pool import SETTLE_SECONDS, PoolRows
 from gateway.store.quotas import Allowance, Claim, Crowd, Held, Rate, Reached
 from gateway.store.rates import Rates
-from gateway.store.requests import ConditionFailed, put
+from gateway.store.requests import ConditionFailed, put, update
 from gateway.store.schema import prepare
 from gateway.store.sessions import Sessions
 from gateway.store.stops import Stops
@@ -59,14 +60,21 @@ class DynamoStore:
         self._rates = Rates(self._table)
         self._places = Places(self._table)
         self._holdings = Holdings(self._table, self._sessions)
+        self._pools = settings.pool_size > 0
+        self.pool = PoolRows(self._table)
 
     async def open(self) -> None:
         await self._table.connect()
         await prepare(self._table, create=self._create)
         await self._began()
+        self.pool.since = await self._pooled_since()
 
     async def close(self) -> None:
         self._table.close()
+
+    @property
+    def throttles(self) -> int:
+        return self._table.throttles
 
     async def ping(self) -> None:
         await self._table.get(keys.BIRTH)
@@ -80,12 +88,28 @@ class DynamoStore:
         if found is None:
             pk, sk = keys.BIRTH
             mark = {"pk": pk, "sk": sk, "born_at": time.time()}
+            if self._pools:
+                mark["pooled_since"] = 0.0  # no gateway without a pool has ever opened it
             try:
                 await self._table.write(put(mark, "attribute_not_exists(#pk)"))
             except ConditionFailed:
                 log.info("another gateway opened the new table first")
             found = await self._table.get(keys.BIRTH)
         return float(found["born_at"]) if found is not None else time.time()
+
+    async def _pooled_since(self) -> float | None:
+        """See `PoolRows.since`; the first gateway with a pool sets it."""
+        found = await self._table.get(keys.BIRTH) or {}
+        if self._pools and "pooled_since" not in found:
+            found = await self._table.write(
+                update(
+                    keys.BIRTH,
+                    "SET #pooled_since = if_not_exists(#pooled_since, :since)",
+                    "attribute_exists(#pk)",
+                    since=time.time() + SETTLE_SECONDS,
+                )
+            )
+        return float(found["pooled_since"]) if "pooled_since" in found else None
 
     # -- sessions ------------------------------------------------------------------------------------------------
     async def create_session(self, session: Session) -> Session:
@@ -114,7 +138,9 @@ class DynamoStore:
 
     # -- messages ------------------------------------------------------------------------------------------------
     async def put_message(self, message: Message) -> bool:
-        return await self._messages.put(message, op=new_id())
+        stored = await self._messages.put(message, op=new_id())
+        await self._sessions.settle(message.session)
+        return stored
 
     async def list_messages(
         self, session: str, *, limit: int = 100, cursor: str | None = None, newest: bool = False

@@ -1,7 +1,7 @@
 """The end of a run, and the next one's turn: one read and one transaction, one read more where a run is promoted.
 
-In write units: RUN 2 (and 1 to 2 for leaving the index), META 2, the answer's IDEM 2 and MSG 2 for each KB, the
-promoted run 2 and its index entry 1 to 2.
+In write units: RUN 2 (and 1 to 2 for leaving the index), META 2, the move in the list 4, the answer's IDEM 2 and MSG 2
+for each KB, the promoted run 2 and its index entry 1 to 2.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ class Endings:
             promoted = queue.pop(0) if queue else ""
             writes = {"run": self._end(run, state, reason, promoted, op), **answer.writes}
             if meta is not None:
-                writes["meta"] = place(
+                placed = place(
                     meta, self._lifetime, active=promoted, queue=queue, sdk_session_id=answer.sdk_session_id
                 )
+                writes |= {f"meta {number}": write for number, write in enumerate(placed)}
             if promoted:
                 lease_until = self._lifetime.now() + lease_seconds
                 writes["next"] = _promote(run.session, promoted, gateway=gateway, lease_until=lease_until)

@@ -24,12 +24,13 @@ class Holdings:
 
     async def of(self, owner: str, *, most: int, stored: int) -> Held:
         """See `Store.held_by`."""
-        count = size = 0
+        found: dict[str, int] = {}
         cursor: str | None = None
         while True:
-            metas, cursor = await self._sessions.metas(owner, limit=PAGE, cursor=cursor)
-            count += len(metas)
-            size += sum(int(meta.get("stored", 0)) for meta in metas)
+            # From the oldest on: one that is used meanwhile moves ahead of the reader, and is not missed.
+            metas, cursor = await self._sessions.metas(owner, limit=PAGE, cursor=cursor, forward=True)
+            found |= {str(meta["id"]): int(meta.get("stored", 0)) for meta in metas}
+            count, size = len(found), sum(found.values())
             if cursor is None or 0 < most <= count or 0 < stored <= size:
                 return Held(count, size, whole=cursor is None)
 

@@ -1,6 +1,6 @@
 """The single table's keys: where each kind of item lives, how it sorts, and when it expires.
 
-USER#<sub>       SESSION#<created>#<id>   a session in its owner's list: points to META
+USER#<sub>       SESSION#<used>#<id>      a session in its owner's list: points to META
                  SETTINGS                 the user's settings
 SESSION#<id>     META                     the session: active run, queue, version
                  MSG#<created>#<id>       a message
@@ -11,7 +11,9 @@ SESSION#<id>     META                     the session: active run, queue, versio
 TICKET#<id>      TICKET                   a ticket and who used it
 RATE#<name>#<who>  <window>             how much somebody has had in a window of time (rates.py)
 PLACES           STARTING                sandboxes that are being started (places.py)
-TABLE            BIRTH                    when the first gateway opened this table
+POOL             MEMBER#<id>, KEEPER      the pool of sandboxes, and who refills it (pool.py)
+MEMBER#<id>      SESSION                  who claimed that sandbox; SESSION#<id> SANDBOX: where a session's is
+TABLE            BIRTH                    when the first gateway opened this table, and when the first with a pool
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ RUN: Final = "RUN#"
 BIRTH: Final = ("TABLE", "BIRTH")
 STARTING: Final = ("PLACES", "STARTING")
 
+POOL: Final = "POOL"
+MEMBER: Final = "MEMBER#"
+KEEPER: Final = (POOL, "KEEPER")
+
 SORT_KEY_BYTES: Final = 1024
 """Longest sort key that DynamoDB takes (its documented limit)."""
 
@@ -54,9 +60,9 @@ def meta(session_id: str) -> Key:
     return session(session_id), META
 
 
-def entry(owner: str, session_id: str, created_at: float) -> Key:
-    """The listing entry sorts by creation, whatever the session's id is."""
-    return user(owner), f"{SESSION}{_moment(created_at)}#{session_id}"
+def entry(owner: str, session_id: str, used_at: float) -> Key:
+    """The listing entry sorts by the session's last use."""
+    return user(owner), f"{SESSION}{_moment(used_at)}#{session_id}"
 
 
 def settings(owner: str) -> Key:
@@ -96,6 +102,18 @@ def ticket(ticket_id: str) -> Key:
 def rate(name: str, who: str, window: int) -> Key:
     """The counter of somebody's `window`-th window since the epoch."""
     return f"RATE#{name}#{who}", str(window)
+
+
+def member(member_id: str) -> Key:
+    return POOL, f"{MEMBER}{member_id}"
+
+
+def claimed(member_id: str) -> Key:
+    return f"{MEMBER}{member_id}", "SESSION"
+
+
+def place(session_id: str) -> Key:
+    return session(session_id), "SANDBOX"
 
 
 def shards() -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway.errors import RunNotFound
-from gateway.model import TRANSITIONS, Mode, NewRun, Run, RunState
+from gateway.model import TRANSITIONS, Author, Mode, NewRun, Run, RunState
 from gateway.store import keys
 from gateway.store.codec import Item
 
@@ -51,6 +51,10 @@ def new_item(new: NewRun, *, gateway: str, lease_until: float, queued: bool) -> 
         "stop_requested": False,
         "reason": "",
     }
+    if new.author is not None:
+        item["author"] = {"name": new.author.name, "email": new.author.email}
+    if new.seal:
+        item["seal"] = new.seal
     if not queued:
         item["open"] = keys.shard(new.id)
     return item
@@ -58,6 +62,7 @@ def new_item(new: NewRun, *, gateway: str, lease_until: float, queued: bool) -> 
 
 def from_item(item: Item) -> Run:
     """The run of an item, or of an entry of the index (which holds what never changes, and the lease)."""
+    author = item.get("author")
     return Run(
         id=item["id"],
         session=item["session"],
@@ -67,6 +72,7 @@ def from_item(item: Item) -> Run:
         mode=Mode(item["mode"]),
         cwd=item["cwd"],
         created_at=float(item["created_at"]),
+        author=Author(name=author["name"], email=author["email"]) if author else None,
         recorded=item.get("recorded", 0),
         own=item.get("own", 0),
         generation=item["generation"],
@@ -75,6 +81,7 @@ def from_item(item: Item) -> Run:
         takeovers=item.get("takeovers", 0),
         stop_requested=item.get("stop_requested", False),
         reason=item.get("reason", ""),
+        seal=str(item.get("seal", "")),
     )
 
 

@@ -1,7 +1,7 @@
 """Sessions: META holds a session, a listing entry in its owner's partition points to it.
 
-The entry never changes, so a busy session costs nothing there; a listing reads the METAs in one batch and drops entries
-whose session has expired.
+The entry moves with the session's last use (order.py); a listing reads the METAs in one batch and drops entries whose
+session has expired.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from gateway.errors import NotOwner, SessionGone, SessionNotFound
+from gateway.errors import NotOwner, SessionGone, SessionNotFound, StoreUnavailable
 from gateway.model import Page, Session
-from gateway.store import keys
+from gateway.store import keys, order
 from gateway.store.client import Table
 from gateway.store.codec import Item
 from gateway.store.lifetime import Lifetime
 from gateway.store.queries import by_prefix, expired, listing
-from gateway.store.requests import ConditionFailed, Write, check, delete, put, update
+from gateway.store.requests import ConditionFailed, Write, put, update
 
 OPEN_SESSION: Final = "attribute_exists(#pk) AND #deleting = :false"
 """The condition on META under which a session takes anything new (with `false=False`)."""
@@ -34,6 +34,7 @@ def to_item(session: Session, *, expires_at: int) -> Item:
         "title": session.title,
         "created_at": session.created_at,
         "updated_at": session.updated_at,
+        "listed_at": session.updated_at,
         "sdk_session_id": session.sdk_session_id,
         "active_run": session.active_run or "",
         "queue": session.queue,
@@ -62,25 +63,28 @@ def from_item(item: Item) -> Session:
 
 def place(
     meta: Item, lifetime: Lifetime, *, active: str, queue: list[str], sdk_session_id: str = ""
-) -> Write:
-    """META with its active run ("" for none) and queue, unless it has changed since `meta` was read."""
-    change = "SET #active_run = :active, #queue = :queue, #updated_at = :now, #expires_at = :until"
+) -> tuple[Write, ...]:
+    """META with its active run ("" for none) and queue, unless it has changed since `meta` was read, and its entry on
+    top of its owner's list. META comes first."""
+    used_at = max(lifetime.now(), order.listed_at(meta))
+    change = "SET #active_run = :active, #queue = :queue, #updated_at = :now, #listed_at = :now, #expires_at = :until"
     values = {"sdk": sdk_session_id} if sdk_session_id else {}
     if values:
         change += ", #sdk_session_id = :sdk"
-    return update(
+    placed = update(
         (meta["pk"], meta["sk"]),
         f"{change} ADD #version :one",
         f"{OPEN_SESSION} AND #version = :version",
         active=active,
         queue=queue,
-        now=lifetime.now(),
+        now=used_at,
         until=lifetime.until(),
         one=1,
         false=False,
         version=meta["version"],
         **values,
     )
+    return placed, *order.moved(meta, used_at)
 
 
 def not_found(session: str) -> SessionNotFound:
@@ -104,14 +108,13 @@ class Sessions:
 
     async def create(self, session: Session) -> Session:
         """See `Store.create_session`."""
-        pk, sk = keys.entry(session.owner, session.id, session.created_at)
         now = self._lifetime.now()
         item = to_item(session, expires_at=self._lifetime.until())
         try:
             await self._table.transact(
                 [
                     put(item, "attribute_not_exists(#pk) OR #expires_at <= :now", now=now),
-                    put({"pk": pk, "sk": sk, "id": session.id}),
+                    order.new_entry(session.owner, session.id, session.updated_at),
                 ]
             )
         except ConditionFailed as failed:
@@ -137,26 +140,29 @@ class Sessions:
         metas, following = await self.metas(owner, limit=limit, cursor=cursor)
         return Page(tuple(from_item(meta) for meta in metas), following)
 
-    async def metas(self, owner: str, *, limit: int, cursor: str | None) -> tuple[list[Item], str | None]:
-        """A page of an owner's METAs, newest first, and the cursor of the next one."""
+    async def metas(
+        self, owner: str, *, limit: int, cursor: str | None, forward: bool = False
+    ) -> tuple[list[Item], str | None]:
+        """A page of an owner's METAs by their last use, newest first (else `forward`), and the cursor of the next one.
+        Entries that are not where they belong are put right."""
         now = self._lifetime.now()
         pk = keys.user(owner)
         entries, following = await listing(
-            self._table, pk, keys.SESSION, limit=limit, cursor=cursor, forward=False, now=now
+            self._table, pk, keys.SESSION, limit=limit, cursor=cursor, forward=forward, now=now
         )
-        metas = await self._table.get_many([keys.meta(entry["id"]) for entry in entries])
+        metas = await self._table.get_many(list({keys.meta(entry["id"]): entry for entry in entries}))
         found = [(entry, metas.get(keys.meta(entry["id"]))) for entry in entries]
-        lost = [entry for entry, meta in found if meta is None]
-        await asyncio.gather(*(self._forget(entry) for entry in lost))
-        return [meta for _, meta in found if meta is not None and not expired(meta, now)], following
-
-    async def _forget(self, entry: Item) -> None:
-        """Delete an entry that points nowhere, unless its session was made anew meanwhile."""
-        missing = check(keys.meta(entry["id"]), "attribute_not_exists(#pk)")
-        try:
-            await self._table.transact([missing, delete((entry["pk"], entry["sk"]))])
-        except ConditionFailed:
-            return
+        strays = [
+            (entry, meta)
+            for entry, meta in found
+            if meta is None or order.entry(meta) != (entry["pk"], entry["sk"])
+        ]
+        live = {meta["id"]: meta for _, meta in found if meta is not None and not expired(meta, now)}
+        await asyncio.gather(
+            *(order.forget(self._table, entry, meta) for entry, meta in strays),
+            *(order.settle(self._table, meta) for meta in live.values()),
+        )
+        return list(live.values()), following
 
     async def rename(self, session: str, title: str) -> Session:
         """See `Store.rename_session`."""
@@ -190,7 +196,15 @@ class Sessions:
             )
         except ConditionFailed as failed:
             raise gone(session) if failed.found[0] else not_found(session) from None
+        await order.settle(self._table, item)
         return from_item(item)
+
+    async def settle(self, session: str) -> None:
+        """Move its entry where its last use was not one that does so; nothing for a session that is gone."""
+        with suppress(StoreUnavailable):  # what was asked is done
+            meta = await self._table.get(keys.meta(session))
+            if meta is not None:
+                await order.settle(self._table, meta)
 
     async def begin_delete(self, session: str) -> Item | None:
         """See `Store.begin_delete`. META as it is then, None when it is gone."""
@@ -212,8 +226,7 @@ class Sessions:
         while await self._delete_all(keys.session(session)):
             pass
         if meta is not None:  # else what was left had expired, or belonged to a deletion that was cut short
-            entry = keys.entry(meta["owner"], session, float(meta["created_at"]))
-            await self._table.write_many(deletes=[entry])
+            await self._table.write_many(deletes=[order.entry(meta)])
             await self._table.write_many(deletes=[keys.meta(session)])
 
     async def _delete_all(self, pk: str) -> int:

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from container.protocol import VERSION
 from gateway.errors import Draining, StoreUnavailable, VaporForgeError
-from gateway.web.request.app_keys import RUNS, STATS, STORE
+from gateway.ids import instance_of
+from gateway.web.request.app_keys import POOL, RUNS, SETTINGS, STATS, STORE
 from gateway.web.request.bodies import json_response
 from gateway.web.request.middleware import error_response
 
@@ -26,17 +27,20 @@ async def version(_request: web.Request) -> web.Response:
 
 
 async def alive(request: web.Request) -> web.Response:
-    """`GET /api/health`: this process serves, what became of the prompts that it received, and what it turned away."""
-    stats = request.app[STATS]
+    """`GET /api/health`: this process serves, what became of the prompts that it received, what it turned away, and the
+    pool where there is one."""
+    stats, keeper = request.app[STATS], request.app[POOL]
+    pool = {} if keeper is None else keeper.figures()
     told = {
         "prompts": stats.prompts(),
         "turnedAway": {str(why): count for why, count in stats.turned_away.items()},
     }
-    return json_response({"status": "ok", "version": VERSION, **told})
+    return json_response({"status": "ok", "version": VERSION, **told, **({"pool": pool} if pool else {})})
 
 
 async def ready(request: web.Request) -> web.Response:
-    """`GET /api/ready`: 200 when new requests may be sent here; 503 while draining or when the store is away."""
+    """`GET /api/ready`: 200 when new requests may be sent here, with the deployment that this gateway is of; 503 while
+    draining or when the store is away."""
     if request.app[RUNS].draining:
         return error_response(Draining("This gateway is shutting down; ask again and another one answers"))
     try:
@@ -50,4 +54,5 @@ async def ready(request: web.Request) -> web.Response:
     except VaporForgeError as error:
         logger.warning("not ready: %s", error)
         return error_response(error)
-    return json_response({"status": "ready", "version": VERSION})
+    instance = instance_of(request.app[SETTINGS].sandbox_secret)
+    return json_response({"status": "ready", "version": VERSION, "instance": instance})

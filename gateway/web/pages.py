@@ -1,14 +1,21 @@
-"""The page and its files, served from the gateway itself: known types only, revalidated by a hash of their content."""
+"""The page and its files, served from the gateway itself: known types only, revalidated by a hash of their content.
+
+`boot.js` is served within the index: what loads lost files again must not be lost itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import ETag, hdrs, web
+
+from gateway.web.request.middleware import CONTENT_SECURITY_POLICY, POLICY
+from gateway.web.request.paths import inner_path, is_api
 
 STATIC: Final = Path(__file__).parent.parent / "static"
 
@@ -32,22 +39,40 @@ INDEX: Final = "index.html"
 BUILD_MARK: Final = b'<meta name="build" content="">'
 """Where `index.html` takes the name of the build that it belongs to; the page compares it with the index's ETag."""
 
+BOOT: Final = "boot.js"
+BOOT_MARK: Final = b'<script src="boot.js"></script>'
+"""Where `index.html` takes the text of `boot.js`, for the policy names its hash: nothing else inline may run."""
+
+
+class Found(NamedTuple):
+    """A file: its suffix, its content and that content's version; `script`: the hash of what runs within it."""
+
+    suffix: str
+    body: bytes
+    version: str
+    script: str = ""
+
+
 _NOT_FOUND: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Not found · VaporForge</title>
-<h1>Not found</h1><p>There is nothing here. <a href="/">Go to VaporForge</a>.</p></html>
+<h1>Not found</h1><p>There is nothing here. <a href="{home}">Go to VaporForge</a>.</p></html>
 """
 
 
 async def serve(request: web.Request) -> web.Response:
     """`GET /{file}`: a file under `static/`, `index.html` for `/`; 304 when the browser has it already."""
+    if is_api(request):  # under a path of its own
+        raise web.HTTPNotFound
     found = await asyncio.to_thread(_load, request.match_info.get("file") or INDEX)
     if found is None:
-        return web.Response(status=404, text=_NOT_FOUND, content_type="text/html")
-    suffix, body, version = found
-    tag = ETag(version, is_weak=True)
+        return _nothing(request)
+    tag = ETag(found.version, is_weak=True)
     known = any(have.value in (tag.value, "*") for have in request.if_none_match or ())
-    response = web.Response(status=304) if known else web.Response(body=body)
-    kind = CONTENT_TYPES[suffix]
+    response = web.Response(status=304) if known else web.Response(body=found.body)
+    if found.script:
+        policy = CONTENT_SECURITY_POLICY.replace("script-src 'self'", f"script-src 'self' '{found.script}'")
+        response.headers[POLICY] = policy
+    kind = CONTENT_TYPES[found.suffix]
     compressed = kind.startswith(("text/", "application/"))
     if not known:
         response.content_type = kind
@@ -59,6 +84,14 @@ async def serve(request: web.Request) -> web.Response:
     response.etag = tag
     response.headers[hdrs.CACHE_CONTROL] = "no-cache"
     return response
+
+
+def _nothing(request: web.Request) -> web.Response:
+    """The way home is relative: what is before the gateway's own path may have been taken away on the way here."""
+    base = request.path.removesuffix(inner_path(request))
+    depth = request.rel_url.raw_path.count("/") - base.count("/") - 1
+    text = _NOT_FOUND.format(home="../" * depth or "./")
+    return web.Response(status=404, text=text, content_type="text/html")
 
 
 def locate(root: Path, name: str) -> Path | None:
@@ -92,13 +125,18 @@ def _hash_of(root: Path, stamps: tuple[tuple[Path, int, int], ...]) -> str:
     return whole.hexdigest()[:32]
 
 
-def _load(name: str) -> tuple[str, bytes, str] | None:
-    """Suffix, content and version of a file; the index's version is that of the whole page."""
+def _load(name: str) -> Found | None:
+    """A file; the index's version is that of the whole page."""
     path = locate(STATIC, name)
     if path is None:
         return None
     body = path.read_bytes()
     if name != INDEX:
-        return path.suffix, body, hashlib.sha256(body).hexdigest()[:32]
+        return Found(path.suffix, body, hashlib.sha256(body).hexdigest()[:32])
     version = build(STATIC)
-    return path.suffix, body.replace(BUILD_MARK, BUILD_MARK.replace(b'""', f'"{version}"'.encode())), version
+    body = body.replace(BUILD_MARK, BUILD_MARK.replace(b'""', f'"{version}"'.encode()))
+    if BOOT_MARK not in body:
+        return Found(path.suffix, body, version)
+    boot = (STATIC / BOOT).read_bytes()
+    script = f"sha256-{base64.b64encode(hashlib.sha256(boot).digest()).decode()}"
+    return Found(path.suffix, body.replace(BOOT_MARK, b"<script>%s</script>" % boot), version, script)

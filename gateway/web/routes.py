@@ -12,6 +12,7 @@ from gateway.errors import BadRequest, Draining, Unauthorized
 from gateway.web import health, pages, persist, sdk, sessions, tickets, user_settings
 from gateway.web.request.app_keys import AUTH, RUNS, SEATS
 from gateway.web.request.clients import client_of
+from gateway.web.request.paths import inner_path
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -84,11 +85,15 @@ RELAY: Final = Route("GET", "any other", sdk.relay, Auth.WEBSOCKET, Owner.QUERY)
 WS_PATH: Final = "/api/sdk/ws"
 
 
-def add_routes(app: web.Application) -> None:
-    """Add the table to `app`, each handler behind its auth rule, and the relay for all other WebSockets."""
-    for route in ROUTES:
-        add = app.router.add_get if route.method == "GET" else _adder(app, route.method)
-        add(route.path, guarded(route))
+def add_routes(app: web.Application, base: str = "") -> None:
+    """Add the table to `app`, each handler behind its auth rule, and the relay for all other WebSockets; under the path
+    `base`, too, where there is one."""
+    if base:
+        app.router.add_get(base, _to_folder)
+    for prefix in (base, "") if base else ("",):
+        for route in ROUTES:
+            add = app.router.add_get if route.method == "GET" else _adder(app, route.method)
+            add(prefix + route.path, guarded(route))
     app.middlewares.append(_relay_upgrades(guarded(RELAY)))
 
 
@@ -106,8 +111,8 @@ def guarded(route: Route) -> Handle:
                 raise BadRequest("Missing sessionId", field="sessionId")
             if request.app[RUNS].draining:
                 raise Draining("This gateway is shutting down; connect again.")
-            user, _ = await _counted(request, request.app[AUTH].websocket_user(request))
-            with request.app[SEATS].hold(user):
+            caller, _ = await _counted(request, request.app[AUTH].websocket_caller(request))
+            with request.app[SEATS].hold(caller.user):
                 return await route.handler(request)
         elif route.auth is Auth.BEARER:
             user = await _counted(request, request.app[AUTH].user(request))
@@ -146,11 +151,16 @@ def _is_handshake(request: web.Request) -> bool:
 def _relay_upgrades(relay: Handle) -> Middleware:
     @web.middleware
     async def upgrades(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if is_upgrade(request) and request.path != WS_PATH:
+        if is_upgrade(request) and inner_path(request) != WS_PATH:
             return await relay(request)
         return await handler(request)
 
     return upgrades
+
+
+async def _to_folder(request: web.Request) -> web.StreamResponse:
+    """The page's addresses are relative to its folder."""
+    raise web.HTTPPermanentRedirect(request.path.rpartition("/")[2] + "/")
 
 
 def _adder(app: web.Application, method: str) -> Callable[[str, Handle], web.AbstractRoute]:

@@ -14,7 +14,7 @@ from gateway import errors
 from gateway.fields import identifier
 from gateway.model import Run, RunState, Session
 from gateway.sandboxes.agent_client import RELAY_MESSAGE_LIMIT
-from gateway.web.request.app_keys import AUTH, RUNS, SETTINGS, STORE
+from gateway.web.request.app_keys import AUTH, RUNS, SETTINGS
 from gateway.web.request.bodies import json_response, read_json
 from gateway.web.sessions import owned_session
 from gateway.web.streams.browser_connection import (
@@ -34,8 +34,8 @@ MAX_SEQ = 2**53
 async def ws(request: web.Request) -> web.StreamResponse:
     """GET /api/sdk/ws: the seed's form (prompt in the URL, saved before the upgrade), `start` first, or attach."""
     began = time.monotonic()
-    user, protocol = await request.app[AUTH].websocket_user(request)
-    session = await owned_session(request.app, user, request.query.get("sessionId"))
+    caller, protocol = await request.app[AUTH].websocket_caller(request)
+    session = await owned_session(request.app, caller.user, request.query.get("sessionId"))
     runs = request.app[RUNS]
     authorized = time.monotonic()
     run: Run | None = None
@@ -43,20 +43,21 @@ async def ws(request: web.Request) -> web.StreamResponse:
     if request.query.get("run"):
         run, after = await _attachable(request, session, request.query)
     elif "prompt" in request.query:
-        run = (await runs.submit(session, user, request.query)).run
+        run = (await runs.submit(session, caller.user, request.query, caller.author)).run
     else:
         runs.warm(session)
     socket = browser_socket(session.id, runs.pace, request.app[SETTINGS].messages_per_second)
     response = Upgraded(protocol, socket)
     await response.prepare(request)
-    leg = BrowserConnection(runs, socket, session.id, batch=request.query.get("batch") == "1")
+    batch = request.query.get("batch") == "1"
+    leg = BrowserConnection(runs, socket, session.id, caller.until, batch=batch)
     try:
         if run is None:
             frame = await leg.first_frame()
             if frame is None:
                 return response
             began = authorized = time.monotonic()
-            run = (await runs.submit(session, user, frame)).run
+            run = (await runs.submit(session, caller.user, frame, caller.author)).run
         await leg.serve(run, after, _timing(began, authorized))
     except errors.VaporForgeError as error:
         await leg.fail(error)
@@ -73,27 +74,28 @@ async def ws(request: web.Request) -> web.StreamResponse:
 async def stream(request: web.Request) -> web.StreamResponse:
     """POST /api/sdk/stream: the same run as server-sent events; `Last-Event-ID` is the cursor."""
     began = time.monotonic()
-    user = await request.app[AUTH].user(request)
+    caller = await request.app[AUTH].caller(request)
     body = await read_json(request)
-    session = await owned_session(request.app, user, body.get("sessionId"))
+    session = await owned_session(request.app, caller.user, body.get("sessionId"))
     authorized = time.monotonic()
     runs = request.app[RUNS]
     cursor = request.headers.get("Last-Event-ID")
     if body.get("run") or cursor:
         run, after = await _attachable(request, session, _event_cursor(body, cursor))
     else:
-        run, after = (await runs.submit(session, user, body)).run, 0
+        run, after = (await runs.submit(session, caller.user, body, caller.author)).run, 0
     timing = _timing(began, authorized)
     response = web.StreamResponse(
         headers={
             hdrs.CONTENT_TYPE: "text/event-stream",
-            hdrs.CACHE_CONTROL: "no-store",
+            # A proxy that compresses holds events back until it has enough of them (RFC 9111 section 5.2.2.6).
+            hdrs.CACHE_CONTROL: "no-cache, no-store, no-transform",
             "X-Accel-Buffering": "no",
         }
     )
     await response.prepare(request)
     try:
-        await serve_events(runs, response, run, after, timing)
+        await serve_events(runs, response, run, after, timing, caller.until)
         await response.write_eof()
     except ConnectionError:
         pass
@@ -140,7 +142,7 @@ async def replay(request: web.Request) -> web.StreamResponse:
         headers={hdrs.CONTENT_TYPE: "application/x-ndjson", hdrs.CACHE_CONTROL: "no-store"}
     )
     await response.prepare(request)
-    async for chunk in request.app[STORE].read_frames(session.id, run.id, after=after):
+    async for chunk in request.app[RUNS].replays.read(session.id, run.id, after=after):
         await response.write(chunk)
     await response.write_eof()
     return response
@@ -150,14 +152,14 @@ async def relay(request: web.Request) -> web.StreamResponse:
     """Any other WebSocket: a peer of its session's relay (the seed's per-session object)."""
     if not request.query.get("sessionId"):
         raise errors.BadRequest("Missing sessionId", field="sessionId")
-    user, protocol = await request.app[AUTH].websocket_user(request)
-    session = await owned_session(request.app, user, request.query.get("sessionId"))
+    caller, protocol = await request.app[AUTH].websocket_caller(request)
+    session = await owned_session(request.app, caller.user, request.query.get("sessionId"))
     name = f"session {session.id}: a browser's end of the relay"
     socket = End(server=True, limit=RELAY_MESSAGE_LIMIT, pace=request.app[RUNS].pace, name=name)
     response = Upgraded(protocol, socket)
     await response.prepare(request)
     try:
-        await serve_relay(request.app[RUNS], socket, session)
+        await serve_relay(request.app[RUNS], socket, session, caller.until)
     except errors.VaporForgeError as error:
         await socket.close(error.close, error.code)
     except ConnectionError:

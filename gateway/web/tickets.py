@@ -12,11 +12,11 @@ from gateway.web.sessions import owned_session
 async def issue(request: web.Request) -> web.Response:
     """`{sessionId?}` → `{ticket, expiresIn}`, seconds. With a session the ticket fits that session alone."""
     auth = request.app[AUTH]
-    user = await auth.user(request)
+    caller = await auth.caller(request)
     body = await read_json(request)
     session = None
     if body.get("sessionId") is not None:
-        session = (await owned_session(request.app, user, body["sessionId"])).id
-    await request.app[RUNS].quotas.ticket(user)
-    ticket = await auth.issue_ticket(user, session)
+        session = (await owned_session(request.app, caller.user, body["sessionId"])).id
+    await request.app[RUNS].quotas.ticket(caller.user)
+    ticket = await auth.issue_ticket(caller, session)
     return json_response({"ticket": ticket, "expiresIn": int(request.app[SETTINGS].ticket_seconds)})

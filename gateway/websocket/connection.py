@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         "full",
         "has_said_close",
         "is_ended",
+        "is_mute",
         "linger",
         "loop",
         "lost",
@@ -88,6 +89,8 @@ class Connection(asyncio.Protocol):
         """What the peer closed with, or what we close a breach with; None when the connection was just lost."""
         self.is_ended = False
         self.has_said_close = False
+        self.is_mute = False
+        """Whether nothing more can be said: our close is out, or the connection is lost."""
         self.on_lost: Callable[[Exception | None], None] | None = None
         clock = self.loop.time
         self._frames = Bucket(pace.frames, pace.frames, clock)
@@ -157,8 +160,12 @@ class Connection(asyncio.Protocol):
                 self.hold(SLICE)
                 self.loop.call_soon(self.release, SLICE)
         if wait:
-            self.hold(PACE)
-            self.loop.call_later(wait, self.release, PACE)
+            self.slow_down(wait)
+
+    def slow_down(self, seconds: float) -> None:
+        """Read nothing for so long: the peer is ahead of its pace."""
+        self.hold(PACE)
+        self.loop.call_later(seconds, self.release, PACE)
 
     def hold(self, reason: int) -> None:
         """Read nothing for the time being."""
@@ -191,6 +198,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
+        self.is_mute = True
         if self._ticker is not None:
             self._ticker.cancel()
         if not self.lost.done():
@@ -210,12 +218,16 @@ class Connection(asyncio.Protocol):
     # -- out --
     def write(self, data: bytes) -> None:
         """Send whole frames, or a part of what makes up whole ones. What is said behind our close is dropped."""
-        if not (self.has_said_close or self.lost.done()):
+        if not self.is_mute:
             self.transport.write(data)
+
+    def said_close(self) -> None:
+        """A close frame went to the peer: nothing follows it."""
+        self.has_said_close = self.is_mute = True
 
     async def send(self, data: bytes) -> None:
         """`write`, and wait while the peer is slow. Raises ConnectionResetError once it is gone."""
-        if self.has_said_close or self.lost.done() or self.transport.is_closing():
+        if self.is_mute or self.transport.is_closing():
             raise ConnectionResetError("the connection has ended")
         self.transport.write(data)
         while self.full:
@@ -267,10 +279,10 @@ class Connection(asyncio.Protocol):
 
     def finish(self, code: int, reason: str = "") -> None:
         """Say close, which is the last that is said, and listen for a short time for the peer's own."""
-        if self.has_said_close or self.lost.done():
+        if self.is_mute:
             return
         self.transport.write(close_frame(code, reason, masked=self.masks))
-        self.has_said_close = True
+        self.said_close()
         self.release(PEER | QUEUE | START)
         self.loop.call_later(self.linger, self._cut_when_sent)
 
@@ -283,7 +295,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.has_said_close:
             self.transport.write(close_frame(code or 1000, masked=self.masks))
-            self.has_said_close = True
+            self.said_close()
         self._end()
         if not self.masks or self.transport.is_closing():
             self.transport.close()

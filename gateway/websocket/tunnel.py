@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from gateway.websocket.connection import PEER, QUEUE, START, Connection
 from gateway.websocket.frames import Breach
@@ -35,6 +36,25 @@ class End(Connection):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        other = self.other
+        if (
+            other is None
+            or other.leaving is not None
+            or self._deaf
+            or self._holds
+            or self._rest
+            or not self.walker.passes(data)
+        ):
+            self._weigh(data)
+            return
+        self._heard = True
+        if not other.is_mute:
+            other.transport.write(data)
+        if wait := self._size.take(len(data)):
+            self.slow_down(wait)
+
+    def _weigh(self, data: bytes) -> None:
+        """What is not just a message that goes through."""
         super().data_received(data)
         if self._holds & START and len(self._rest) > EARLY_BYTES:
             self.hold(QUEUE)
@@ -65,7 +85,8 @@ class End(Connection):
 
     def _closed(self, other: End) -> None:
         """The last that this peer says has gone to the other."""
-        other.has_said_close = self._deaf = True
+        other.said_close()
+        self._deaf = True
         if not self.has_said_close:
             self.loop.call_later(self.linger, self.cut)
             return
@@ -117,18 +138,19 @@ class End(Connection):
             super().ask()
 
 
-async def tunnel(browser: End, upstream: End, drained: asyncio.Event) -> None:
-    """Join the two until one of them ends, which ends the other, or this gateway drains."""
+async def tunnel(browser: End, upstream: End, over: Coroutine[Any, Any, tuple[int, str]]) -> None:
+    """Join the two until one of them ends, which ends the other, or it is `over`, which says with what close code and
+    reason the browser is left."""
     browser.join(upstream)
-    draining = asyncio.ensure_future(drained.wait())
+    ending = asyncio.ensure_future(over)
     try:
-        await asyncio.wait((browser.lost, upstream.lost, draining), return_when=asyncio.FIRST_COMPLETED)
-        if draining.done():
-            browser.leave(GOING_AWAY)
+        await asyncio.wait((browser.lost, upstream.lost, ending), return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            browser.leave(*ending.result())
             upstream.leave(GOING_AWAY)
         await browser.lost
     finally:
-        draining.cancel()
+        ending.cancel()
         browser.cut()
         if not upstream.lost.done():
             upstream.leave(GOING_AWAY)

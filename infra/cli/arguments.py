@@ -16,6 +16,8 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
         prog=f"scripts/{command}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        # The scripts around the commands look for --help as it is written.
+        allow_abbrev=False,
     )
     made.add_argument("--stack", default="dev", metavar="NAME", help="which stack (dev)")
     return made

@@ -19,10 +19,12 @@ def main() -> None:
         "--volumes", action="store_true", help="forget everything: messages, files, secrets, the stack"
     )
     chosen = options.parse_args()
-    deployment = Deployment.of_machine(chosen.stack)
-    if not deployment.exists():
+    # Asked without the docker plugin, for which one that is not there would be asked first.
+    if not Deployment.of_machine(chosen.stack, plugin=False).exists():
         say(f"==> there is no stack {chosen.stack}")
-    elif chosen.volumes:
+        return
+    deployment = Deployment.of_machine(chosen.stack)
+    if chosen.volumes:
         say(f"==> deleting the stack {chosen.stack} with its data")
         deployment.destroy()
         say("==> gone")

@@ -16,11 +16,13 @@ def parts(configured: Mapping[str, Any]) -> list[str]:
     """Names for scripts/setup: nothing for what the stack brings itself. `configured`: by keys without the project."""
     local = not configured.get("dockerHost")
     own_base, own_table = configured.get("baseImage"), configured.get("dynamodbImage")
+    aws = configured.get("target") == "aws"
     needed = {
+        "aws": aws,
         "page": True,
         "docker": local,
         "base": local and not own_base,
-        "dynamodb-image": local and not own_table and configured.get("dynamodb") != "aws",
+        "dynamodb-image": local and not own_table and not aws and configured.get("dynamodb") != "aws",
         "pulumi": True,
     }
     return [name for name, is_needed in needed.items() if is_needed]

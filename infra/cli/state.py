@@ -32,7 +32,7 @@ class State:
             environ.get("VF_STATE")
             or Path(environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / PROJECT
         )
-        folder = Path(base) / "deploy"
+        folder = Path(base).absolute() / "deploy"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return cls(folder)
 
@@ -77,7 +77,12 @@ class State:
         project = read_yaml(ROOT / "Pulumi.yaml")
         del project["stackConfigDir"]
         runtime = {"name": "python", "options": {"virtualenv": str(ROOT / ".venv")}}
-        project |= {"main": str(ROOT / project["main"]), "runtime": runtime}
+        providers = [item | {"path": str(ROOT / item["path"])} for item in project["plugins"]["providers"]]
+        project |= {
+            "main": str(ROOT / project["main"]),
+            "runtime": runtime,
+            "plugins": {"providers": providers},
+        }
         text = yaml.safe_dump(project)
         path = folder / "Pulumi.yaml"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import json
+import os
 import ssl
 import sys
 import time
@@ -11,13 +13,19 @@ import urllib.parse
 from collections.abc import Sequence
 
 from infra.cli.arguments import parser, run
-from infra.cli.console import say
+from infra.cli.console import Times, say, told
+from infra.cli.dockerplugin import PLUGINS
 from infra.cli.errors import CliError
 from infra.cli.stack import Deployment
+from infra.cli.terminal import visible
 from infra.cli.token import HOURS, default_subject, make_token
 from infra.config import known_keys, secret_keys
+from infra.cost.table import lines
 
 READY_SECONDS = 90.0
+
+ANSWER_BYTES = 4096
+"""More than a gateway says."""
 
 DESCRIPTION = """Deploy VaporForge to this machine's Docker engine, or bring what is deployed up to date.
 
@@ -45,9 +53,15 @@ def arguments() -> argparse.ArgumentParser:
         "give more than one",
     )
     options.add_argument(
+        "--docker-plugin",
+        choices=PLUGINS,
+        default="",
+        help="move the stack to this one of Pulumi's docker plugin and our stand-in for it; else it keeps what it has",
+    )
+    options.add_argument(
         "--preview",
         action="store_true",
-        help="only show what would change with these options, and remember none of them",
+        help="only show what would change with these options and what it costs, and remember none of them",
     )
     return options
 
@@ -66,18 +80,25 @@ def main() -> None:
         preview(chosen, values)
         return
     secrets = read_secrets(chosen.secret)
-    deployment = Deployment.of_machine(chosen.stack)
+    times = Times(os.environ)
+    deployment = Deployment.of_machine(chosen.stack, asked=chosen.docker_plugin)
     deployment.create()
     deployment.remember(values, secrets)
+    times.note("preparing")
     say(f"==> deploying the stack {chosen.stack}")
     begun = time.monotonic()
     outputs = deployment.up(running=True)
     say(f"==> up to date ({time.monotonic() - begun:.0f} s)")
-    wait_until_ready(outputs["url"], READY_SECONDS)
+    times.note("deploying")
+    with told(f"waiting until {outputs['url']} is ready, {READY_SECONDS:.0f} s at most"):
+        wait_until_ready(outputs["url"], outputs["instance"], READY_SECONDS)
+    times.note("until ready")
     token = make_token(outputs, default_subject(), HOURS)
     say(f"==> VaporForge {outputs['version']} is ready. Open (the token in it is good for {HOURS:g} hours):")
     sys.stdout.write(f"{outputs['url']}/#token={token}\n")
     sys.stdout.flush()
+    if str(times):
+        say(f"==> took: {times}")
     suffix = "" if chosen.stack == "dev" else f" --stack {chosen.stack}"
     say(f"==> scripts/logs{suffix} shows what happens; scripts/down{suffix} stops it")
 
@@ -88,24 +109,30 @@ def preview(chosen: argparse.Namespace, values: dict[str, str | None]) -> None:
         raise CliError(
             f"--preview --secret {chosen.secret[0]}: a preview remembers nothing; leave the secret out"
         )
-    deployment = Deployment.of_machine(chosen.stack)
+    deployment = Deployment.of_machine(chosen.stack, asked=chosen.docker_plugin)
     say(f"==> what scripts/up would do to the stack {chosen.stack}")
-    count = deployment.preview(values)
+    planned = deployment.preview(values)
+    for line in lines(planned.outputs):
+        sys.stdout.write(f"{visible(line)}\n")
     sys.stdout.flush()
+    count = planned.changes
     say(f"==> changes: {count}; nothing was done" if count else "==> nothing would change")
 
 
-def wait_until_ready(url: str, seconds: float) -> None:
-    """Poll `/api/ready` until it answers 200. Raises `CliError` with the last answer when the time is over."""
+def wait_until_ready(url: str, instance: str, seconds: float) -> None:
+    """Poll `/api/ready` until a gateway of the deployment `instance` answers 200. Raises `CliError` with the last
+    answer when the time is over, also where another program answers: it must not be given a token."""
     address = urllib.parse.urlsplit(url)
-    deadline, pause, last = time.monotonic() + seconds, 0.05, "no answer"
+    deadline, pause, last, is_another = time.monotonic() + seconds, 0.05, "no answer", False
     while time.monotonic() < deadline:
         connection = _connection(address)
         try:
             connection.request("GET", "/api/ready", headers={"Host": address.netloc})
             answer = connection.getresponse()
-            last = f"{answer.status} {answer.read(300).decode(errors='replace').strip()}"
-            if answer.status == http.client.OK:
+            said = answer.read(ANSWER_BYTES).decode(errors="replace").strip()
+            last = f"{answer.status} {said[:300]}"
+            is_another = answer.status == http.client.OK and _instance(said) != instance
+            if answer.status == http.client.OK and not is_another:
                 return
         except OSError as error:
             last = str(error)
@@ -115,7 +142,21 @@ def wait_until_ready(url: str, seconds: float) -> None:
             connection.close()
         time.sleep(pause)
         pause = min(pause * 1.5, 1.0)
+    if is_another:
+        raise CliError(
+            f"at {url} another program answers, not this deployment: {last}; end that, or choose another port "
+            "(scripts/up --port PORT)"
+        )
     raise CliError(f"{url}/api/ready was not ready in {seconds:.0f} s, last: {last} (scripts/logs says more)")
+
+
+def _instance(answer: str) -> str:
+    """Which deployment a gateway's answer says that it is of; empty for what is no such answer."""
+    try:
+        told = json.loads(answer)
+    except ValueError:
+        return ""
+    return str(told.get("instance", "")) if isinstance(told, dict) else ""
 
 
 def _connection(address: urllib.parse.SplitResult) -> http.client.HTTPConnection:

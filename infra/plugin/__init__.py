@@ -1,5 +1,7 @@
-"""A stand-in for Pulumi's docker plugin, for machines that cannot download it: only the resource types that we use.
+"""Providers of ours: `stack`, what a stack has of its own, and a stand-in for Pulumi's docker plugin, for machines that
+cannot download it, with only the resource types that we use.
 
-It keeps the provider protocol's promises and does what the official plugin does for the inputs that `infra` gives; for
-any other type it says so and names the official one. `python -m infra.plugin` is what the engine starts.
+Both keep the provider protocol's promises. The stand-in does what the official plugin does for the inputs that `infra`
+gives; for any other type it says so and names the official one. `python -m infra.plugin PACKAGE` is what the engine
+starts.
 """

@@ -90,6 +90,9 @@ class ContainerType:
                 wait.until_running(context, made, inputs)
                 if inputs.get("wait"):
                     wait.until_healthy(context, made, inputs)
+            if context.cancelled.is_set():
+                # Nobody may be left to write it down.
+                raise PluginError(f"making {inputs['name']} was cancelled")
             return made, self._outputs(api.inspect_container(made))
         except BaseException:
             api.remove_container(made, v=True, force=True)
@@ -105,7 +108,13 @@ class ContainerType:
             raise MissingError
         return self._outputs(found)
 
-    def update(self, context: Context, resource_id: str, inputs: Properties) -> Properties:
+    def update(
+        self,
+        context: Context,
+        resource_id: str,
+        inputs: Properties,
+        state: Properties,  # noqa: ARG002
+    ) -> Properties:
         mega = 1024 * 1024
         swap = inputs.get("memorySwap")
         try:

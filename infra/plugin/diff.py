@@ -17,7 +17,7 @@ DEFAULTS = "__defaults"
 def diff(traits: Traits, olds: Properties, news: Properties) -> provider_pb2.DiffResponse:
     """`olds`, `news`: plain checked inputs; an unknown value counts as changed. What a provider chose itself, this one
     or the official one, is no change."""
-    name_chosen = "name" in news.get(DEFAULTS, [])
+    name_chosen = traits.named in news.get(DEFAULTS, [])
     olds, news = _given(olds), _given(news)
     changed = [
         key

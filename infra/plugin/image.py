@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ from infra.plugin.resource import Context, MissingError, PluginError, Traits
 
 LINES_SHOWN = 40
 """How much of a failed build's output its error carries."""
+
+HIDDEN_LETTERS = 8
+"""Shorter lines of an argument may be any line's part, and are hidden as whole lines alone."""
+
+PREPARING = re.compile(
+    r"#\d+ (?:sha256:|\[internal\]|transferring |resolve |DONE|CACHED|\.\.\.$|\[[^\]]*\] FROM )"
+)
+"""Lines about steps that no Dockerfile has, and about images that are only built upon."""
 
 
 class ImageType:
@@ -52,7 +61,13 @@ class ImageType:
         except docker.errors.NotFound:
             raise MissingError from None
 
-    def update(self, context: Context, resource_id: str, inputs: Properties) -> Properties:  # noqa: ARG002
+    def update(
+        self,
+        context: Context,
+        resource_id: str,  # noqa: ARG002
+        inputs: Properties,
+        state: Properties,  # noqa: ARG002
+    ) -> Properties:
         return self._build(context, inputs)
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None:  # noqa: ARG002
@@ -92,7 +107,8 @@ class ImageType:
         environment = {**os.environ, **arguments, "DOCKER_BUILDKIT": "1"}
         if context.host:
             environment["DOCKER_HOST"] = context.host
-        _run(context, [*command, str(place)], environment, inputs["imageName"])
+        shown = Shown(arguments.values())
+        _run(context, [*command, str(place)], environment, inputs["imageName"], shown)
         return self._outputs(context, inputs)
 
 
@@ -108,7 +124,25 @@ def _end_when_cancelled(process: subprocess.Popen[str], cancelled: threading.Eve
             return
 
 
-def _run(context: Context, command: list[str], environment: dict[str, str], name: str) -> None:
+class Shown:
+    """Which lines of a build's output are for people. BuildKit writes an argument's value into the step that uses it: a
+    bundle of certificates would be hundreds of them. `values`: of the arguments."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        lines = {line.strip() for value in values if "\n" in value for line in value.splitlines()}
+        self._whole = frozenset(line for line in lines if line)
+        self._hidden = frozenset(line for line in lines if len(line) >= HIDDEN_LETTERS)
+
+    def progress(self, line: str) -> bool:
+        """Whether it is shown while the build goes on."""
+        return line not in self._whole and not any(hidden in line for hidden in self._hidden)
+
+    def failure(self, line: str) -> bool:
+        """Whether it tells why the build failed: not what was fetched, and under which name the builder knows that."""
+        return self.progress(line) and not PREPARING.match(line)
+
+
+def _run(context: Context, command: list[str], environment: dict[str, str], name: str, shown: Shown) -> None:
     context.log.status(context.urn, f"building {name}")
     last: deque[str] = deque(maxlen=LINES_SHOWN)
     with subprocess.Popen(
@@ -124,9 +158,10 @@ def _run(context: Context, command: list[str], environment: dict[str, str], name
         # A build may be silent for minutes, so a thread of its own looks for the user's giving up.
         threading.Thread(target=_end_when_cancelled, args=(process, context.cancelled), daemon=True).start()
         for line in process.stdout or ():
-            if text := line.strip():
-                last.append(text)
+            if (text := line.strip()) and shown.progress(text):
                 context.log.status(context.urn, text[:160])
+                if shown.failure(text):
+                    last.append(text)
     if context.cancelled.is_set():
         raise PluginError(f"building {name} was cancelled")
     if process.returncode != 0:

@@ -58,7 +58,13 @@ class NetworkType:
             ],
         }
 
-    def update(self, context: Context, resource_id: str, inputs: Properties) -> Properties:
+    def update(
+        self,
+        context: Context,
+        resource_id: str,
+        inputs: Properties,
+        state: Properties,  # noqa: ARG002
+    ) -> Properties:
         return self.read(context, resource_id, inputs)
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None:

@@ -41,7 +41,13 @@ class RemoteImageType:
             raise MissingError from None
         return {"imageId": found["Id"], "repoDigest": next(iter(found.get("RepoDigests") or []), "")}
 
-    def update(self, context: Context, resource_id: str, inputs: Properties) -> Properties:
+    def update(
+        self,
+        context: Context,
+        resource_id: str,
+        inputs: Properties,
+        state: Properties,  # noqa: ARG002
+    ) -> Properties:
         return self.read(context, resource_id, inputs)
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None:  # noqa: ARG002

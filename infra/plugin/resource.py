@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import docker
 
@@ -23,22 +23,34 @@ class MissingError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a call has at hand. `host`: the engine's URL, empty for the default. `cancelled`: set when the user
-    gives up; every wait looks at it."""
+    """What a call has at hand. `connect`: gives a client of the engine, the same one to each call of a thread.
+    `configured`: what the provider was told. `cancelled`: set when the user gives up; every wait looks at it."""
 
-    api: docker.APIClient
-    host: str
+    connect: Callable[[], docker.APIClient]
+    configured: Mapping[str, Any]
     urn: str
     log: EngineLog
     cancelled: threading.Event
+
+    @property
+    def api(self) -> docker.APIClient:
+        """Asked for when it is needed: not every type asks the engine."""
+        return self.connect()
+
+    @property
+    def host(self) -> str:
+        """The engine's URL, empty for the default."""
+        return str(self.configured.get("host") or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
     """`inputs`: every input that is understood; another is refused. `required`: those that must be there.
     `in_place`: those whose change does not replace the resource. `unordered`: lists that are sets.
-    `computed`: outputs that are not known before it is made. `auto_named`: whether it gets a name when it has none.
-    `defaults`: those that the official plugin fills in and replaces the resource for."""
+    `computed`: outputs that are not known before it is made. `auto_named`: whether it gets a name when it has none;
+    `named`: the input that this is. `tells`: whether `read` tells inputs as they are, so that a refresh sees drift.
+    `defaults`: those that the official plugin fills in and replaces the resource for. `keeps`: whether an update leaves
+    the outputs that there are as they are, so that a preview knows them."""
 
     inputs: frozenset[str]
     required: frozenset[str] = frozenset()
@@ -46,7 +58,10 @@ class Traits:
     unordered: frozenset[str] = frozenset()
     computed: frozenset[str] = frozenset()
     auto_named: bool = False
+    named: str = "name"
+    tells: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    keeps: bool = False
 
 
 class ResourceType(Protocol):
@@ -56,7 +71,7 @@ class ResourceType(Protocol):
     | --- | --- | --- |
     | `create` | makes it; nothing is left behind when that fails | |
     | `read` | its outputs | raises `MissingError` |
-    | `update` | changes it in place | raises `MissingError` |
+    | `update` | changes it in place; `state` is what it was | raises `MissingError` |
     | `delete` | deletes it | success |
 
     All raise `PluginError`, or docker's errors, when the engine refuses.
@@ -71,6 +86,16 @@ class ResourceType(Protocol):
 
     def read(self, context: Context, resource_id: str, inputs: Properties) -> Properties: ...
 
-    def update(self, context: Context, resource_id: str, inputs: Properties) -> Properties: ...
+    def update(
+        self, context: Context, resource_id: str, inputs: Properties, state: Properties
+    ) -> Properties: ...
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None: ...
+
+
+@runtime_checkable
+class Refusing(Protocol):
+    """A type that may not be made everywhere, which a preview says too."""
+
+    def refuse(self, inputs: Properties) -> None:
+        """Raises `PluginError` where it must not be made."""

@@ -40,7 +40,13 @@ class VolumeType:
         except docker.errors.NotFound:
             raise MissingError from None
 
-    def update(self, context: Context, resource_id: str, inputs: Properties) -> Properties:
+    def update(
+        self,
+        context: Context,
+        resource_id: str,
+        inputs: Properties,
+        state: Properties,  # noqa: ARG002
+    ) -> Properties:
         return self.read(context, resource_id, inputs)
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None:  # noqa: ARG002

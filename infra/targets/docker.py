@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
@@ -14,28 +13,24 @@ from infra.components.docker.gateway import ALIAS as GATEWAY_ALIAS
 from infra.components.docker.gateway import BROKER_PORT, Gateway, GatewayArgs
 from infra.components.docker.launcher import Launcher, LauncherArgs
 from infra.components.docker.limits import Limits, ProcessLimits
-from infra.components.docker.machine import Machine, check_machine, machine_of
+from infra.components.docker.machine import Machine, check_machine, machine_of, room_of
 from infra.components.docker.networks import Networks, NetworksArgs
 from infra.components.docker.proxy import Proxy, ProxyArgs
 from infra.components.docker.table import Table, TableArgs
 from infra.components.docker.watch import MEMORY_MB as WATCH_MEMORY_MB
 from infra.components.docker.watch import Watch, WatchArgs
 from infra.config import Settings
-from infra.images import Images, ImagesArgs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployed:
-    """What the stack tells about itself. `jwt_secret` signs users' tokens; `images`: names by part, empty when down."""
-
-    jwt_secret: pulumi.Output[str]
-    images: dict[str, str]
+from infra.cost import capacity
+from infra.images import Images, ImagesArgs, check_page
+from infra.targets.common import Deployed, gateway_environment, instance_of
 
 
 def deploy(settings: Settings, root: Path) -> Deployed:
     """Declare the stack's resources; with `running` false only those that hold data. Raises `ConfigError` for what the
-    engine's machine cannot hold."""
+    engine's machine cannot hold, and where the page's libraries are missing."""
     machine = machine_of(settings.docker_host) if settings.running else None
+    if settings.running:
+        check_page(root)
     if machine is not None:
         check_machine(settings, machine)
     options = _provider_options(settings)
@@ -55,7 +50,15 @@ def deploy(settings: Settings, root: Path) -> Deployed:
         if images is None
         else {"gateway": images.gateway.name, "agent": images.agent.name, "proxy": images.proxy.name}
     )
-    return Deployed(jwt_secret=data.jwt_secret, images=names)
+    return Deployed(
+        jwt_secret=data.jwt_secret,
+        instance=data.sandbox_secret.apply(instance_of),
+        images=names,
+        url=settings.url if settings.running else "",
+        more={
+            "capacity": capacity.on_docker(settings, None if machine is None else room_of(settings, machine))
+        },
+    )
 
 
 def _run(
@@ -75,8 +78,11 @@ def _run(
             root=root,
             base_image=settings.base_image,
             ca_bundle=settings.ca_bundle,
+            http_proxy=settings.http_proxy,
+            no_proxy=settings.no_proxy,
             slim=settings.agent != "claude",
             docker_host=settings.docker_host,
+            platform=machine.platform if machine is not None else None,
             after=data,
         ),
         options,
@@ -133,6 +139,7 @@ def _run(
             image=images.gateway,
             limits=limits(settings.gateway_memory_mb),
             replicas=settings.gateway_replicas,
+            drain_seconds=settings.drain_seconds,
             public=networks.public,
             control=networks.control,
             sandboxes=networks.sandboxes,
@@ -151,8 +158,8 @@ def _run(
             public=networks.public,
             bind_address=settings.bind_address,
             port=settings.port,
-            slots=2 * settings.gateway_replicas + 2,
             tls_certificate=settings.tls_certificate,
+            http2=settings.http2,
             secret=data.proxy_secret,
             connections=settings.connections,
             address_connections=settings.address_connections,
@@ -185,48 +192,21 @@ def _run(
 
 
 def _gateway_env(settings: Settings, data: Data, launcher_url: str) -> dict[str, pulumi.Input[str]]:
-    env: dict[str, pulumi.Input[str]] = {
+    return {
+        **gateway_environment(settings),
         "VF_DRIVER": "docker",
         "VF_JWT_SECRET": data.jwt_secret,
         "VF_SANDBOX_SECRET": data.sandbox_secret,
         "VF_CREDENTIAL_KEY": data.credential_key,
         "VF_LAUNCHER_SECRET": data.launcher_secret,
         "VF_PROXY_SECRET": data.proxy_secret,
-        "VF_CONNECTIONS": str(settings.connections),
         "VF_LAUNCHER_URL": launcher_url,
-        "VF_JWT_AUDIENCE": settings.jwt_audience,
-        "VF_ALLOWED_ORIGINS": settings.allowed_origins,
         "VF_TABLE": settings.dynamodb_table,
-        "VF_REGION": settings.region,
-        "VF_AGENT": settings.agent,
-        "VF_MODEL": settings.model,
-        "VF_MODEL_API_URL": settings.model_api_url,
         "VF_MODEL_API_KEY": settings.model_api_key or "",
-        "VF_QUEUE_LIMIT": str(settings.queue_limit),
-        "VF_STOP_SECONDS": str(settings.stop_seconds),
-        "VF_PROMPTS_PER_MINUTE": str(settings.prompts_per_minute),
-        "VF_PROMPTS_PER_DAY": str(settings.prompts_per_day),
-        "VF_SESSIONS_PER_HOUR": str(settings.sessions_per_hour),
-        "VF_SESSIONS_PER_USER": str(settings.sessions_per_user),
-        "VF_STORED_MB_PER_USER": str(settings.stored_mb_per_user),
-        "VF_TICKETS_PER_MINUTE": str(settings.tickets_per_minute),
-        "VF_FAILED_SIGN_INS": str(settings.failed_sign_ins),
-        "VF_SANDBOXES_PER_USER": str(settings.sandboxes_per_user),
-        "VF_SANDBOXES": str(settings.sandboxes),
-        "VF_MODEL_CALLS_PER_MINUTE": str(settings.model_calls_per_minute),
-        "VF_MODEL_MB_PER_DAY": str(settings.model_mb_per_day),
-        "VF_IDLE_MINUTES": str(settings.idle_minutes),
-        "VF_MESSAGE_TTL_DAYS": str(settings.message_ttl_days),
-        "VF_STREAM_FRAMES_PER_SECOND": str(settings.stream_frames_per_second),
-        "VF_STREAM_MB_PER_SECOND": str(settings.stream_mb_per_second),
-        "VF_STREAM_CONTROL_BURST": str(settings.stream_control_burst),
-        "VF_MESSAGES_PER_SECOND": str(settings.messages_per_second),
-        "VF_LOG_LEVEL": settings.log_level,
+        # DynamoDB Local asks for keys too, and takes any.
+        "AWS_ACCESS_KEY_ID": settings.aws_access_key_id or "local",
+        "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key or "local",
     }
-    # DynamoDB Local asks for keys too, and takes any.
-    env["AWS_ACCESS_KEY_ID"] = settings.aws_access_key_id or "local"
-    env["AWS_SECRET_ACCESS_KEY"] = settings.aws_secret_access_key or "local"
-    return env
 
 
 def _launcher_env(

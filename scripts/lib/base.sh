@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # The base of our images: the official one, or where no registry of images is reached one made from Debian's packages.
-# The name of the one that is there is kept in $VF_STATE/base-image.
+# The name of the one that is there is kept in $VF_STATE/base-image, a copy of one that was made in $VF_CACHE/images.
+# shellcheck source=scripts/lib/images.sh
+. "$VF_ROOT/scripts/lib/images.sh"
 
 setup_base() {
   local name
@@ -8,10 +10,10 @@ setup_base() {
   if ! docker image inspect "$name" >/dev/null 2>&1; then
     name=$BASE_IMAGE
     log "base image: pulling $name"
-    if ! timeout 600 docker pull -q "$name" >"$VF_STATE/pull.log" 2>&1; then
-      log "base image: no pull ($(tail -n 1 "$VF_STATE/pull.log" | tail -c 120)); made from Debian's packages, about a minute"
+    if ! image_pull base "$name"; then
+      log "base image: no pull ($(tail -n 1 "$VF_STATE/pull-base.log" | tail -c 120)); made from Debian's packages, about a minute"
       name=$BASE_FALLBACK
-      docker image inspect "$name" >/dev/null 2>&1 || base_bootstrap "$name"
+      image_kept "$name" || { base_bootstrap "$name"; image_keep "$name"; }
     fi
   fi
   printf '%s\n' "$name" >"$VF_STATE/base-image"
@@ -23,15 +25,24 @@ base_bootstrap() {
   root=$(as_root mktemp -d)
   # shellcheck disable=SC2064
   trap "as_root rm -rf --one-file-system '$root'" EXIT
+  doing "making it of Debian's packages" base_far
   base_fill "$root" >"$VF_STATE/debootstrap.log" 2>&1 || {
     tail -n 20 "$VF_STATE/debootstrap.log" >&2
     die "debootstrap failed (log: $VF_STATE/debootstrap.log)"
   }
+  doing "packing it"
   as_root tar -C "$root" --one-file-system -c . | docker import \
     --change 'ENV LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
     --change 'CMD ["python3"]' - "$1" >/dev/null
   as_root rm -rf --one-file-system "$root"
   trap - EXIT
+}
+
+# base_far: by debootstrap's own words.
+base_far() {
+  local all
+  all=$(grep -c '^I: Retrieving ' "$VF_STATE/debootstrap.log")
+  printf '%s packages fetched, %s set up' "$all" "$(grep -c '^I: Configuring ' "$VF_STATE/debootstrap.log")"
 }
 
 # Called where errexit is off: every step is joined to the next.

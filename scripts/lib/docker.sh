@@ -50,12 +50,13 @@ docker_start() {
     log "docker engine: started by systemd"
   else
     log "docker engine: starting (log: $VF_STATE/dockerd.log)"
-    # Descriptor 9 is the set-up's lock and 8 that of docker_hold: the daemon must not inherit them.
+    # The locks of the set-up (9), of docker_hold (8) and of state_alone (7): the daemon must not inherit them.
     as_root setsid dockerd --group "$(id -gn)" --pidfile "$VF_STATE/dockerd.pid" \
-      >"$VF_STATE/dockerd.log" 2>&1 </dev/null 8>&- 9>&- &
+      >"$VF_STATE/dockerd.log" 2>&1 </dev/null 7>&- 8>&- 9>&- &
     pid=$!
     disown
   fi
+  doing "waiting for the engine, 60 s at most"
   if ! { wait_for 60 docker_settled "$pid" && docker_engine_answers; }; then
     [ ! -r "$VF_STATE/dockerd.log" ] || tail -n 5 "$VF_STATE/dockerd.log" >&2
     die "the Docker engine did not become ready (log: $VF_STATE/dockerd.log, or the service manager's)"
@@ -65,18 +66,18 @@ docker_start() {
 # It answers, or it has ended and never will.
 docker_settled() { docker_engine_answers || { [ -n "$1" ] && ! [ -d "/proc/$1" ]; }; }
 
-# docker_hold: as long as this process lives, docker_stop_unused leaves the engine on.
+# docker_hold: as long as this process lives, docker_stop_unused leaves the engine on, whichever folder for state it has.
 docker_hold() {
-  exec 8>"$VF_STATE/locks/engine"
+  exec 8>"$VF_CACHE/locks/engine"
   flock -s 8
 }
 
 # docker_stop_unused: docker_stop, unless a container runs on that engine or somebody holds it.
 docker_stop_unused() {
   [ -s "$VF_STATE/dockerd.pid" ] || return 0
-  exec 8>"$VF_STATE/locks/engine"
-  # It listens at the default socket, whichever engine the environment names.
-  if flock -n 8 && [ -z "$(env -u DOCKER_HOST -u DOCKER_CONTEXT docker ps --quiet 2>&1)" ]; then
+  exec 8>"$VF_CACHE/locks/engine"
+  # It listens at the default socket, whichever engine the environment, or the context in use, names.
+  if flock -n 8 && [ -z "$(DOCKER_HOST=unix:///var/run/docker.sock docker ps --quiet 2>&1)" ]; then
     docker_stop "the set-up started it and nothing runs on it; scripts/up starts it again"
   fi
   exec 8>&-

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # DynamoDB Local as an image: the official one, or one of the same shape from the base image and Maven's jars.
-# The name of the one that is there is kept in $VF_STATE/dynamodb-image.
+# The name of the one that is there is kept in $VF_STATE/dynamodb-image, a copy of one that was built in $VF_CACHE/images.
+# shellcheck source=scripts/lib/images.sh
+. "$VF_ROOT/scripts/lib/images.sh"
 
 setup_dynamodb_image() {
   local name
@@ -8,10 +10,10 @@ setup_dynamodb_image() {
   if ! docker image inspect "$name" >/dev/null 2>&1; then
     name=$DYNAMODB_IMAGE
     log "DynamoDB Local image: pulling $name"
-    if ! timeout 600 docker pull -q "$name" >"$VF_STATE/pull.log" 2>&1; then
+    if ! image_pull dynamodb "$name"; then
       log "DynamoDB Local image: no pull; building one"
       name=$DYNAMODB_FALLBACK
-      docker image inspect "$name" >/dev/null 2>&1 || dynamodb_image_build "$name"
+      image_kept "$name" || { dynamodb_image_build "$name"; image_keep "$name"; }
     fi
   fi
   printf '%s\n' "$name" >"$VF_STATE/dynamodb-image"
@@ -19,14 +21,17 @@ setup_dynamodb_image() {
 
 dynamodb_image_build() {
   local context
+  doing "getting what it is built of"
   "$VF_ROOT/scripts/setup" base dynamodb
   context=$(mktemp -d)
   # shellcheck disable=SC2064
   trap "rm -rf '$context'" EXIT
-  cp "$VF_CACHE"/dynamodb/*.jar "$VF_CACHE"/dynamodb/*linux*.so "$VF_ROOT/scripts/lib/dynamodb-image/Dockerfile" "$context"
+  cp "$VF_CACHE"/dynamodb-local/*.jar "$VF_CACHE"/dynamodb-local/*linux*.so "$VF_ROOT/scripts/lib/dynamodb-image/Dockerfile" "$context"
   python3 "$VF_ROOT/scripts/lib/dynamodb_jar.py" "$context"
   printf 'Dockerfile\n' >"$context/.dockerignore"
-  docker build --quiet --tag "$1" --build-arg BASE="$(cat "$VF_STATE/base-image")" "$context" \
+  doing "building it" image_build_far "$VF_STATE/dynamodb-image.log"
+  # A client before 23 builds without BuildKit unless told.
+  DOCKER_BUILDKIT=1 BUILDKIT_PROGRESS=plain docker build --tag "$1" --build-arg BASE="$(cat "$VF_STATE/base-image")" "$context" \
     >"$VF_STATE/dynamodb-image.log" 2>&1 || {
     tail -n 20 "$VF_STATE/dynamodb-image.log" >&2
     die "the DynamoDB Local image could not be built (log: $VF_STATE/dynamodb-image.log)"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The relay that scripts/bench compares with: its binary only, never its service.
+# A proxy for end-to-end tests, and the relay that scripts/bench compares with: its binary only, never its service.
 
 setup_nginx() {
   if PATH=$PATH:/usr/sbin have nginx; then return; fi

@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         help="attacks with this in their name; may be repeated",
     )
     add("--list", action="store_true", help="print the attacks' names and make none")
-    add("--seconds", type=_seconds, default=8.0, metavar="N", help="how long most of them last (%(default)s)")
+    add("--seconds", type=_seconds, default=4.0, metavar="N", help="how long most of them last (%(default)s)")
     add(
         "--scale",
         type=_scale,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 import time
@@ -14,13 +15,14 @@ import aiohttp
 
 from tests.attack.attack import Attack, Field, Found, Size
 from tests.attack.memory import Memory
-from tests.attack.scene import AttackError, Scene
+from tests.attack.scene import AttackError, Gate, Scene, exert
 from tests.attack.watch import Figures, Watch
 
 log = logging.getLogger(__name__)
 
 CALM_SECONDS = 3.0
 AFTER_SECONDS = 1.0
+BESIDE_SECONDS = 5.0
 QUIET_SECONDS = 15.0
 QUIET_MS = 100.0
 SETTLE_SECONDS = 8.0
@@ -45,6 +47,13 @@ class Row:
     grown: float
     load: float
     faults: list[str] = field(default_factory=list)
+    beside: Figures | None = None
+    """Without the attack, beside a process that computes as much as the attacker's did: where p99 asks for it."""
+
+    @property
+    def control_ms(self) -> float:
+        """The p99 that this one's is held against."""
+        return max(self.calm.p99_ms, self.beside.p99_ms if self.beside else 0.0)
 
     @property
     def held(self) -> bool:
@@ -97,6 +106,7 @@ class Campaign:
         await asyncio.sleep(self._calm)
         written = await self._scene.log_from_now()
         memory = Memory(await self._scene.processes())
+        computed = await self._scene.attackers_cpu()
         begun = time.monotonic()
         async with memory.sampled():
             try:
@@ -106,6 +116,7 @@ class Campaign:
                 found = Found("it could not be made to its end", [f"{type(error).__name__}: {error}"])
             await asyncio.sleep(AFTER_SECONDS)
         ended = time.monotonic()
+        computed = await self._scene.attackers_cpu() - computed
         front = await self._watch.front_answers()
         grown = max((await memory.settled(GROWTH_MIB, SETTLE_SECONDS)).values(), default=0.0)
         row = Row(
@@ -117,11 +128,24 @@ class Campaign:
             grown,
             os.getloadavg()[0],
         )
+        if row.during.p99_ms > P99_FACTOR * row.control_ms:
+            row.beside = await self._beside(max(0.0, computed) / (ended - begun))
         row.faults = [*noticed(row), *found.faults]
         if not front:
             row.faults.append("nobody new was answered where people come in")
         row.faults += self._leases(await written())
         return row
+
+    async def _beside(self, cores: float) -> Figures:
+        """A time without attack, while as much is computed, at the same low priority."""
+        await self._quiet()
+        begun = time.monotonic()
+        count = max(1, math.ceil(cores))
+        share = min(1.0, cores / count)
+        gate = Gate("neighbour", "127.0.0.1", 0)
+        work = [exert(gate, "neighbour", seconds=BESIDE_SECONDS, share=share) for _ in range(count)]
+        await asyncio.gather(*work)
+        return self._watch.figures(begun, time.monotonic())
 
     async def _quiet(self) -> None:
         """Until what came before is over: the control is a time in which nothing happens."""
@@ -129,7 +153,9 @@ class Campaign:
         while time.monotonic() < deadline:
             now = time.monotonic()
             seen = self._watch.figures(now - 1.0, now)
-            if seen.largest_ms < QUIET_MS and not seen.health_failed:
+            quiet = seen.largest_ms < QUIET_MS and not seen.health_failed
+            # Behind Docker's forwarder everybody has the attacker's address, and its refusals, for ten seconds.
+            if quiet and await self._watch.front_answers(below=400):
                 return
             await asyncio.sleep(0.25)
 
@@ -144,12 +170,12 @@ class Campaign:
 
 def noticed(row: Row) -> list[str]:
     """What good users noticed of it that they must not."""
-    calm, during = row.calm, row.during
+    during, control = row.during, row.control_ms
     faults = []
     if during.largest_ms > LARGEST_MS:
         faults.append(f"a good user's stream stood still for {during.largest_ms / 1000:.1f} s")
-    if during.p99_ms > P99_FACTOR * calm.p99_ms:
-        faults.append(f"p99 {during.p99_ms:.0f} ms beside {calm.p99_ms:.0f} without")
+    if during.p99_ms > P99_FACTOR * control:
+        faults.append(f"p99 {during.p99_ms:.0f} ms beside {control:.0f} without")
     if during.health_failed:
         faults.append(f"{during.health_failed} health checks failed")
     if row.grown > GROWTH_MIB:

@@ -18,7 +18,7 @@ from yarl import URL
 from container.protocol import AGENT_PORT
 from tests.attack.attack import MALLORY
 from tests.attack.containers import attacker, beside, place
-from tests.attack.scene import AttackError, Gate, outcome, started
+from tests.attack.scene import AttackError, Gate, children_cpu, outcome, started
 from tests.chaos.child import ROOT
 from tests.chaos.reader import Net
 from tests.chaos.stack import DockerStack, StackError
@@ -154,6 +154,15 @@ class Deployed:
             for container in await self._stack.parts(role):
                 found[str(container.name)] = int(container.attrs["State"]["Pid"])
         return found
+
+    async def attackers_cpu(self) -> float:
+        """See `Scene`: those in containers too."""
+        inside = 0.0
+        for container in self._made:
+            with suppress(APIError):  # with a sandbox that has ended it ended too
+                stats: Any = await self._stack.in_thread(container.stats, stream=False, one_shot=True)
+                inside += stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
+        return children_cpu() + inside
 
     async def log_from_now(self) -> Callable[[], Awaitable[bytes]]:
         """See `Scene`."""

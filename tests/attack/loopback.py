@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,21 @@ import aiohttp
 from yarl import URL
 
 from container.protocol import sandbox_token
+from gateway.config import Settings
 from tests.attack.force.limits import bounded
-from tests.attack.scene import AttackError, Gate, outcome, started
+from tests.attack.scene import AttackError, Gate, children_cpu, outcome, started
 from tests.chaos.processes import Processes
 from tests.chaos.reader import Net
 
-SETTINGS = {"VF_LEASE_SECONDS": "10", "VF_START_SECONDS": "20", "VF_IDLE_MINUTES": "0.5"}
+CAPS = ("connections", "address_connections", "user_connections", "broker_connections", "sandbox_connections")
+SETTINGS = {
+    "VF_LEASE_SECONDS": "10",
+    "VF_START_SECONDS": "20",
+    "VF_IDLE_MINUTES": "0.5",
+    **{f"VF_{field.name.upper()}": str(field.default) for field in fields(Settings) if field.name in CAPS},
+}
 """As a deployment has them, but for two: what answers badly is given up, and what idles is put away, within the time of
-an attack."""
+an attack. The caps on connections are a deployment's own: without them other attacks would be made."""
 
 ANNOUNCE_SECONDS = 30.0
 LONG_SECONDS = 120.0
@@ -91,6 +99,10 @@ class Loopback:
     async def processes(self) -> Mapping[str, int]:
         """See `Scene`."""
         return {gateway.name: gateway.pid for gateway in self._processes.gateways}
+
+    async def attackers_cpu(self) -> float:
+        """See `Scene`."""
+        return children_cpu()
 
     async def log_from_now(self) -> Callable[[], Awaitable[bytes]]:
         """See `Scene`."""

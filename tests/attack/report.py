@@ -12,6 +12,7 @@ HEAD = (
     "without",
     "p99, ms",
     "without",
+    "neighbour",
     "health, ms",
     "peak, MiB",
     "kept, MiB",
@@ -43,6 +44,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{calm.largest_ms:,.0f}",
         f"{during.p99_ms:,.0f}",
         f"{calm.p99_ms:,.0f}",
+        f"{row.beside.p99_ms:,.0f}" if row.beside else "",
         f"{during.health_ms:,.0f}{failed}",
         f"+{row.peak:,.0f}",
         f"{row.grown:+,.0f}",
@@ -53,7 +55,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _markdown(rows: Sequence[Row]) -> Iterator[str]:
     yield "| " + " | ".join(HEAD) + " |"
-    yield "| --- |" + " ---: |" * 7 + " --- | --- |"
+    yield "| --- |" + " ---: |" * 8 + " --- | --- |"
     for row in rows:
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row)) + " |"
 
@@ -62,5 +64,5 @@ def _text(rows: Sequence[Row]) -> Iterator[str]:
     cells = [HEAD, *(tuple(cell.replace("**", "") for cell in _cells(row)) for row in rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(HEAD))]
     for row in cells:
-        numbers = [cell.rjust(width) for cell, width in zip(row[1:8], widths[1:8], strict=True)]
-        yield "  ".join([row[0].ljust(widths[0]), *numbers, row[8].ljust(widths[8]), row[9]])
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:9], widths[1:9], strict=True)]
+        yield "  ".join([row[0].ljust(widths[0]), *numbers, row[9].ljust(widths[9]), row[10]])

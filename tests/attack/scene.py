@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -74,11 +75,20 @@ class Scene(Protocol):
     async def processes(self) -> Mapping[str, int]:
         """The id of every service that runs for long, by name; those whose processes are seen from here."""
 
+    async def attackers_cpu(self) -> float:
+        """Seconds that attackers' processes have computed so far; those of ended ones on this machine."""
+
     async def log_from_now(self) -> Callable[[], Awaitable[bytes]]:
         """Call it for what the services have written from now to then."""
 
     def hostile(self, session: str, order: Mapping[str, Any]) -> AbstractAsyncContextManager[None]:
         """In this block the session's sandbox runs a hostile agent server (`force.hostile`)."""
+
+
+def children_cpu() -> float:
+    """Seconds that this process's children computed, of those that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 async def exert(gate: Gate, force: str, **order: Any) -> dict[str, Any]:

@@ -47,6 +47,14 @@ def test_what_somebody_notices_does_not(changes: dict[str, float], fault: str) -
     assert noticed(row(**changes)) == [fault]
 
 
+def test_what_the_attackers_own_computing_does_is_no_fault_of_the_gateway() -> None:
+    one = row(p99_ms=80)
+    one.beside = replace(CALM, p99_ms=41)
+    assert noticed(one) == []
+    one.beside = replace(CALM, p99_ms=39)
+    assert noticed(one) == ["p99 80 ms beside 39 without"]
+
+
 @pytest.mark.parametrize("markdown", [False, True])
 def test_the_table_has_the_control_beside_each_attack(markdown: bool) -> None:
     bad = row(largest_ms=5000)

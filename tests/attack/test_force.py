@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import pytest
 
@@ -18,33 +15,7 @@ from tests.attack.force.limits import ForeignAddress, bounded, ours
 from tests.attack.force.material import BODY_BYTES, MIB, accepted, bomb, close_code, request, upgrade
 from tests.attack.scene import AttackError, Gate, exert, outcome, started
 from tests.chaos.child import ROOT
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def serving(talk: Talk) -> AsyncIterator[int]:
-    """A server on a free port; whoever is talked to at the end is cut off."""
-    talking: set[asyncio.Task[Any]] = set()
-
-    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        talking.add(task)
-        try:
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await talk(reader, writer)
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(begin, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in talking:
-            task.cancel()
-        await asyncio.gather(*talking, return_exceptions=True)
+from tests.listening import listening
 
 
 @pytest.mark.parametrize(
@@ -98,7 +69,7 @@ async def test_fire_counts_answers_and_who_ends_the_connection() -> None:
         writer.write(b"HTTP/1.1 401 No\r\nConnection: close\r\n\r\nHTTP/1.1 200 Hidden\r\n\r\n")
         await writer.drain()
 
-    async with serving(talk) as port:
+    async with listening(talk) as port:
         head = {"Content-Length": BODY_BYTES}
         asked = [request("POST", path, head).decode() for path in ("/kept", "/ended")]
         order = Fire(
@@ -129,7 +100,7 @@ async def test_hold_keeps_what_it_may_and_counts_what_is_let_go() -> None:
             return
         await asyncio.sleep(60)
 
-    async with serving(talk) as port:
+    async with listening(talk) as port:
         order = Hold(
             host="127.0.0.1",
             port=port,
@@ -155,7 +126,7 @@ async def test_a_flood_tells_how_it_was_closed() -> None:
         writer.write(b"\x88\x02\x03\xf0")
         await writer.drain()
 
-    async with serving(talk) as port:
+    async with listening(talk) as port:
         order = Flood(
             host="127.0.0.1", port=port, seconds=5, target="/ws", headers={}, frames="ping", attempts=3
         )
@@ -199,3 +170,21 @@ async def test_forces_need_the_standard_library_alone() -> None:
         cwd=ROOT,
     )
     assert await process.wait() == 0
+
+
+async def test_connections_that_were_all_let_go_are_waited_for_no_longer() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+
+    async with listening(talk) as port:
+        order = Hold(host="127.0.0.1", port=port, seconds=100, count=3, first="x", until_let_go=True)
+        async with asyncio.timeout(50):
+            seen = await hold(order)
+    assert (seen["opened"], seen["open"]) == (3, 0)
+
+
+async def test_a_neighbour_computes_and_says_how_much() -> None:
+    seen = await exert(Gate("x", "127.0.0.1", 0), "neighbour", seconds=1, share=0.5)
+    assert 0 < seen["cpu"] < 1
+    with pytest.raises(AttackError, match="share is 2"):
+        await exert(Gate("x", "127.0.0.1", 0), "neighbour", seconds=1, share=2)

@@ -19,7 +19,7 @@ import aiohttp
 import uvloop
 from yarl import URL
 
-from tests.bench import live, relay, stdout
+from tests.bench import live, pool, relay, stdout
 from tests.bench.direct import DirectSdk
 from tests.bench.figures import shown, summary, table
 from tests.bench.latency import PHASES, PROMPT, Browser
@@ -36,6 +36,8 @@ FLOODS = (
 )
 """(name, connections, frames in each of the upstream's writes)"""
 PARTS = ("latency", "live", "relay", "stdout")
+DOCKER_PARTS = ("pool",)
+"""Those that want a Docker engine: only when they are named."""
 
 Samples = dict[str, dict[str, list[float]]]
 """By state, then by phase: milliseconds, one of each round."""
@@ -51,9 +53,14 @@ def main() -> None:
     parser.add_argument(
         "--agents", default="demo,claude", help="demo, claude or both (default), on this machine"
     )
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument(
+        "--parts",
+        default=",".join(PARTS),
+        help=f"of {', '.join(PARTS)} (default: these), {', '.join(DOCKER_PARTS)}",
+    )
     parser.add_argument("--frames", type=int, default=50_000, help="frames of each flood (default: 50000)")
     parser.add_argument("--idle", type=int, default=200, help="idle relayed connections (default: 200)")
+    parser.add_argument("--sessions", type=int, default=50, help="sessions at once, and pool (default: 50)")
     parser.add_argument("--url", help="measure the latency of a deployed stack instead of this machine's")
     parser.add_argument("--token", help="a token for --url")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
@@ -98,6 +105,8 @@ async def _local(arguments: argparse.Namespace) -> dict[str, Any]:
             figures["relay"] = await _relay(arguments, folder, endpoint, http)
         if "stdout" in parts:
             figures["stdout"] = await _stdout(arguments, folder, endpoint, http)
+        if "pool" in parts:
+            figures["pool"] = await _pool(arguments, folder, endpoint)
     return figures
 
 
@@ -248,6 +257,28 @@ async def _stdout(
     base = figures["websocketd"]["median"]
     rows = [[name, shown(figure), f"{figure['median'] / base:.2f}"] for name, figure in figures.items()]
     say(table(f"an agent's lines; {relay.load()}", ["", "lines a second", "of websocketd's"], rows))
+    return figures
+
+
+async def _pool(arguments: argparse.Namespace, folder: Path, endpoint: str) -> dict[str, Any]:
+    rounds = min(3, arguments.rounds)
+    found = await pool.race(folder, endpoint, sessions=arguments.sessions, rounds=rounds)
+    figures = {
+        way: {
+            "p50": pool.percentile(took, 0.5),
+            "p99": pool.percentile(took, 0.99),
+            "least": min(took),
+            "n": len(took),
+        }
+        for way, took in found.items()
+    }
+    rows = [
+        [way, *(f"{figure[key]:.0f}" for key in ("p50", "p99", "least"))] for way, figure in figures.items()
+    ]
+    title = (
+        f"{arguments.sessions} sessions at once until each has its sandbox, {rounds} rounds; {relay.load()}"
+    )
+    say(table(title, ["milliseconds", "p50", "p99", "least"], rows))
     return figures
 
 

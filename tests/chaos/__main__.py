@@ -31,7 +31,8 @@ log = logging.getLogger("tests.chaos")
 EPILOG = """\
 Without --stack everything happens on this machine's loopback: two gateways, sandboxes as processes with the demo agent,
 and DynamoDB Local behind a proxy that throttles it, fails, is slow and loses answers. With --stack a deployed docker
-stack is broken through the Docker engine: do that where nobody is at work.
+stack is broken through the Docker engine: do that where nobody is at work. With --cloud two gateways have the settings
+of the aws target, and a stand-in for AWS, in a container, starts their sandboxes as tasks.
 
 The same seed gives the same schedule. The exit status is 0 when every promise was kept, 1 when not, 130 after Ctrl-C;
 whatever this command started it has ended by then. docs/reliability.md says what the rows mean.
@@ -80,7 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--faults", type=int, default=100, metavar="N", help="faults of other kinds (%(default)s)")
     add("--sessions", type=int, default=8, metavar="N", help="sessions at work at a time (%(default)s)")
     add("--seconds", type=float, default=3600, metavar="N", help="give up after (%(default)s)")
-    add("--stack", metavar="NAME", help="break this deployed docker stack, not one made for the purpose")
+    where = what.add_mutually_exclusive_group().add_argument
+    where("--stack", metavar="NAME", help="break this deployed docker stack, not one made for the purpose")
+    where(
+        "--cloud", action="store_true", help="gateways with the aws target's settings, on a stand-in for AWS"
+    )
     add("--url", default="", help="the stack's entry (default: its proxy's published port)")
     add("--token-file", type=Path, metavar="FILE", help="holds a user's token (default: asks scripts/token)")
     add("--keep", type=Path, metavar="DIR", help="keep logs and sandboxes in this new folder")
@@ -137,11 +142,16 @@ async def _soak(options: argparse.Namespace, folder: Path) -> tuple[Iterable[str
 async def _target(
     options: argparse.Namespace, folder: Path, exits: AsyncExitStack, settings: Mapping[str, str]
 ) -> tuple[Target, str]:
-    """What is to be broken, and its name: the stack that was named, or processes with these settings."""
+    """What is to be broken, and its name: the stack that was named, or one with these settings."""
     if options.stack:
         jwt = options.token_file.read_text().strip() if options.token_file else ""
         stack = DockerStack(options.stack, options.seed, base=options.url, jwt=jwt)
         return await exits.enter_async_context(stack), f"stack {options.stack}"
+    if options.cloud:
+        from tests.chaos.cloud import CloudStack  # Pulumi with it, which takes seconds
+
+        cloud = CloudStack(folder, options.seed, settings=settings)
+        return await exits.enter_async_context(cloud), "two gateways on the aws target's settings"
     keep = options.keep is not None
     processes = Processes(folder, options.seed, settings=settings, keep=keep)
     return await exits.enter_async_context(processes), "two gateways as processes"

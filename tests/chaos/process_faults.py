@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tests.chaos.service_faults import service_faults
 from tests.chaos.target import AGENT_KILL, DISK_FULL, SANDBOX_KILL, Fault
-from tests.gateway.fault_proxy import Faults
 
 if TYPE_CHECKING:
     from tests.chaos.processes import Processes
@@ -20,20 +20,11 @@ def process_faults(target: Processes) -> Mapping[str, Fault]:
     """By name; filling the disk only where there is a disk of our own to fill."""
     breaker = _Breaker(target)
     faults: dict[str, Fault] = {
-        "gateway SIGKILL": lambda: breaker.restart_gateway(signal.SIGKILL),
-        "gateway SIGTERM": lambda: breaker.restart_gateway(signal.SIGTERM),
-        "gateway SIGSTOP, SIGCONT": breaker.freeze_gateway,
+        **service_faults(target),
         SANDBOX_KILL: breaker.kill_sandbox,
         "sandbox SIGSTOP, SIGCONT": breaker.freeze_sandbox,
         AGENT_KILL: breaker.kill_agent,
         "DynamoDB stopped, started": breaker.restart_store,
-        "DynamoDB throttles": lambda: breaker.store_faults(Faults(throttle=0.6)),
-        "DynamoDB answers 500": lambda: breaker.store_faults(Faults(error=0.6)),
-        "DynamoDB times out after the write": lambda: breaker.store_faults(Faults(lost=0.3, hold_seconds=4)),
-        "DynamoDB writes behind its client's back": lambda: breaker.store_faults(
-            Faults(zombie=0.3, hold_seconds=1)
-        ),
-        "DynamoDB is slow": lambda: breaker.store_faults(Faults(latency_ms=800)),
     }
     if target.disk.mounted:
         faults[DISK_FULL] = breaker.fill_disk
@@ -47,34 +38,10 @@ class _Breaker:
         self._killed: set[str] = set()
         """Runs whose sandbox was killed: the next one on the volume is not in the middle of them."""
 
-    async def restart_gateway(self, number: int) -> bool:
-        gateway = self._random.choice(self._target.gateways)
-        await gateway.end(number)
-        await asyncio.sleep(self._random.uniform(0, 2))
-        await gateway.start()
-        return True
-
-    async def freeze_gateway(self) -> bool:
-        gateway = self._random.choice(self._target.gateways)
-        gateway.send(signal.SIGSTOP)
-        try:
-            await asyncio.sleep(self._random.uniform(2, 8))  # beyond the lease, often
-        finally:
-            gateway.send(signal.SIGCONT)
-        return True
-
     async def restart_store(self) -> bool:
         await self._target.dynamodb.end()
         await asyncio.sleep(self._random.uniform(0, 2))
         await self._target.dynamodb.start()
-        return True
-
-    async def store_faults(self, faults: Faults) -> bool:
-        self._target.proxy.faults = faults
-        try:
-            await asyncio.sleep(self._random.uniform(1, 4))
-        finally:
-            self._target.proxy.faults = Faults()
         return True
 
     async def kill_sandbox(self) -> bool:

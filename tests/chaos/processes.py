@@ -10,10 +10,8 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Final
 
 from gateway.web.request.auth import mint
 from tests.chaos.child import ROOT, Child, free_port
@@ -22,9 +20,29 @@ from tests.chaos.process_faults import process_faults
 from tests.chaos.sandboxes import Sandboxes
 from tests.chaos.target import Busy, Fault, Gauge
 from tests.gateway.fault_proxy import FaultProxy
+from tests.opened import Opened
+
+OF_ONE_TEAM: Final = {
+    "VF_LEASE_SECONDS": "3",
+    "VF_DRAIN_SECONDS": "10",
+    # One user does the work of a whole team here.
+    "VF_PROMPTS_PER_MINUTE": "0",
+    "VF_PROMPTS_PER_DAY": "0",
+    "VF_SESSIONS_PER_HOUR": "0",
+    "VF_SESSIONS_PER_USER": "0",
+    "VF_TICKETS_PER_MINUTE": "0",
+    "VF_SANDBOXES_PER_USER": "0",
+    "VF_SANDBOXES": "0",
+    # All of a campaign's people come from this machine's one address.
+    "VF_CONNECTIONS": "10000",
+    "VF_ADDRESS_CONNECTIONS": "10000",
+    "VF_USER_CONNECTIONS": "10000",
+    "VF_SANDBOX_CONNECTIONS": "1000",
+}
+"""Variables of gateways whose one user does everything, and whose gateways are killed again and again."""
 
 
-class Processes:
+class Processes(Opened):
     """Use it as an async context manager: everything is started, and at its end everything is ended by its id.
 
     `settings`: more `VF_*` variables of the gateways. `keep`: whether the sandboxes' folders stay in `folder`.
@@ -33,6 +51,7 @@ class Processes:
     def __init__(
         self, folder: Path, seed: int, *, settings: Mapping[str, str] | None = None, keep: bool = False
     ) -> None:
+        super().__init__()
         self.busy: Busy = list
         self.notes: list[str] = []
         self.gateways: list[Child] = []
@@ -47,25 +66,11 @@ class Processes:
         self._blobs = folder / "blobs"
         self._settings = dict(settings or {})
         self._keep = keep
-        self._exit = AsyncExitStack()
         self._secrets = {
             f"VF_{name}": secrets.token_hex(32) for name in ("JWT_SECRET", "SANDBOX_SECRET", "CREDENTIAL_KEY")
         }
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self._start()
-        except BaseException:
-            await self._exit.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._exit.aclose()
-
-    async def _start(self) -> None:
+    async def _open(self) -> None:
         self.disk.root.mkdir(parents=True)
         self._blobs.mkdir()
         await self.disk.mount()
@@ -112,22 +117,8 @@ class Processes:
             "VF_DYNAMODB_ENDPOINT": self.proxy.url,
             "VF_TABLE": "chaos",
             "VF_TABLE_CREATE": "true",
-            "VF_LEASE_SECONDS": "3",
-            "VF_DRAIN_SECONDS": "10",
-            # One user does the work of a whole team here.
-            "VF_PROMPTS_PER_MINUTE": "0",
-            "VF_PROMPTS_PER_DAY": "0",
-            "VF_SESSIONS_PER_HOUR": "0",
-            "VF_SESSIONS_PER_USER": "0",
-            "VF_TICKETS_PER_MINUTE": "0",
-            "VF_SANDBOXES_PER_USER": "0",
-            "VF_SANDBOXES": "0",
             "VF_BLOBS": f"folder:{self._blobs.resolve()}",
-            # All of a campaign's people come from this machine's one address.
-            "VF_CONNECTIONS": "10000",
-            "VF_ADDRESS_CONNECTIONS": "10000",
-            "VF_USER_CONNECTIONS": "10000",
-            "VF_SANDBOX_CONNECTIONS": "1000",
+            **OF_ONE_TEAM,
             **self._settings,
         }
         ready = f"http://127.0.0.1:{port}/api/health"

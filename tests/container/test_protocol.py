@@ -41,9 +41,25 @@ def test_a_carriage_return_between_tokens_is_taken_out() -> None:
     )
 
 
+@pytest.mark.parametrize("line", [b' {"a":[1]}', b'{"a":[1]} ', b'\n{ "a" : [1] }\t'])
+def test_white_space_around_an_object_is_no_fault_and_stays(line: bytes) -> None:
+    assert read_frame(line) == ({"a": [1]}, line)
+
+
 @pytest.mark.parametrize(
     "line",
-    [b"[]", b"1", b"", b'{"a":NaN}', b'{"a":1}x', b'{"a":"\xed\xa0\x80"}', b"\xff\xfe{\x00}\x00", b"{'a':1}"],
+    [
+        b"[]",
+        b"1",
+        b"",
+        b'{"a":NaN}',
+        b'{"a":1}x',
+        b'{"a":1} x',
+        b"{",
+        b'{"a":"\xed\xa0\x80"}',
+        b"\xff\xfe{\x00}\x00",
+        b"{'a':1}",
+    ],
 )
 def test_what_is_no_json_object_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):

@@ -57,9 +57,9 @@ class Deployed:
         self.id = f"vaporforge-{self.name}"
         self.tree = folder / "tree"
         self.port = free_port()
-        self.url = f"http://localhost:{self.port}"
-        self._environ = scripts_environment(folder / "state", self.tree)
-        self.engine = docker.from_env(environment=self._environ)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environ = scripts_environment(folder / "state", self.tree)
+        self.engine = docker.from_env(environment=self.environ)
         self._agent = agent
         copy_project(self.tree)
 
@@ -86,7 +86,7 @@ class Deployed:
     def containers(self, *labels: str, all: bool = False) -> Sequence[Container]:  # noqa: A002 - the engine's word
         """Those of the stack with further labels, such as `vaporforge.role=gateway`."""
         wanted = [f"vaporforge.stack={self.id}", *labels]
-        return self.engine.containers.list(all=all, filters={"label": wanted})
+        return self.engine.containers.list(all=all, filters={"label": wanted}, ignore_removed=True)
 
     def sandbox(self, session: str) -> Container:
         """The running container of a session."""
@@ -133,7 +133,7 @@ class Deployed:
         done = subprocess.run(
             argv,
             cwd=self.tree,
-            env=self._environ,
+            env=self.environ,
             input=secret,
             capture_output=True,
             text=True,

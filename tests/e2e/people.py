@@ -78,13 +78,7 @@ class Person:
     async def open(self, path: str = "/", user: str = "ada") -> None:
         """Open the page with a token in the address, as `scripts/up` prints it."""
         await self.page.goto(f"{self.url}/#token={mint(user, 600, secret=SECRET)}")
-        try:
-            await expect(self.see("prompt")).to_be_visible()
-        except AssertionError:
-            # Containers that come and go make the browser drop what it is loading. Where boot.js itself is among it
-            # nothing in the page can load it again: it stays blank, and a person reloads.
-            await self.page.reload()
-            await expect(self.see("prompt")).to_be_visible()
+        await expect(self.see("prompt")).to_be_visible()
         if path != "/":
             await self.page.goto(f"{self.url}{path}")
 

@@ -64,7 +64,7 @@ class Tree:
         """By resource: what was done to it. The URL that was printed shows the page, and the token in it is good."""
         done = self.run("up", "--port", str(self.port), *arguments)
         url, _, token = done.stdout.strip().partition("/#token=")
-        assert url == f"http://localhost:{self.port}"
+        assert url == f"http://127.0.0.1:{self.port}"
         with urllib.request.urlopen(url, timeout=30) as page:
             assert b"<title>VaporForge</title>" in page.read()
         assert "sessions" in self.ask("GET", "/api/sessions", token=token)
@@ -73,6 +73,7 @@ class Tree:
     def preview(self, *arguments: str) -> dict[str, str]:
         """By resource: what the next `up` would do to it, as `up` calls it."""
         done = self.run("up", "--preview", "--port", str(self.port), *arguments)
+        assert "Sessions with a sandbox at once: " in done.stdout
         return self._changes(done.stdout, PLANS)
 
     def _changes(self, output: str, verbs: dict[str, str]) -> dict[str, str]:

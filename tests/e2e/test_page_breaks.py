@@ -164,7 +164,17 @@ async def test_blocked_websockets_fall_back_to_events_by_themselves(people: Peop
         front.cut()
         await expect(ada.prose).to_have_text(counted(150))
         await ada.rest()
+        refused = front.refused
+        assert await ada.ask("Echo at once") == "at once"
+        await ada.page.reload()
+        await expect(ada.answers).to_have_count(2)
+        assert await ada.ask("Echo after a reload") == "after a reload"
+        assert front.refused == refused  # found out once for the tab
         front.websockets = True
+        await ada.say(COUNT)
+        async with ada.page.expect_websocket():  # tried beside the run, as the network may be another one
+            await ada.page.evaluate("dispatchEvent(new Event('online'))")
+        await ada.rest()
         assert await ada.ask("Echo over a WebSocket again") == "over a WebSocket again"
         assert ada.frames[-1]["type"] == "process-exit"
 
@@ -247,6 +257,65 @@ async def test_a_file_of_the_page_that_is_lost_on_the_way_is_fetched_again(peopl
     assert await ada.ask("Echo here") == "here"
 
 
+async def test_a_page_that_loses_everything_but_its_document_is_fetched_again(people: People) -> None:
+    ada = await people.person()
+    lost: list[str] = []
+
+    async def lose(route: Route) -> None:
+        if not route.request.is_navigation_request() and len(lost) < 40:
+            lost.append(route.request.url)
+            await route.abort("connectionreset")
+        else:
+            await route.fallback()
+
+    await ada.page.route("**/*", lose)
+    await ada.open()
+    assert len(lost) == 40
+    assert not any("boot.js" in url for url in lost)
+
+
+async def test_a_document_that_is_cut_off_is_fetched_again(people: People) -> None:
+    ada = await people.person()
+    served: list[int] = []
+
+    async def cut(route: Route) -> None:
+        if not route.request.is_navigation_request():
+            await route.fallback()
+            return
+        response = await route.fetch()
+        body = await response.body()
+        parts = [len(body) // 3, len(body) * 2 // 3, body.index(b'<p id="broken"'), len(body)]
+        served.append(parts[min(len(served), 3)])
+        await route.fulfill(response=response, body=body[: served[-1]])
+
+    await ada.page.route("**/*", cut)
+    await ada.open()
+    await expect(ada.page.locator("#broken")).to_be_attached()
+    assert len(served) == 4
+    ada.complaints.clear()  # of what they looked for in the part that was missing
+    assert await ada.ask("Echo here") == "here"
+
+
+async def test_a_file_that_is_never_answered_is_asked_for_again(people: People) -> None:
+    ada = await people.person()
+    held: list[Route] = []
+    await ada.page.add_init_script(
+        """const ask = window.setInterval;
+        window.setInterval = (action, ms, ...rest) => ask(action, ms === 20_000 ? 1_000 : ms, ...rest);"""
+    )
+
+    async def hold(route: Route) -> None:
+        if held:
+            await route.fallback()
+        else:
+            held.append(route)
+
+    await ada.page.route("**/page.js", hold)
+    await ada.open()
+    assert held
+    assert await ada.ask("Echo here") == "here"
+
+
 async def test_a_page_that_runs_is_not_loaded_again_for_what_it_got_at_last(people: People) -> None:
     ada = await people.person()
     await ada.page.add_init_script(
@@ -281,6 +350,20 @@ async def test_a_style_sheet_that_never_comes_is_not_asked_for_without_end(peopl
     await expect(ada.page.get_by_text("The page could not be loaded completely")).to_be_visible()
     assert await ada.page.evaluate(f"sessionStorage.getItem('{count}')") == "7"
     assert len(loads) == 2
+
+
+async def test_a_page_that_does_not_run_takes_no_prompt_without_its_first_style_sheet_either(
+    people: People,
+) -> None:
+    ada = await people.person()
+    await ada.page.add_init_script(
+        "if (location.protocol === 'http:') sessionStorage.setItem('vaporforge.reloads', 6)"
+    )
+    for name in ("base.css", "page.js"):
+        await ada.page.route(f"**/{name}", lambda route: route.abort())
+    await ada.page.goto(ada.url)
+    await expect(ada.page.get_by_text("The page could not be loaded completely")).to_be_visible()
+    await expect(ada.see("prompt")).to_be_hidden()
 
 
 async def test_what_is_lost_before_the_page_is_parsed_is_told_all_the_same(people: People) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from gateway.web.request.auth import mint
 from tests.e2e.people import PATIENCE_MS
 
 if TYPE_CHECKING:
@@ -313,31 +312,6 @@ async def test_a_session_that_cannot_be_read_at_first_takes_prompts_and_recovers
     await expect(ada.page.locator(".prose")).to_have_text(["before", "after"])
     await expect(notice).to_be_hidden()
     await expect(ada.see("connection")).to_have_text("Ready")
-
-
-async def test_an_expired_token_gives_the_prompt_back(people: People) -> None:
-    ada = await people.person()
-    await ada.open()
-    await ada.ask("Echo first")
-    token = await ada.page.evaluate("localStorage.getItem('vaporforge.token')")
-    stale = mint("ada", 600, secret="y" * 48)
-    using_it = True
-
-    async def lose(route: Route) -> None:
-        """The prompt is to learn that the token is stale, and not one of the page's looks at its sessions."""
-        await (route.abort() if using_it else route.fallback())
-
-    await ada.page.route("**/api/sessions**", lose)
-    await ada.page.evaluate("(token) => localStorage.setItem('vaporforge.token', token)", stale)
-    await ada.say("Echo second")
-    await expect(ada.page.locator("#login-why")).to_contain_text("not valid")
-    using_it = False
-    await ada.see("token").fill(token)
-    await ada.see("login").click()
-    await expect(ada.prose).to_have_text("first")
-    await expect(ada.see("prompt")).to_have_value("Echo second")
-    await ada.see("prompt").press("Enter")
-    await expect(ada.page.locator(".prose")).to_have_text(["first", "second"])
 
 
 async def test_the_keyboard_stays_in_the_queue_when_it_changes(people: People) -> None:

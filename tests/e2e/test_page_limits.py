@@ -57,7 +57,7 @@ async def test_a_refused_prompt_and_a_refused_session_are_told_and_can_be_sent_a
 async def test_a_refused_sign_in_is_told_and_a_good_one_passes(people: People) -> None:
     ada = await people.person()
     await ada.page.goto(ada.url)
-    for why in ("not valid", "A sign-in may fail 1 times in 10 minutes"):
+    for why in ("signature is not ours", "A sign-in may fail 1 times in 10 minutes"):
         await ada.see("token").fill(mint("ada", 600, secret="y" * 48))
         await ada.see("login").click()
         await expect(ada.page.locator("#login-why")).to_contain_text(why)

@@ -195,6 +195,37 @@ async def test_any_move_up_stops_following(people: People) -> None:
     await ada.page.evaluate("window.finishGrowing()")
 
 
+async def test_a_view_that_the_browser_moves_down_is_not_the_reader_s_return(people: People) -> None:
+    """A busy browser may take the view up by more than the wheel said, and put that right."""
+    ada = await reader(people, viewport={"width": 900, "height": 420})
+    await ada.page.evaluate(GROW)
+    scroller = ada.page.locator("#scroller")
+    jump = ada.page.get_by_role("button", name="Jump to latest")
+    code = ada.page.locator("#transcript pre code")
+    await expect(code).to_contain_text("line 30")
+    await scroller.evaluate(
+        """async (node) => {
+          clearInterval(window.growing);
+          node.dispatchEvent(new WheelEvent("wheel", { deltaY: -20 }));
+          for (const by of [-60, 30]) {
+            const moved = new Promise((resolve) => node.addEventListener("scroll", resolve, { once: true }));
+            node.scrollTop += by;
+            await moved;
+          }
+        }"""
+    )
+    here = await scroller.evaluate(STILL)
+    # The browser keeps places of its own; here only what the page does is looked at.
+    await scroller.evaluate("node => { node.style.overflowAnchor = 'none'; }")
+    await code.evaluate("node => node.append('more\\n'.repeat(50))")
+    assert await scroller.evaluate(STILL) == here
+    await expect(jump).to_be_visible()
+    await scroller.hover(position={"x": 5, "y": 5})
+    await ada.page.mouse.wheel(0, 100_000)
+    await expect(jump).to_be_hidden()
+    await ada.page.evaluate("window.finishGrowing()")
+
+
 COMPOSED = """(node, key) => node.dispatchEvent(
   new KeyboardEvent("keydown", { key, keyCode: 229, which: 229, bubbles: true, cancelable: true }))"""
 

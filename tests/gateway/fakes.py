@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from container.protocol import encode, stamp
 from gateway.concurrency.condition import Condition
 from gateway.model import Mode, Run, RunState, Session
+from gateway.runs.replays import Replays
 from gateway.runs.sink import Progress, copy
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 from gateway.websocket import frames
@@ -55,7 +56,9 @@ def line(seq: int, kind: str = "text-delta", **fields: Any) -> bytes:
 
 
 def quick_settings(**changes: Any) -> Settings:
-    return settings_for("", "none", **{"start_seconds": 0.05, "lease_seconds": 0.06, **changes})
+    # Of sandboxes that are apart from this machine: their runs need no seal.
+    quick = {"driver": "docker", "start_seconds": 0.05, "lease_seconds": 0.06}
+    return settings_for("", "none", **{**quick, **changes})
 
 
 class FakeStore:
@@ -254,6 +257,11 @@ class FakeSink:
     async def send(self, message: bytes) -> None:
         self.messages.append(message)
 
+    write = send
+
+    def encoded(self, messages: Iterable[bytes]) -> bytes:
+        return b"\n".join(messages)
+
     async def pump(self, upstream: Any, progress: Progress) -> None:
         await copy(upstream, self, progress)
 
@@ -271,6 +279,7 @@ def fake_runs(store: FakeStore, agent: FakeAgent, driver: FakeDriver | None = No
         driver=driver,
         recorders={},
         changed=Condition(),
+        replays=Replays(store),  # type: ignore[arg-type]
         drained=asyncio.Event(),
         run=SimpleNamespace(ask=run),
         sandbox=SimpleNamespace(ask=driver.ensure),

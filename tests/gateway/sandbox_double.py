@@ -20,6 +20,7 @@ from container.web import app as server
 from container.web import app_keys
 from gateway.errors import SandboxUnavailable
 from gateway.sandboxes.drivers import Sandbox, SandboxState
+from tests.listening import stop_accepting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +42,10 @@ class Puppet:
     @property
     def state(self) -> AgentState:
         return AgentState.READY if self._ended is None else AgentState.BUSY
+
+    def family(self) -> tuple[int, set[int]]:
+        """There is no process, and nothing comes of it."""
+        return 0, set()
 
     async def answer(self, _query: dict[str, Any], sink: Callable[[list[bytes]], None]) -> Outcome:
         """See `Agent`."""
@@ -222,18 +227,17 @@ class SandboxDouble:
         }
         with mock.patch.object(server, "Agent", Puppet):
             app = server.build_app(Settings.from_env(environment))
-        app.middlewares.insert(0, self._through_its_network)
+        app.middlewares.insert(0, self._network_of(self._lives))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=END_SECONDS)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         self._runner, self._site = runner, site
 
-    @property
-    def _through_its_network(self) -> Any:
+    def _network_of(self, life: int) -> Any:
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if self.reachable:
+            if self.reachable and self._runner is not None and life == self._lives:
                 return await handler(request)
             if request.transport is not None:
                 request.transport.abort()
@@ -247,14 +251,14 @@ class SandboxDouble:
             return
         self.look()
         self.cut()
-        if self._site._server is not None:
-            self._site._server.close()
-        task = asyncio.create_task(self._clean_up(self._runner))
+        task = asyncio.create_task(self._clean_up(self._runner, self._site))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         self._runner = self._site = None
 
-    async def _clean_up(self, runner: web.AppRunner) -> None:
+    async def _clean_up(self, runner: web.AppRunner, site: web.TCPSite) -> None:
+        assert isinstance(site._server, asyncio.Server)
+        await stop_accepting(site._server)
         with suppress(ConnectionError):
             await runner.cleanup()
 

@@ -78,7 +78,14 @@ class Gateway:
     def reaper(self, *, idle: float = 0) -> Reaper:
         """A reaper of this gateway, to be told when to look."""
         runs = self.runs
-        return Reaper(runs.driver, runs.store, runs.agent, self.app[SNAPSHOTS], idle=idle)
+        return Reaper(
+            runs.driver,
+            runs.store,
+            runs.agent,
+            self.app[SNAPSHOTS],
+            idle=idle,
+            background=self.settings.background_minutes * 60 if idle else 0,
+        )
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -128,7 +135,10 @@ class Stack:
         await self._exit.aclose()
 
     async def add(self) -> Gateway:
-        gateway = Gateway(self.settings, self.root)
+        return await self.start(self.settings)
+
+    async def start(self, settings: Settings) -> Gateway:
+        gateway = Gateway(settings, self.root)
         await gateway.start()
         self.gateways.append(gateway)
         return gateway

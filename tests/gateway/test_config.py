@@ -83,6 +83,14 @@ def test_a_short_secret_is_refused_and_not_repeated(variable: str) -> None:
     ("variable", "value"),
     [
         ("VF_PORT", "http"),
+        ("VF_METRICS", "statsd"),
+        ("VF_TOKEN_LEEWAY_SECONDS", "51"),
+        ("VF_TOKEN_LEEWAY_SECONDS", "-1"),
+        ("VF_BASE_PATH", "forge"),
+        ("VF_BASE_PATH", "/forge/"),
+        ("VF_BASE_PATH", "/a/../b"),
+        ("VF_BASE_PATH", "/api"),
+        ("VF_BASE_PATH", "/{x}"),
         ("VF_PORT", "80.5"),
         ("VF_PORT", "-1"),
         ("VF_IDLE_MINUTES", "soon"),
@@ -134,3 +142,56 @@ def test_every_setting_is_of_a_type_that_can_be_read() -> None:
         "bool",
         "tuple[str, ...]",
     }
+
+
+ECS = {
+    **GOOD,
+    "VF_DRIVER": "ecs",
+    "VF_LAUNCHER_SECRET": "",
+    "VF_BLOBS": "s3://bucket",
+    "VF_ECS_CLUSTER": "arn:aws:ecs:eu-west-1:123456789012:cluster/shop",
+    "VF_ECS_TASK_DEFINITION": "arn:aws:ecs:eu-west-1:123456789012:task-definition/shop-sandbox:3",
+    "VF_ECS_SUBNETS": "subnet-0a1, subnet-0b2",
+    "VF_ECS_SECURITY_GROUPS": "sg-0c3",
+}
+
+
+def test_the_ecs_driver_has_settings_of_its_own() -> None:
+    settings = read_settings({**ECS, "VF_ECS_SPOT": "true"})
+    assert (settings.ecs_subnets, settings.ecs_security_groups) == (("subnet-0a1", "subnet-0b2"), ("sg-0c3",))
+    assert (settings.ecs_spot, settings.ecs_public_ip, settings.keeps_files) == (True, False, False)
+    assert settings.start_seconds == 180.0
+    assert read_settings({**ECS, "VF_START_SECONDS": "90"}).start_seconds == 90.0
+    assert (read_settings(GOOD).start_seconds, read_settings(GOOD).keeps_files) == (60.0, True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("VF_ECS_CLUSTER", "", "not set; the ecs driver needs the cluster's ARN"),
+        ("VF_ECS_TASK_DEFINITION", "", "not set"),
+        ("VF_ECS_SUBNETS", "", "not set"),
+        ("VF_ECS_SECURITY_GROUPS", "", "not set"),
+        ("VF_BLOBS", "", "not set; the ecs driver needs s3://bucket"),
+        ("VF_ECS_TASK_DEFINITION", "shop-sandbox", "family:revision"),
+        ("VF_ECS_SUBNETS", "subnet-0a1,sg-0c3", "'sg-0c3'; it must be ids: subnet-"),
+        ("VF_ECS_SECURITY_GROUPS", "group", "it must be ids: sg-"),
+        ("VF_ECS_SUBNETS", ",".join(f"subnet-{number}" for number in range(17)), "16 at most"),
+        ("VF_ECS_SECURITY_GROUPS", ",".join(f"sg-{number}" for number in range(6)), "5 at most"),
+        ("VF_ECS_ENDPOINT", "localhost:4566", "http or https URL"),
+        ("VF_ECS_SPOT", "maybe", "true or false"),
+    ],
+)
+def test_a_bad_setting_of_the_ecs_driver_is_named(variable: str, value: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"{variable} (is|has)") as caught:
+        read_settings({**ECS, variable: value})
+    assert said in str(caught.value)
+
+
+def test_the_address_of_ecs_agent_is_the_one_that_ecs_gives() -> None:
+    agent = "http://169.254.170.2/api/0123"
+    settings = read_settings({**ECS, "ECS_AGENT_URI": agent, "VF_PROTECT_MINUTES": "10"})
+    assert (settings.ecs_agent_uri, settings.protect_minutes) == (agent, 10.0)
+    assert read_settings({**ECS, "VF_ECS_AGENT_URI": agent}).ecs_agent_uri == ""
+    with pytest.raises(ConfigError, match="VF_PROTECT_MINUTES is '2881'; it must be 2880 or less"):
+        read_settings({**ECS, "VF_PROTECT_MINUTES": "2881"})

@@ -2,79 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import re
-import signal
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
 from gateway.config import ConfigError
 from gateway.dev import dev_settings, dynamodb, state_folder
+from tests.gateway.development import START_SECONDS, development, of_this
 from tests.gateway.stack import SECRET
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-ROOT = Path(__file__).resolve().parents[2]
-
-START_SECONDS = 120.0
-
-
-@contextlib.asynccontextmanager
-async def development(state: Path) -> AsyncIterator[tuple[str, dict[str, str]]]:
-    """(the gateway's URL, a header that lets in); ended as by Ctrl-C."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "gateway", "--dev", "--port", "0"),
-        cwd=ROOT,
-        env={**os.environ, "VF_STATE": str(state)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(START_SECONDS):
-            line = (await process.stdout.readline()).decode()
-        told = re.fullmatch(r"VaporForge is at (http://localhost:\d+)/#token=(\S+)\n", line)
-        assert told is not None, line
-        yield told[1], {"Authorization": f"Bearer {told[2]}"}
-    finally:
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(30):
-            assert await process.wait() == 0
-
-
-def of_this(state: Path) -> list[str]:
-    """Command lines of processes that work in or on `state`."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            command = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-            if folder.name != str(os.getpid()) and str(state).encode() in command:
-                found.append((folder / "cmdline").read_text().replace("\0", " "))
-    return found
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3 * START_SECONDS)
 async def test_one_command_and_again_the_next_day(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as client:
-        async with development(tmp_path) as (url, headers):
+        async with development(tmp_path) as first:
             async with client.post(
-                f"{url}/api/sessions", json={"title": "kept"}, headers=headers
+                f"{first.url}/api/sessions", json={"title": "kept"}, headers=first.headers
             ) as response:
                 assert response.status == 201
             assert of_this(tmp_path)
         assert of_this(tmp_path) == []
         async with (
-            development(tmp_path) as (url, _),
-            client.get(f"{url}/api/sessions", headers=headers) as response,
+            development(tmp_path) as second,
+            client.get(f"{second.url}/api/sessions", headers=first.headers) as response,
         ):
             # Yesterday's token and yesterday's session.
             assert [session["title"] for session in (await response.json())["sessions"]] == ["kept"]

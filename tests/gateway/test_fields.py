@@ -74,6 +74,12 @@ class TestObjects:
         with pytest.raises(BadRequest, match=r"^The body "):
             parse_object(body)
 
+    @pytest.mark.parametrize("number", ["1" * 400, "-" + "9" * 5000, "1e400"], ids=["400", "5000", "float"])
+    def test_a_number_that_no_double_holds_is_refused_by_its_field(self, number: str) -> None:
+        with pytest.raises(BadRequest, match=r"^limit has a number that is too large$") as caught:
+            parse_object(f'{{"title":"\\ud83d","limit":[{{"n":{number}}}]}}')
+        assert caught.value.field == "limit"
+
     def test_bytes_that_are_not_utf8_are_refused(self) -> None:
         with pytest.raises(BadRequest):
             parse_object(b'{"a":"\xff"}')

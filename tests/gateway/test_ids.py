@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from container.protocol import RUN_ID
-from gateway.ids import ALPHABET, IdSource, made_at, new_id
+from gateway.ids import ALPHABET, IdSource, instance_of, made_at, new_id
 
 
 def decode(text: str) -> int:
@@ -48,3 +48,9 @@ def test_an_id_tells_when_it_was_made() -> None:
     made = IdSource(lambda: 1_700_000_000.123)()
     assert made_at(made) == pytest.approx(1_700_000_000.123)
     assert [made_at(name) for name in ("", "s1", "u" * 26, "0" * 25)] == [0.0] * 4
+
+
+def test_deployments_are_told_apart() -> None:
+    assert instance_of("s" * 64) == instance_of("s" * 64)
+    assert instance_of("s" * 64) != instance_of("t" * 64)
+    assert len(instance_of("s" * 64)) == 32

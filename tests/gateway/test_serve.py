@@ -129,6 +129,26 @@ async def test_it_serves_until_a_signal_and_drains(
     assert "hidden" not in process.log
 
 
+async def test_a_drained_gateway_answers_its_proxy_until_that_has_seen_it(
+    environment: dict[str, str],
+) -> None:
+    async with gateway(**environment, VF_PROXY_SECRET="p" * 32) as process:
+        url = f"http://127.0.0.1:{await process.port()}"
+        headers = {"Connection": "close"}
+        async with aiohttp.ClientSession(headers=headers) as client:
+            process.process.send_signal(signal.SIGTERM)
+            statuses: list[int] = []
+            while not statuses or statuses[-1] == 200:
+                async with client.get(f"{url}/api/ready") as response:
+                    statuses.append(response.status)
+            # As many checks as the proxy makes before it sends nothing more here, and what it has sent by then.
+            for path, status in (("ready", 503), ("version", 200)) * 3:
+                async with client.get(f"{url}/api/{path}") as response:
+                    assert response.status == status
+                await asyncio.sleep(0.1)
+        assert await process.end() == 0
+
+
 async def test_arguments() -> None:
     async with gateway("--version") as process:
         out, _ = await process.process.communicate()

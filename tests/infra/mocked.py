@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
-import pickle
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -15,8 +15,10 @@ import pulumi
 from google.protobuf import json_format
 from pulumi.runtime import config as runtime_config
 from pulumi.runtime import mocks, rpc
+from pulumi.runtime import settings as runtime_settings
 
 from infra.components.docker.machine import Machine
+from tests.infra.mocked_aws import AWS_CALLS, aws_made
 
 STACK_ID = "vaporforge-test"
 
@@ -32,7 +34,7 @@ MADE = {
 @dataclass(frozen=True)
 class Declared:
     """A resource as it was registered. `inputs`: plain; `secret_inputs`: the names of those with a secret in them.
-    `delete_before_replace`: None where the provider decides."""
+    `delete_before_replace`: None where the provider decides. `update_timeout`: empty where it is the provider's."""
 
     type: str
     name: str
@@ -45,6 +47,9 @@ class Declared:
     ignore_changes: tuple[str, ...]
     secret_outputs: tuple[str, ...]
     provider: str
+    protect: bool
+    retain_on_delete: bool
+    update_timeout: str
 
 
 @dataclass
@@ -82,26 +87,33 @@ class Program:
         return {self.resources[urn].name for urn in seen}
 
 
-class _Mocks(mocks.Mocks):
+class Mocks(mocks.Mocks):
+    """Answers as the plugins would, and makes nothing."""
+
     def call(self, args: mocks.MockCallArgs) -> Any:
+        if args.token in AWS_CALLS:
+            return AWS_CALLS[args.token]
         raise AssertionError(f"the program calls {args.token}")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         outputs = dict(args.inputs)
         if args.typ == "docker:index/image:Image":
-            outputs["repoDigest"] = IMAGE_ID
+            pushed = outputs["imageName"].rpartition(":")[0] + "@" if "registry" in outputs else ""
+            outputs["repoDigest"] = pushed + IMAGE_ID
         elif args.typ == "docker:index/remoteImage:RemoteImage":
             outputs["imageId"] = IMAGE_ID
         elif args.typ.endswith(":Secrets"):
             outputs |= MADE
+        elif args.typ.startswith("aws:"):
+            return aws_made(args.typ, args.name, outputs)
         elif args.typ.startswith("docker:"):
             outputs.setdefault("name", f"{args.name}-0abcdef")
         return f"{args.name}-id", outputs
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, program: Program) -> None:
-        super().__init__(_Mocks())
+    def __init__(self, program: Program, answers: mocks.Mocks) -> None:
+        super().__init__(answers)
         self._program = program
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
@@ -121,7 +133,10 @@ class _Monitor(mocks.MockMonitor):
                 else None,
                 ignore_changes=tuple(request.ignoreChanges),
                 secret_outputs=tuple(request.additionalSecretOutputs),
-                provider=request.provider,
+                provider=request.provider or request.providers.get(request.type.partition(":")[0], ""),
+                protect=request.protect,
+                retain_on_delete=request.retainOnDelete,
+                update_timeout=request.customTimeouts.update,
             )
         return answer
 
@@ -139,21 +154,29 @@ def run(
     config: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
     machine: Machine | None = None,
+    *,
+    page: bool = False,
+    stack: str = "test",
+    answers: mocks.Mocks | None = None,
 ) -> Program:
     """Run `program` with configuration (keys without the project), on an engine with this machine; None is one that
-    does not answer. Raises what it raises."""
+    does not answer. `page`: the page's libraries must be there, which the unit tests do not set up. `stack`: its name.
+    `answers`: other ones than `Mocks`. Raises what it raises."""
     declared = Program()
+    answers = answers or Mocks()
     asyncio.set_event_loop(_loop())
-    pulumi.runtime.set_mocks(_Mocks(), project="vaporforge", stack="test", monitor=_Monitor(declared))
+    # Else it is the one before, and this program's outputs are that one's too.
+    runtime_settings.set_root_resource(None)  # type: ignore[arg-type]
+    pulumi.runtime.set_mocks(answers, project="vaporforge", stack=stack, monitor=_Monitor(declared, answers))
     everything = {f"vaporforge:{key}": value for key, value in {**(config or {}), **(secrets or {})}.items()}
     runtime_config.set_all_config(everything, [f"vaporforge:{key}" for key in secrets or {}])
-    # Each pickled provider has Pulumi wrap this method once more; a process that runs hundreds of programs undoes it.
-    batch_setitems = pickle._Pickler._batch_setitems  # type: ignore[attr-defined]
     try:
-        with mock.patch("infra.targets.docker.machine_of", return_value=machine):
+        with (
+            mock.patch("infra.targets.docker.machine_of", return_value=machine),
+            nullcontext() if page else mock.patch("infra.images.present", return_value=True),
+        ):
             pulumi.runtime.test(lambda: _run(program, declared))()  # type: ignore[no-untyped-call]
     finally:
-        pickle._Pickler._batch_setitems = batch_setitems  # type: ignore[attr-defined]
         runtime_config.set_all_config({}, [])
     return declared
 

@@ -1,4 +1,4 @@
-"""The docker stand-in plugin as the engine sees it: a process of its own, spoken to over gRPC."""
+"""Our plugins as the engine sees them: processes of their own, spoken to over gRPC."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from infra.config import ROOT
 
-PROGRAM = ROOT / "infra" / "plugin" / "pulumi-resource-docker"
+FOLDER = ROOT / "infra" / "plugin"
 
 
 def struct(properties: dict[str, Any]) -> struct_pb2.Struct:
@@ -86,9 +86,9 @@ class Plugin:
 
 
 @contextmanager
-def started(cwd: Path) -> Iterator[Plugin]:
+def started(cwd: Path, program: str = "pulumi-resource-docker") -> Iterator[Plugin]:
     """A plugin process in `cwd`, which relative contexts relate to, configured as the engine does it."""
-    with subprocess.Popen([str(PROGRAM)], cwd=cwd, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([str(FOLDER / program)], cwd=cwd, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             port = int(process.stdout.readline())

@@ -119,3 +119,8 @@ def test_an_orphan_is_taken_in_and_leaves_no_zombie(sandbox: Container) -> None:
         "no zombie",
     )
     assert health(sandbox) == "healthy"
+
+
+def test_git_is_there_for_whichever_agent(sandbox: Container) -> None:
+    code, output = run(sandbox, "git", "-C", "/workspace", "init", "-q", ".")
+    assert (code, output) == (0, "")

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import docker
 import pytest
+from pulumi.runtime.proto import provider_pb2
 
-from infra import cleanup
+from infra.plugin.diff import diff
+from infra.plugin.enginelog import EngineLog
+from infra.plugin.properties import to_wire
+from infra.plugin.provider import Provider
+from infra.plugin.resource import Context, PluginError
+from infra.plugin.stack.cleanup import ImageTagType, SandboxContainersType, SessionVolumesType
+from infra.plugin.stack.types import STACK
 
 PROPS = {"stack": "vaporforge-dev", "dockerHost": ""}
+
+
+def no_engine() -> docker.APIClient:
+    raise AssertionError("these types name their engine themselves")
+
+
+CONTEXT = Context(connect=no_engine, configured={}, urn="", log=EngineLog(""), cancelled=threading.Event())
 
 
 class Conflict(docker.errors.APIError):
@@ -74,8 +89,8 @@ def test_a_name_that_another_deployment_has_is_refused_with_what_was_found_and_t
         containers={"gateway": [container("vaporforge-dev-gateway-0-1"), container("z")]},
     )
     monkeypatch.setattr(docker, "from_env", engine.made)
-    with pytest.raises(RuntimeError) as refused:
-        cleanup._volumes().create(PROPS)
+    with pytest.raises(PluginError) as refused:
+        SessionVolumesType().refuse(PROPS)
     message = str(refused.value)
     assert (
         "container vaporforge-dev-gateway-0-1, container z, volume vaporforge-dev-blobs-1 and 1 more"
@@ -85,27 +100,59 @@ def test_a_name_that_another_deployment_has_is_refused_with_what_was_found_and_t
     assert "docker volume ls -q --filter label=vaporforge.stack=vaporforge-dev | xargs" in message
 
 
+def test_a_preview_says_that_another_deployment_has_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker, "from_env", Engine(volumes=("vaporforge-dev-table-1",)).made)
+
+    def abort(_: object, message: str) -> None:
+        raise PluginError(message)
+
+    request = provider_pb2.CreateRequest(
+        urn="urn:pulumi:dev::vaporforge::vaporforge-stack:index:SessionVolumes::vaporforge-dev-sessions",
+        properties=to_wire(PROPS),
+        preview=True,
+    )
+    with pytest.raises(PluginError, match="volume vaporforge-dev-table-1"):
+        Provider(STACK, EngineLog("")).Create(request, SimpleNamespace(abort=abort))
+
+
 def test_where_nothing_has_the_name_it_is_made_and_nothing_replaces_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(docker, "from_env", Engine().made)
-    provider = cleanup._volumes()
-    assert provider.create(PROPS).outs == PROPS
-    changed = provider.diff("id", PROPS, {"stack": "vaporforge-other", "dockerHost": "tcp://b:1"})
-    assert (changed.changes, changed.replaces) == (True, [])
+    SessionVolumesType().refuse(PROPS)
+    made, outputs = SessionVolumesType().create(CONTEXT, PROPS)
+    assert made
+    assert outputs == {}
+    other = {"stack": "vaporforge-other", "dockerHost": "tcp://b:1"}
+    changed = diff(SessionVolumesType.traits, PROPS, other)
+    assert (sorted(changed.diffs), list(changed.replaces)) == (["dockerHost", "stack"], [])
+
+
+@pytest.mark.parametrize("kind", sorted(STACK.types.keys() - {"vaporforge-stack:index:SandboxTasks"}))
+def test_what_a_dynamic_resource_left_in_a_state_is_taken_out_in_place(kind: str) -> None:
+    inputs = dict.fromkeys(STACK.types[kind].traits.inputs, "a")
+    changed = diff(STACK.types[kind].traits, {**inputs, "__provider": "pickled"}, inputs)
+    assert (list(changed.diffs), list(changed.replaces)) == (["__provider"], [])
+
+
+def test_another_image_and_other_networks_are_other_things() -> None:
+    image = diff(ImageTagType.traits, {"image": "a:1"}, {"image": "a:2"})
+    assert list(image.replaces) == ["image"]
+    networks = diff(SandboxContainersType.traits, {**PROPS, "scope": "1"}, {**PROPS, "scope": "2"})
+    assert list(networks.replaces) == ["scope"]
 
 
 def test_other_things_are_made_whatever_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker, "from_env", Engine(volumes=("vaporforge-dev-table-1",)).made)
-    for made in (cleanup._containers(), cleanup._tag()):
-        made.create({**PROPS, "scope": "a", "image": "b"})
+    for made in (SandboxContainersType(), ImageTagType()):
+        assert made.create(CONTEXT, {**PROPS, "scope": "a", "image": "b"})[0]
 
 
 def test_images_of_earlier_agents_go_with_the_sandboxes(monkeypatch: pytest.MonkeyPatch) -> None:
     tags = ("vaporforge-dev/agent:1", "vaporforge-dev/agent:2", "vaporforge-dev/agent:3", "mine:1")
     engine = Engine(tags=tags, in_use=("vaporforge-dev/agent:2",))
     monkeypatch.setattr(docker, "from_env", engine.made)
-    cleanup._containers().delete("id", PROPS)
+    SandboxContainersType().delete(CONTEXT, "id", PROPS)
     assert engine.removed == ["vaporforge-dev/agent:1", "vaporforge-dev/agent:3"]
 
 
@@ -115,7 +162,7 @@ def test_the_image_of_a_launcher_that_stays_is_kept(monkeypatch: pytest.MonkeyPa
         tags=("vaporforge-dev/agent:1", "vaporforge-dev/agent:2"), containers={"launcher": [launcher]}
     )
     monkeypatch.setattr(docker, "from_env", engine.made)
-    cleanup._containers().delete("id", PROPS)
+    SandboxContainersType().delete(CONTEXT, "id", PROPS)
     assert engine.removed == ["vaporforge-dev/agent:1"]
 
 
@@ -124,7 +171,8 @@ def test_an_engine_elsewhere_is_reached_with_the_variables_for_tls(monkeypatch: 
     monkeypatch.setenv("DOCKER_CERT_PATH", "/certs")
     engine = Engine()
     monkeypatch.setattr(docker, "from_env", engine.made)
-    cleanup._tag().delete("id", {"image": "vaporforge-dev/agent:1", "dockerHost": "tcp://there:2376"})
+    there = {"image": "vaporforge-dev/agent:1", "dockerHost": "tcp://there:2376"}
+    ImageTagType().delete(CONTEXT, "id", there)
     environment = engine.asked["environment"]
     assert engine.asked["use_ssh_client"] is True
     assert [environment[name] for name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")] == [

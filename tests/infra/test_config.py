@@ -13,6 +13,7 @@ import yaml
 
 from infra.config import ROOT, Settings, known_keys, read_settings, secret_keys
 from infra.pem import CA_BUNDLE_BYTES
+from infra.rules.check import check
 from infra.values import ConfigError
 from tests.infra.certificates import certificate_and_key
 from tests.infra.mocked import run
@@ -23,6 +24,7 @@ PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 def settings_of(config: dict[str, str], secrets: dict[str, str] | None = None) -> Settings:
     found: list[Settings] = []
     run(lambda: found.append(read_settings()), config, secrets)
+    check(found[0])
     return found[0]
 
 
@@ -116,7 +118,34 @@ def refusal(config: dict[str, str], secrets: dict[str, str] | None = None) -> st
             {"dockerSocket": "docker.sock"},
             "vaporforge:dockerSocket is 'docker.sock'; it must be an absolute path",
         ),
-        ({"target": "aws"}, "vaporforge:target is aws, which is not built yet; it must be docker"),
+        ({"logDays": "31"}, "vaporforge:logDays is 31; it must be one of 1, 3, 5, 7, 14, 30, 60, "),
+        ({"logDays": "1.5"}, "vaporforge:logDays is '1.5'; it must be a whole number"),
+        (
+            {"albIdleSeconds": "4001"},
+            "vaporforge:albIdleSeconds is 4001; it must be 1 or more and at most 4000",
+        ),
+        ({"zones": "1"}, "vaporforge:zones is 1; it must be 2 or more and at most 3"),
+        ({"nat": "two"}, "vaporforge:nat is 'two'; it must be one of one, none, zone"),
+        ({"protect": "yes"}, "vaporforge:protect is 'yes'; it must be one of auto, true, false"),
+        ({"vpcId": "default"}, "vaporforge:vpcId is 'default'; it must be the id of a VPC"),
+        (
+            {"publicSubnets": "subnet-0a1b2c3d subnet-1a1b2c3d"},
+            "vaporforge:publicSubnets is 'subnet-0a1b2c3d subnet-1a1b2c3d'; it must be ids of subnets, separated",
+        ),
+        ({"vpcCidr": "10.42.0.0"}, "vaporforge:vpcCidr is '10.42.0.0'; it must be a network such as"),
+        ({"region": "Frankfurt"}, "vaporforge:region is 'Frankfurt'; it must be the name of a region"),
+        (
+            {"certificateArn": "arn:aws:iam::123456789012:server-certificate/x"},
+            "vaporforge:certificateArn is 'arn:aws:iam::123456789012:server-certificate/x'; it must be the ARN of",
+        ),
+        (
+            {"domain": "https://forge.example"},
+            "vaporforge:domain is 'https://forge.example'; it must be a host's",
+        ),
+        ({"domain": "forge"}, "vaporforge:domain is 'forge'; it must be a host's name"),
+        ({"hostedZone": "example.com"}, "vaporforge:hostedZone is 'example.com'; it must be the id of"),
+        ({"alarmTopic": "alarms"}, "vaporforge:alarmTopic is 'alarms'; it must be the ARN of a topic in SNS"),
+        ({"poolSize": "-1"}, "vaporforge:poolSize is -1; it must be 0 or more and at most 1000"),
         ({"target": "moon"}, "vaporforge:target is 'moon'; it must be one of docker, aws"),
         (
             {"dynamodb": "aws"},
@@ -150,6 +179,12 @@ def test_a_bad_value_is_refused_with_its_key_and_what_it_must_be(
         {"dockerHost": "unix:///run/user/1000/docker.sock"},
         {"dynamodbTable": "team_a.sessions-1"},
         {"sandboxRuntime": "io.containerd.runsc.v1"},
+        {"vpcId": "vpc-0123456789abcdef0", "publicSubnets": "subnet-0a1b2c3d, subnet-0123456789abcdef0"},
+        {"region": "us-gov-west-1"},
+        {"certificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/12345678-abcd"},
+        {"domain": "forge.team.example", "hostedZone": "Z0123456789ABCDEFGHIJ"},
+        {"alarmTopic": "arn:aws-cn:sns:cn-north-1:123456789012:alarms"},
+        {"logDays": "3653"},
     ],
 )
 def test_what_is_right_is_taken(config: dict[str, str]) -> None:
@@ -225,6 +260,12 @@ def test_pulumi_yaml_describes_every_key_with_its_type_and_default() -> None:
         key = "".join(
             part.capitalize() if number else part for number, part in enumerate(item.name.split("_"))
         )
+        if "on_aws" in item.metadata:
+            # Pulumi would fill in one default for both targets.
+            assert (described[key]["type"], described[key]["default"]) == ("string", ""), key
+            told = f"Empty is {item.default}, and {item.metadata['on_aws']} on aws."
+            assert described[key]["description"].endswith(told), key
+            continue
         types = {"int": "integer", "bool": "boolean", "str": "string", "float": "string", "Secret": "string"}
         assert described[key]["type"] == types[str(item.type)], key
         assert described[key]["description"], key
@@ -243,10 +284,12 @@ def test_every_stack_of_the_repository_has_a_valid_configuration(stack: str) -> 
 @pytest.mark.parametrize(
     ("config", "url"),
     [
-        ({}, "http://localhost:8080"),
-        ({"port": "9090", "bindAddress": "0.0.0.0"}, "http://localhost:9090"),
+        ({}, "http://127.0.0.1:8080"),
+        ({"port": "9090", "bindAddress": "0.0.0.0"}, "http://127.0.0.1:9090"),
         ({"bindAddress": "10.1.2.3"}, "http://10.1.2.3:8080"),
         ({"bindAddress": "fd00::1"}, "http://[fd00::1]:8080"),
+        ({"bindAddress": "::1"}, "http://[::1]:8080"),
+        ({"bindAddress": "::"}, "http://[::1]:8080"),
     ],
 )
 def test_the_url_is_where_a_browser_finds_it(
@@ -262,8 +305,8 @@ def test_the_url_is_where_a_browser_finds_it(
         ({"bindAddress": "0.0.0.0", "dockerHost": "ssh://me@there"}, "", "http://there:8080"),
         ({"bindAddress": "::", "dockerHost": "tcp://there:2376"}, "tcp://other:1", "http://there:8080"),
         ({"bindAddress": "0.0.0.0"}, "tcp://other:2376", "http://other:8080"),
-        ({"bindAddress": "0.0.0.0"}, "unix:///run/docker.sock", "http://localhost:8080"),
-        ({"dockerHost": "ssh://me@there"}, "", "http://localhost:8080"),
+        ({"bindAddress": "0.0.0.0"}, "unix:///run/docker.sock", "http://127.0.0.1:8080"),
+        ({"dockerHost": "ssh://me@there"}, "", "http://127.0.0.1:8080"),
         ({"bindAddress": "10.1.2.3", "dockerHost": "ssh://me@there"}, "", "http://10.1.2.3:8080"),
     ],
 )
@@ -276,3 +319,34 @@ def test_the_url_names_the_machine_of_an_engine_elsewhere(
 
 def test_a_certificate_makes_the_url_https() -> None:
     assert settings_of({}, {"tlsCertificate": CERTIFICATE + KEY}).url == "https://localhost:8080"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("httpProxy", "proxy.example:3128"),
+        ("httpProxy", "socks5://proxy.example"),
+        ("httpProxy", "http://user:password@proxy.example:3128"),
+        ("noProxy", "a b"),
+    ],
+)
+def test_a_proxy_that_is_none_is_refused(key: str, value: str) -> None:
+    assert refusal({key: value}).startswith(f"vaporforge:{key} is '{value}'; it must be ")
+
+
+def test_a_proxy_is_a_setting() -> None:
+    settings = settings_of({"httpProxy": "http://proxy.example:3128", "noProxy": ".corp, 10.0.0.1"})
+    assert (settings.http_proxy, settings.no_proxy) == ("http://proxy.example:3128", ".corp, 10.0.0.1")
+
+
+def test_a_base_path_is_part_of_the_url() -> None:
+    assert settings_of({"basePath": "/forge"}).url == "http://127.0.0.1:8080/forge"
+    for bad in ("forge", "/forge/", "/api", "/api/x", "/proxy", "/a/../b"):
+        with pytest.raises(ConfigError, match="basePath"):
+            settings_of({"basePath": bad})
+
+
+def test_a_leeway_leaves_live_connections_less_than_a_minute() -> None:
+    assert settings_of({}).token_leeway_seconds == 30
+    with pytest.raises(ConfigError, match="tokenLeewaySeconds"):
+        settings_of({"tokenLeewaySeconds": "51"})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from infra.plugin.diff import diff
-from infra.plugin.provider import TYPES
+from infra.plugin.standin import STAND_IN
 
-NETWORK = TYPES["docker:index/network:Network"].traits
-CONTAINER = TYPES["docker:index/container:Container"].traits
+NETWORK = STAND_IN.types["docker:index/network:Network"].traits
+CONTAINER = STAND_IN.types["docker:index/container:Container"].traits
 
 
 def test_what_the_official_plugin_filled_in_is_no_change() -> None:

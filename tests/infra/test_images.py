@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.components.docker.machine import Machine
 from infra.config import ROOT, read_settings
 from infra.targets.docker import deploy
+from infra.values import ConfigError
 from tests.infra.mocked import run
 
 FOLDERS = ("gateway", "container", "infra/proxy")
@@ -64,6 +66,7 @@ def changed(tree: Path, path: str, before: dict[str, str]) -> set[str]:
         ("container/agents/demo.py", {"agent"}),
         ("container/Dockerfile", {"agent"}),
         ("container/protocol.py", {"gateway", "agent"}),
+        ("container/claim.py", {"gateway", "agent"}),
         ("container/listener/guard.py", {"gateway", "agent"}),
         ("infra/proxy/haproxy.cfg", {"proxy"}),
         ("gateway/__pycache__/runs.cpython-311.pyc", set()),
@@ -77,13 +80,35 @@ def test_a_file_changes_the_images_that_it_is_in_and_no_others(
     assert changed(tree, path, unchanged) == parts
 
 
-def test_an_executable_bit_is_a_change_and_other_modes_are_none(
+def test_modes_on_disk_are_no_change(tree: Path, unchanged: dict[str, str]) -> None:
+    for mode in (0o700, 0o600, 0o666):
+        (tree / "infra/proxy/start").chmod(mode)
+        assert names(tree) == unchanged
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "gateway/runs/.service.py.swp",
+        "gateway/.DS_Store",
+        "gateway/app.py~",
+        "gateway/#app.py#",
+        "gateway/app.py.orig",
+        "container/runs/.#run.py",
+        "container/run.py.swp",
+        "infra/proxy/.haproxy.cfg.swp",
+        "infra/proxy/haproxy.cfg~",
+    ],
+)
+def test_what_an_editor_leaves_is_no_change(path: str, tree: Path, unchanged: dict[str, str]) -> None:
+    assert changed(tree, path, unchanged) == set()
+
+
+def test_the_link_that_an_editor_locks_a_file_with_is_no_change(
     tree: Path, unchanged: dict[str, str]
 ) -> None:
-    (tree / "infra/proxy/start").chmod(0o700)
+    (tree / "container/.#settings.py").symlink_to("ada@here.1234:1795900000")
     assert names(tree) == unchanged
-    (tree / "infra/proxy/start").chmod(0o600)
-    assert names(tree)["proxy"] != unchanged["proxy"]
 
 
 def test_the_same_tree_elsewhere_has_the_same_names(tree: Path, tmp_path: Path) -> None:
@@ -103,6 +128,24 @@ def test_only_the_real_agent_makes_the_image_large(tree: Path, unchanged: dict[s
     assert names(tree, agent="my-own-program")["agent"] == slim["agent"]
 
 
+@pytest.mark.parametrize("library", ["marked.js", "purify.js"])
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_page_without_its_libraries_is_refused_at_preview(library: str, empty: bool, tree: Path) -> None:
+    vendor = tree / "gateway/static/vendor"
+    vendor.mkdir(exist_ok=True)
+    for name in ("marked.js", "purify.js"):
+        (vendor / name).write_text("export {};\n")
+    run(lambda: declare(tree), page=True)
+    (vendor / library).write_text("")
+    if not empty:
+        (vendor / library).unlink()
+    with pytest.raises(
+        ConfigError, match=rf"^gateway/static/vendor/{library} is missing: run scripts/setup page"
+    ):
+        run(lambda: declare(tree), page=True)
+    run(lambda: declare(tree), {"running": "false"}, page=True)
+
+
 def test_contexts_are_relative_to_the_program() -> None:
     declared = run(lambda: declare(ROOT))
     builds = {item.name: item.inputs["build"] for item in declared.of_type(":Image")}
@@ -110,6 +153,18 @@ def test_contexts_are_relative_to_the_program() -> None:
     assert builds["vaporforge-test-gateway"]["dockerfile"] == "../gateway/Dockerfile"
     assert builds["vaporforge-test-agent"]["context"] == "../container"
     assert all(item.inputs["skipPush"] for item in declared.of_type(":Image"))
+
+
+@pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
+def test_images_are_built_for_the_engine_whatever_machine_asks_it(platform: str) -> None:
+    machine = Machine(memory_mb=32_000, cpus=16, platform=platform)
+    declared = run(lambda: declare(ROOT), machine=machine)
+    assert {item.inputs["build"]["platform"] for item in declared.of_type(":Image")} == {platform}
+
+
+def test_an_engine_that_does_not_answer_has_no_platform() -> None:
+    declared = run(lambda: declare(ROOT))
+    assert not any("platform" in item.inputs["build"] for item in declared.of_type(":Image"))
 
 
 def test_a_changed_agent_leaves_the_gateways_alone(tree: Path) -> None:

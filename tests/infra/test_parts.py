@@ -30,6 +30,10 @@ def test_what_the_stack_brings_is_not_set_up(configured: dict[str, Any], left_ou
     assert parts.parts(configured) == [part for part in ALL if part not in left_out]
 
 
+def test_a_stack_on_aws_has_packages_of_its_own_and_no_local_table() -> None:
+    assert parts.parts({"target": "aws"}) == ["aws", "page", "docker", "base", "pulumi"]
+
+
 def test_this_call_s_options_count_and_so_do_those_that_are_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,9 +17,9 @@ from google.protobuf import empty_pb2, json_format
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2
 
-from infra.components.docker.limits import process_limits_provider
+from infra.config import ROOT
 from infra.plugin.properties import UNKNOWN, secret
-from infra.plugin.provider import TYPES, VERSION
+from infra.plugin.standin import STAND_IN, VERSION
 from tests.conftest import free_port
 from tests.infra.plugin_client import Plugin, started, struct
 
@@ -413,9 +413,9 @@ def test_limits_are_the_engine_s_and_no_change_the_next_time(
     described = server(image, label, memory=64, memorySwap=swap, ulimits=files)
     inputs = plugin.checked(CONTAINER, described)
     id_, state = plugin.create(CONTAINER, inputs)
-    provider = process_limits_provider()
     props: dict[str, Any] = {"containers": {"server": id_}, "pids": 77, "dockerHost": ""}
-    provider.create(props)
+    with started(ROOT, "stack/pulumi-resource-vaporforge-stack") as ours:
+        ours.create("vaporforge-stack:index:ProcessLimits", props)
     host = engine.containers.get(id_).attrs["HostConfig"]
     assert (host["Memory"], host["PidsLimit"]) == (64 * 1024 * 1024, 77)
     assert host["MemorySwap"] in {64 * 1024 * 1024, -1}
@@ -585,7 +585,7 @@ def test_an_image_that_cannot_be_pulled_is_named(plugin: Plugin) -> None:
     assert name in refused(lambda: plugin.create(REMOTE_IMAGE, inputs))
 
 
-@pytest.mark.parametrize("type_", sorted(TYPES))
+@pytest.mark.parametrize("type_", sorted(STAND_IN.types))
 def test_nothing_is_imported(plugin: Plugin, type_: str) -> None:
     assert "imports nothing" in refused(lambda: plugin.read(type_, "some-id", {}, {}))
 

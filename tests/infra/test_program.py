@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.ids import instance_of
 from infra.config import ROOT
+from infra.plugin.stack.types import STACK
 from infra.program import program
 from infra.version import read_version
 from tests.infra.mocked import MADE, STACK_ID, Program, run, strings
 
 
 def test_it_tells_where_it_is_and_what_it_is(declared: Program) -> None:
-    assert declared.outputs["url"] == "http://localhost:8080"
+    assert declared.outputs["url"] == "http://127.0.0.1:8080"
     assert declared.outputs["version"] == read_version(ROOT)
     assert declared.outputs["stackId"] == STACK_ID
+    assert declared.outputs["instance"] == instance_of(MADE["sandbox"])
     assert set(declared.outputs["images"]) == {"gateway", "agent", "proxy"}
 
 
@@ -58,8 +61,20 @@ def test_a_docker_host_is_given_to_every_resource_on_it() -> None:
     for resource in remote.resources.values():
         if resource.type.startswith("docker:"):
             assert provider.urn in resource.provider, resource.name
-        elif resource.type.startswith("pulumi-python:dynamic") and not resource.type.endswith(":Secrets"):
+        elif resource.type.startswith("vaporforge-stack:") and not resource.type.endswith(":Secrets"):
             assert resource.inputs["dockerHost"] == "tcp://engine:2376", resource.name
+
+
+@pytest.mark.parametrize("config", [{}, {"running": "false"}, {"sandboxInternet": "true"}])
+def test_the_state_holds_no_code_and_every_resource_of_ours_is_of_a_type_that_our_plugin_knows(
+    config: dict[str, str],
+) -> None:
+    components = ("vaporforge:docker:", "docker:", "pulumi:providers:")
+    ours = [item for item in run(program, config).resources.values() if not item.type.startswith(components)]
+    assert ours != []
+    for resource in ours:
+        traits = STACK.types[resource.type].traits
+        assert traits.required <= resource.inputs.keys() <= traits.inputs, resource.name
 
 
 def test_a_table_in_aws_needs_no_container_here() -> None:

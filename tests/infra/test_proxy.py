@@ -106,7 +106,7 @@ class Bench:
         container = self.engine.containers.run(
             self.image,
             detach=True,
-            environment={"VF_SLOTS": "4", **environ},
+            environment=environ,
             labels=labels,
             network=self.network.name,
             ports={"8080/tcp": ("127.0.0.1", port)},
@@ -286,8 +286,9 @@ def test_no_token_is_in_its_log(bench: Bench) -> None:
     assert b"hidden" not in log
 
 
-def test_with_a_certificate_it_speaks_https(bench: Bench, tmp_path: Path) -> None:
-    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
+def certificate(folder: Path) -> tuple[str, ssl.SSLContext]:
+    """A chain and its key as one PEM, and a client's context that believes it."""
+    key, chain = folder / "key.pem", folder / "chain.pem"
     command = [
         "openssl",
         "req",
@@ -302,9 +303,49 @@ def test_with_a_certificate_it_speaks_https(bench: Bench, tmp_path: Path) -> Non
     ]
     names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(chain)]
     subprocess.run([*command, *names], check=True, capture_output=True)
+    return chain.read_text() + key.read_text(), ssl.create_default_context(cafile=str(chain))
+
+
+def enabled_connect(peer: ssl.SSLSocket) -> bool:
+    """Whether an HTTP/2 server's first SETTINGS announce WebSockets over HTTP/2 (RFC 8441 section 3)."""
+    peer.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+    stream = peer.makefile("rb")
+    while True:
+        head = stream.read(9)
+        payload = stream.read(int.from_bytes(head[:3], "big"))
+        if head[3] == 4 and not head[4] & 1:
+            return any(payload[at : at + 6] == b"\0\x08\0\0\0\x01" for at in range(0, len(payload), 6))
+
+
+@pytest.mark.parametrize(("asked", "spoken"), [({}, "http/1.1"), ({"VF_HTTP2": "true"}, "h2")])
+def test_websockets_go_over_http_1_1_and_requests_over_http_2_when_asked(
+    bench: Bench, tmp_path: Path, asked: dict[str, str], spoken: str
+) -> None:
+    pem, context = certificate(tmp_path)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    port = bench.proxy(None, VF_TLS_CERTIFICATE=pem, **asked)
+    wait_for(lambda: not refused(port))
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as peer,
+    ):
+        assert peer.selected_alpn_protocol() == spoken
+        assert spoken != "h2" or not enabled_connect(peer)
+
+
+def refused(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+            ssl._create_unverified_context().wrap_socket(raw).close()
+    except OSError:
+        return True
+    return False
+
+
+def test_with_a_certificate_it_speaks_https(bench: Bench, tmp_path: Path) -> None:
+    pem, context = certificate(tmp_path)
     bench.gateway("one")
-    port = bench.proxy(VF_TLS_CERTIFICATE=chain.read_text() + key.read_text())
-    context = ssl.create_default_context(cafile=str(chain))
+    port = bench.proxy(VF_TLS_CERTIFICATE=pem)
     deadline = time.monotonic() + 60
     while True:
         connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=5)

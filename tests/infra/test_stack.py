@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from pulumi.automation import CommandError, ConcurrentUpdateError, Stack, StackN
 from pulumi.automation._cmd import CommandResult
 
 from infra.cli import stack as stack_module
+from infra.cli.dockerplugin import OFFICIAL, STAND_IN, Choice, Plugins
 from infra.cli.engine import lost_images
 from infra.cli.errors import CliError
 from infra.cli.stack import Deployment
@@ -54,7 +56,7 @@ class FakeStack:
         return self._call("destroy", options)
 
     def export_stack(self) -> Any:
-        return SimpleNamespace(deployment={"resources": IMAGES})
+        return SimpleNamespace(version=3, deployment={"resources": IMAGES})
 
     def _call(self, name: str, options: dict[str, Any]) -> Any:
         self.calls.append((name, options))
@@ -101,7 +103,14 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> set[str]:
             raise docker.errors.ImageNotFound("gone")
         return object()
 
-    client = SimpleNamespace(images=SimpleNamespace(get=get), close=lambda: None)
+    nothing = SimpleNamespace(list=lambda **_: [])
+    client = SimpleNamespace(
+        images=SimpleNamespace(get=get),
+        containers=nothing,
+        networks=nothing,
+        volumes=nothing,
+        close=lambda: None,
+    )
     monkeypatch.setattr(docker, "from_env", lambda **_: client)
     return names
 
@@ -129,11 +138,35 @@ def test_while_all_images_are_there_nothing_is_replaced(
     assert fake.calls[0][1]["replace"] is None
 
 
-def test_an_engine_that_is_away_has_lost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(**_: Any) -> Any:
-        raise docker.errors.DockerException("nobody listens")
+@pytest.mark.parametrize(
+    ("choice", "refreshed"),
+    [
+        (Choice(STAND_IN), None),
+        (Choice(OFFICIAL), None),
+        (Choice(STAND_IN, moved=True), None),
+        (Choice(OFFICIAL, moved=True), True),
+    ],
+)
+def test_a_move_to_the_official_docker_plugin_looks_first_and_is_written_down_when_it_is_made(
+    choice: Choice,
+    refreshed: bool | None,
+    deployment: Deployment,
+    selects: Callable[[FakeStack], FakeStack],
+    engine: set[str],
+) -> None:
+    fake = selects(FakeStack())
+    chosen = replace(deployment, choice=choice)
+    plugins = Plugins(deployment.state.folder, deployment.environ)
+    chosen.preview({})
+    assert plugins.kept("dev") == ""
+    chosen.up(running=True)
+    assert plugins.kept("dev") == choice.name
+    assert [options["refresh"] for _, options in fake.calls] == [refreshed, refreshed]
+    chosen.destroy()
+    assert plugins.kept("dev") == ""
 
-    monkeypatch.setattr(docker, "from_env", away)
+
+def test_an_engine_that_is_away_has_lost_nothing() -> None:
     assert lost_images(IMAGES, "", {}) == {}
 
 
@@ -155,7 +188,7 @@ def test_a_preview_asks_what_an_update_would_and_leaves_no_file(
     engine.remove("dev/agent:1")
     deployment.state.write_own("dev", {"running": "false", "port": "9000"})
     kept = read_yaml(deployment.state.own_file("dev"))
-    assert deployment.preview({"port": "9001"}) == 0
+    assert deployment.preview({"port": "9001"}).changes == 0
     [(name, options)] = fake.calls
     assert (name, options["replace"]) == ("preview", ["urn:agent"])
     assert (fake.config["vaporforge:running"], fake.config["vaporforge:port"]) == ("true", "9001")
@@ -206,7 +239,7 @@ def test_a_destroy_beside_another_update_is_not_tried_again(
     deployment: Deployment, selects: Callable[[FakeStack], FakeStack]
 ) -> None:
     fake = selects(FakeStack(ConcurrentUpdateError(FAILED)))
-    with pytest.raises(CliError, match="another update of the stack dev is under way"):
+    with pytest.raises(CliError, match="another update of the stack dev is under way; where it was killed"):
         deployment.destroy()
     assert len(fake.calls) == 1
 
@@ -219,6 +252,14 @@ def test_what_pulumi_reports_is_a_sentence(deployment: Deployment, monkeypatch: 
     for call in (deployment.exists, deployment.outputs, deployment.destroy):
         with pytest.raises(CliError, match=r"^no such container\nnor network$"):
             call()
+
+
+def test_a_pulumi_that_was_killed_is_told_with_the_remedy(
+    deployment: Deployment, selects: Callable[[FakeStack], FakeStack], engine: set[str]
+) -> None:
+    selects(FakeStack(CommandError(CommandResult(code=-9, stdout="", stderr=""))))
+    with pytest.raises(CliError, match="pulumi was killed; the same command again"):
+        deployment.up(running=True)
 
 
 def test_a_stack_that_was_never_made_does_not_exist(

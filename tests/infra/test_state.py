@@ -28,6 +28,15 @@ def test_without_a_login_there_is_a_backend_and_a_passphrase_of_its_own(state: S
     assert stat.S_IMODE(state.folder.stat().st_mode) == 0o700
 
 
+def test_a_folder_that_is_named_from_here_is_one_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"VF_STATE": "mine", "PULUMI_HOME": str(tmp_path / "none")}
+    added = State.of_machine(environ).environment(environ)
+    assert added["PULUMI_BACKEND_URL"] == (tmp_path / "mine" / "deploy" / "backend").as_uri()
+
+
 def test_the_passphrase_is_made_once(state: State) -> None:
     environ = {"PULUMI_HOME": str(state.folder / "none")}
     first = Path(state.environment(environ)["PULUMI_CONFIG_PASSPHRASE_FILE"]).read_text()

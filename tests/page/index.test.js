@@ -48,3 +48,8 @@ test("nothing in the page needs more than its security policy allows", () => {
   assert.doesNotMatch(html, /<style|\sstyle=|\son\w+=|javascript:|https?:\/\//);
   assert.doesNotMatch(html, /<script(?![^>]*\ssrc=)/);
 });
+
+test("boot.js can be served within the page: it ends no script element, and the gateway finds its place", () => {
+  assert.doesNotMatch(read("boot.js"), /<\/script|<!--/i);
+  assert.equal(html.split('<script src="boot.js"></script>').length, 2);
+});

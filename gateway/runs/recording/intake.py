@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from container.protocol import MAX_DEPTH, MAX_FRAME_BYTES, MAX_RUN_BYTES, is_too_deep, seq_of
-from gateway.errors import RunTooLarge
+from gateway.errors import RunTooLarge, SandboxFaulty
 from gateway.runs.recording.judge import Fault, fault, judge_place
 from gateway.runs.recording.transcript import Transcript, parse_frame
 
@@ -30,7 +30,7 @@ class Intake:
     def __init__(self, transcript: Transcript, run: str) -> None:
         self.frames: list[bytes] = []
         self._transcript = transcript
-        self._run = run.encode()
+        self._end = b'"run":"%s","seq":%%d}' % run.encode()
         self._run_bytes = 0
         self._size = 0
         self._since = 0.0
@@ -65,11 +65,15 @@ class Intake:
         lines: list[bytes] = []
         try:
             for line in message.split(b"\n"):
-                seq = seq_of(line)
-                if seq is None:
-                    self._bear_noise(len(line))
-                    continue
-                frame = parse_frame(line) if own else self._judged(line, seq)
+                seq = self._transcript.last + 1
+                expected = line.endswith(self._end % seq)
+                if not expected:
+                    found = seq_of(line)
+                    if found is None:
+                        self._bear_noise(len(line))
+                        continue
+                    seq = found
+                frame = parse_frame(line) if own else self._judged(line, seq, expected=expected)
                 self._transcript.take(frame, len(line))
                 self._run_bytes += len(line) + 1
                 lines.append(line)
@@ -79,17 +83,11 @@ class Intake:
             self._hold(lines)
         return bool(lines)
 
-    def _judged(self, line: bytes, seq: int) -> dict[str, Any]:
-        """The frame in `line`, which is believed."""
+    def _judged(self, line: bytes, seq: int, *, expected: bool) -> dict[str, Any]:
+        """The frame in `line`, which is believed. `expected`: its end is that of this run's next frame."""
         last = self._transcript.last
-        if not line.endswith(b'"run":"%s","seq":%d}' % (self._run, seq)):
-            raise fault(
-                Fault.FOREIGN, f"what came after frame {last} does not name this run and its number last"
-            )
-        if seq <= last:
-            raise fault(Fault.REPEATED, f"frame {seq} came after {last}")
-        if seq > last + 1:
-            raise fault(Fault.GAP, f"frame {seq} came after {last}")
+        if not expected:
+            raise self._misnumbered(line, seq)
         if len(line) > MAX_FRAME_BYTES:
             raise RunTooLarge(f"Frame {seq} has {len(line)} bytes; a frame may have {MAX_FRAME_BYTES}.")
         if self._run_bytes + len(line) + 1 > RUN_BYTES:
@@ -102,6 +100,15 @@ class Intake:
             raise fault(Fault.TOO_DEEP, f"frame {seq} has more than {MAX_DEPTH} levels")
         judge_place(frame.get("type"), seq, self._transcript.kind)
         return frame
+
+    def _misnumbered(self, line: bytes, seq: int) -> SandboxFaulty:
+        """What is wrong with a frame that is not the run's next one."""
+        last = self._transcript.last
+        if not line.endswith(self._end % seq):
+            return fault(
+                Fault.FOREIGN, f"what came after frame {last} does not name this run and its number last"
+            )
+        return fault(Fault.REPEATED if seq <= last else Fault.GAP, f"frame {seq} came after {last}")
 
     def _bear_noise(self, size: int) -> None:
         """Count a line that is no frame of the run."""

@@ -26,22 +26,36 @@ def fault(kind: Fault, detail: str) -> SandboxFaulty:
     return SandboxFaulty(f"The sandbox breaks the protocol ({kind}): {detail}.")
 
 
-UNNUMBERED: Final = (SERVER_ONLY - {FrameType.RUN, FrameType.SANDBOX_LOST, FrameType.PROCESS_EXIT}) | {
-    FrameType.READY
-}
-"""Types that no frame of a run has; the three that only servers write beside them have their place."""
+_NUMBERED: Final = {FrameType.RUN, FrameType.JOBS_ENDED, FrameType.SANDBOX_LOST, FrameType.PROCESS_EXIT}
+
+UNNUMBERED: Final = (SERVER_ONLY - _NUMBERED) | {FrameType.READY}
+"""Types that no frame of a run has; those that only servers write beside them have their place."""
+
+RUN: Final = FrameType.RUN.value
+SANDBOX_LOST: Final = FrameType.SANDBOX_LOST.value
+PROCESS_EXIT: Final = FrameType.PROCESS_EXIT.value
+"""Looked up once: every frame is compared with them, and an enum's lookup takes longer than that."""
 
 
 def judge_place(kind: Any, seq: int, before: str) -> None:
     """Whether a frame of this type may have this number, behind one of type `before`. Raises `SandboxFaulty`."""
     if not isinstance(kind, str):
         raise fault(Fault.NO_FRAME, f"frame {seq} has no type")
-    if (kind == FrameType.RUN) != (seq == 1):
+    if (kind == RUN) != (seq == 1):
         raise fault(Fault.MISPLACED, f"frame {seq} is {kind[:40]!r}; `run` is the first frame and no other")
-    if before == FrameType.SANDBOX_LOST and kind != FrameType.PROCESS_EXIT:
+    if before == SANDBOX_LOST and kind != PROCESS_EXIT:
         raise fault(Fault.MISPLACED, f"frame {seq} is {kind[:40]!r}, behind `sandbox-lost`")
     if kind in UNNUMBERED:
         raise fault(Fault.MISPLACED, f"frame {seq} is {kind!r}, which no run has")
+
+
+MOST_JOBS, JOB_CHARS = 10, 200
+
+
+def jobs_of(value: Any) -> list[str]:
+    """The names in `jobs`, as far as they can be some."""
+    jobs = value if isinstance(value, list) else []
+    return [job[:JOB_CHARS] for job in jobs[:MOST_JOBS] if isinstance(job, str)]
 
 
 MOST_COST: Final = 1_000_000.0

@@ -9,12 +9,14 @@ from gateway.model import Run, RunState
 _REASONS = {RunState.LOST: ExitReason.LOST, RunState.STOPPED: ExitReason.STOPPED}
 
 
-def last_frames(run: Run, state: RunState, error: VaporForgeError | None = None) -> bytes:
+def last_frames(
+    run: Run, state: RunState, error: VaporForgeError | None = None, *, lost: str = "gone"
+) -> bytes:
     """Frames behind what is recorded, one a line: why the run ends in `state`, and `process-exit`; `run` before them
-    where nothing is recorded yet."""
+    where nothing is recorded yet. `lost`: why the sandbox of a lost one ended."""
     frames: list[dict[str, object]] = [] if run.recorded else [{"type": FrameType.RUN}]
     if state is RunState.LOST:
-        frames.append({"type": FrameType.SANDBOX_LOST, "reason": "gone"})
+        frames.append({"type": FrameType.SANDBOX_LOST, "reason": lost})
     elif error is not None:
         frames.append({"type": FrameType.ERROR, **error.body()})
     reason = _REASONS.get(state, ExitReason.FAILED)

@@ -9,6 +9,7 @@ from gateway.broker.credentials import servers_of
 from gateway.config import Settings
 from gateway.model import Run
 from gateway.prompt import strip_prefix
+from gateway.runs.recording.seal import runs_on_this_machine
 from gateway.store import Store
 
 
@@ -23,7 +24,7 @@ async def build_query(settings: Settings, store: Store, run: Run, prompt: str | 
         store.get_settings(run.owner),
         _prompt(store, run, prompt),
     )
-    return {
+    query: dict[str, Any] = {
         "run": run.id,
         "prompt": strip_prefix(message),
         "sessionId": run.session,
@@ -31,9 +32,14 @@ async def build_query(settings: Settings, store: Store, run: Run, prompt: str | 
         "env": {},
         "mode": run.mode.value,
         "model": settings.model,
-        "mcpServers": servers_of(settings.credential_key, run.owner, user),
+        "mcpServers": servers_of(
+            settings.credential_key, run.owner, user, plain=not runs_on_this_machine(settings)
+        ),
         "sdkSessionId": session.sdk_session_id,
     }
+    if run.author is not None:
+        query["author"] = {"name": run.author.name, "email": run.author.email}
+    return query
 
 
 async def _prompt(store: Store, run: Run, prompt: str | None) -> str:

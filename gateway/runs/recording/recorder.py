@@ -22,6 +22,7 @@ from gateway.runs.recording.last_frames import last_frames
 from gateway.runs.recording.query import build_query
 from gateway.runs.recording.reading import Reading, closing
 from gateway.runs.recording.run_lease import LeaseLost, RunLease
+from gateway.runs.recording.seal import admitted_prompt
 from gateway.runs.recording.stop_deadline import StopDeadline
 from gateway.runs.recording.watchdog import Trust, Watchdog
 from gateway.sandboxes.agent_client import AgentClient
@@ -140,6 +141,14 @@ class Recorder:
     # -- the run --
     async def _drive(self, prompt: str | None) -> None:
         await self._reading.known()
+        try:
+            prompt = await self._lease.persistently(
+                lambda: admitted_prompt(self._settings, self._store, self.run, prompt)
+            )
+        except errors.BadRequest as refused:
+            log.warning("%s: %s", self._name(), refused)
+            await self._end(RunState.FAILED, refused)
+            return
         if self._reading.transcript.state is not None:  # its last frame is recorded, only the end is not
             await self._finish()
         elif self.run.takeovers >= MOST_TAKEOVERS:
@@ -170,7 +179,9 @@ class Recorder:
         """What an attempt's error means for the run. Raises it when it means nothing."""
         match error:
             case errors.RunNotFound() | errors.CursorAhead():
-                await self._end(RunState.LOST)
+                # The sandbox is a new one, and knows why the one before it ended.
+                lost = self.sandbox.lost_before if self.sandbox else ""
+                await self._end(RunState.LOST, lost=lost or "gone")
             case errors.BadRequest():
                 await self._end(RunState.FAILED, error)
             case errors.RunTooLarge():
@@ -183,6 +194,9 @@ class Recorder:
                     await self._end(RunState.FAILED, error)
             case errors.SandboxRetiring():
                 await self._stop_sandbox()  # whoever retired it may have died before stopping it
+            case errors.SandboxUnstartable() if self._is_nowhere():
+                log.warning("%s: %s", self._name(), error)
+                await self._end(RunState.FAILED, error)
             case errors.SandboxUnavailable():
                 log.warning("%s: %s", self._name(), error)
                 await self._bear(error)
@@ -252,6 +266,10 @@ class Recorder:
             self._reading.attached_at is not None and time.monotonic() - self._reading.attached_at > seconds
         )
 
+    def _is_nowhere(self) -> bool:
+        """Whether no sandbox ever had the run's query: one that had it may have left frames behind."""
+        return self.run.state is RunState.PENDING and not self._handed_over
+
     async def _count_takeover(self) -> None:
         """Count this recorder, once, where it has taken the run over: before it reads anything of the sandbox."""
         if not self._counted and self.run.generation > 1:
@@ -309,14 +327,16 @@ class Recorder:
         self._changed.notify_all()
         log.info("%s: %s", self._name(), self.run.state)
 
-    async def _end(self, state: RunState, error: errors.VaporForgeError | None = None) -> None:
+    async def _end(
+        self, state: RunState, error: errors.VaporForgeError | None = None, *, lost: str = "gone"
+    ) -> None:
         """End a run whose sandbox cannot say its end: the last frames are written here, behind what is recorded."""
         await self._reading.flush()
         if self._reading.transcript.state is not None:  # it has said it
             await self._finish()
             return
         await self._lease.mark_running()
-        await self._reading.end_with(last_frames(self.run, state, error))
+        await self._reading.end_with(last_frames(self.run, state, error, lost=lost))
         await self._finish()
 
     def _name(self) -> str:

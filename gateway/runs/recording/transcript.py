@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from container.protocol import RUN_ID, ExitReason, FrameType, encode
+from gateway.fields import exact, loads
 from gateway.model import Message, Run, RunState
-from gateway.runs.recording.judge import cost_of, usage_of
+from gateway.runs.recording.judge import cost_of, jobs_of, usage_of
 
 FINAL_STATE = {
     ExitReason.COMPLETED: RunState.COMPLETED,
@@ -25,6 +26,9 @@ MAX_BYTES = 4 * 1024 * 1024
 
 MAX_DEPTH = 64
 """Levels of a value that a message keeps, as many as the agents' own cutting does: JSON's writers have limits too."""
+
+TEXT_DELTA = FrameType.TEXT_DELTA.value
+"""Looked up once: most frames are of this type, and an enum's lookup takes as long as all else that is done for one."""
 
 _CONTENT = frozenset({FrameType.TEXT_DELTA, FrameType.TOOL_START, FrameType.TOOL_RESULT})
 
@@ -59,7 +63,7 @@ class Transcript:
             self._size += size
         if kind in _CONTENT and self._size > MAX_BYTES:
             self._meta["truncated"] = True
-        elif kind == FrameType.TEXT_DELTA:
+        elif kind == TEXT_DELTA:
             self._text.append(str(frame.get("text", "")))
         elif kind == FrameType.TOOL_START:
             self._end_text()
@@ -73,11 +77,7 @@ class Transcript:
             self._parts.append(tool)
             self._tools[str(tool["id"])] = tool
         elif kind == FrameType.TOOL_RESULT:
-            started = self._tools.get(str(_shallow(frame.get("id"))))
-            if started is not None:
-                started["output"] = _shallow(frame.get("output"))
-                if frame.get("isError"):
-                    started["isError"] = True
+            self._end_tool(frame)
         elif kind == FrameType.SESSION_INIT:
             self._keep_session(frame)
         elif kind == FrameType.DONE:
@@ -87,11 +87,22 @@ class Transcript:
                 "error": _shallow(frame.get("error")),
                 "code": _shallow(frame.get("code")),
             }
+        elif kind == FrameType.JOBS_ENDED:
+            self._meta["jobsEnded"] = jobs_of(frame.get("jobs"))
         elif kind == FrameType.PROCESS_EXIT:
-            reason = frame.get("reason")
-            known = isinstance(reason, str) and reason in set(ExitReason)
-            end = ExitReason(str(reason)) if known else ExitReason.FAILED
-            self.reason, self.state = end.value, FINAL_STATE[end]
+            self._end(frame.get("reason"))
+
+    def _end(self, reason: Any) -> None:
+        known = isinstance(reason, str) and reason in set(ExitReason)
+        end = ExitReason(str(reason)) if known else ExitReason.FAILED
+        self.reason, self.state = end.value, FINAL_STATE[end]
+
+    def _end_tool(self, frame: dict[str, Any]) -> None:
+        started = self._tools.get(str(_shallow(frame.get("id"))))
+        if started is not None:
+            started["output"] = _shallow(frame.get("output"))
+            if frame.get("isError"):
+                started["isError"] = True
 
     def _done(self, frame: dict[str, Any]) -> None:
         told = {"usage": usage_of(frame.get("usage")), "costUsd": cost_of(frame.get("costUsd"))}
@@ -146,9 +157,12 @@ def parse_frame(line: bytes) -> dict[str, Any]:
     """
     try:
         frame = orjson.loads(line)
+        # Most frames are text, and few of these are searched for long numbers.
+        if isinstance(frame, dict) and frame.get("type") != TEXT_DELTA:
+            frame = exact(frame, line)
     except orjson.JSONDecodeError:
         try:
-            frame = orjson.loads(encode(json.loads(line, parse_float=_finite)))
+            frame = loads(encode(json.loads(line, parse_float=_finite, parse_int=_whole)))
         except RecursionError as error:
             raise ValueError("a frame nests too deeply") from error
     if not isinstance(frame, dict):
@@ -158,3 +172,7 @@ def parse_frame(line: bytes) -> dict[str, Any]:
 
 def _finite(text: str) -> float | str:
     return number if math.isfinite(number := float(text)) else text
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if math.isfinite(float(text)) else text

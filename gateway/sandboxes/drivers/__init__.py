@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
+
+LOSSES: Final = frozenset({"oom", "spot", "killed", "exited", "gone"})
+"""Why a sandbox may have ended by itself: out of memory, taken back by AWS, by a signal, by itself, unknown."""
 
 
 class SandboxState(StrEnum):
@@ -22,8 +25,9 @@ class SandboxState(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
     """A session's sandbox as its driver sees it. `host` and `port`: where its agent server answers, when running.
-    `started_at`: epoch seconds. `lost_reason`: why it ended by itself (`oom`, `killed`, `exited`), else empty.
-    `fresh`: whether it was empty and unused when `ensure` looked; nobody else tells."""
+    `started_at`: epoch seconds. `lost_reason`: why it ended by itself (`oom`, `spot`, `killed`, `exited`, `gone`), else
+    empty. `fresh`: whether it was empty and unused when `ensure` looked, and `lost_before`: why the one before it ended
+    by itself, if it did; nobody else tells these."""
 
     session: str
     state: SandboxState
@@ -32,12 +36,26 @@ class Sandbox:
     started_at: float = 0.0
     lost_reason: str = ""
     fresh: bool = field(default=False, compare=False)
+    lost_before: str = field(default="", compare=False)
 
     @property
     def url(self) -> str:
         """The base URL of its agent server."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+
+@runtime_checkable
+class TellsPhase(Protocol):
+    """What a driver may be too, whose starts take long."""
+
+    def phase(self, session: str) -> str:
+        """What the start that is waited for here is at: the `phase` of a `status` frame; empty when none is."""
+
+
+def phase_of(driver: Driver, session: str) -> str:
+    """See `TellsPhase`; empty too of a driver that does not tell."""
+    return driver.phase(session) if isinstance(driver, TellsPhase) else ""
 
 
 class Driver(Protocol):
@@ -50,8 +68,11 @@ class Driver(Protocol):
     | `stop` | success | stops it | stops it (bounded: TERM, then KILL) | success |
     | `delete` | success | stops it, deletes its volumes | the same | deletes its volumes |
 
+    A driver without volumes (`ecs`) starts each sandbox fresh, and tells STOPPED as long as it knows why one ended.
+
     `ensure` called side by side for one session, in one process or several, starts one sandbox. It returns only when
-    the agent server answers `/ping`. Raises `errors.SandboxUnavailable` (with a reason) within its time limit.
+    the agent server answers `/ping`. Raises `errors.SandboxUnavailable` (with a reason) within its time limit,
+    `SandboxUnstartable` at once where waiting does not help.
     """
 
     async def ensure(self, session: str) -> Sandbox: ...
@@ -63,7 +84,21 @@ class Driver(Protocol):
     async def delete(self, session: str) -> None: ...
 
     async def list(self) -> Sequence[Sandbox]:
-        """Every sandbox of this stack that is not absent."""
+        """Every sandbox of this stack that is not absent; without volumes only those that start or run."""
 
     async def close(self) -> None:
         """Release connections; sandboxes go on running. May be called twice."""
+
+
+@runtime_checkable
+class Poolable(Driver, Protocol):
+    """A driver whose sandboxes may be started before it is known whose they are: under a member's id
+    (`POOL_PREFIX`), which a session's claim of the agent server then replaces."""
+
+    async def ensure(self, session: str, *, occupant: str = "") -> Sandbox:
+        """As `Driver.ensure`. `occupant`: the session that may have claimed this sandbox; the answer's `session` is
+        who it says that it is. One that was started again since is a member that nobody has claimed."""
+
+    async def fingerprint(self) -> str:
+        """Changes with whatever a sandbox that is started now would be: image, limits, networks, agent, secret. Raises
+        `errors.SandboxUnavailable`."""

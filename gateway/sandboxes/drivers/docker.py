@@ -44,8 +44,8 @@ class DockerDriver:
         self._client = client
         self._own: aiohttp.ClientSession | None = None
 
-    async def ensure(self, session: str) -> Sandbox:
-        """See `Driver`."""
+    async def ensure(self, session: str, *, occupant: str = "") -> Sandbox:
+        """See `Poolable`."""
         seconds = self._settings.start_seconds
         for _ in range(ATTEMPTS):
             sandbox = await wait_ready(
@@ -55,6 +55,7 @@ class DockerDriver:
                 look=lambda: self.status(session),
                 look_seconds=LOOK_SECONDS,
                 seconds=seconds,
+                occupant=occupant,
             )
             if sandbox.state is SandboxState.RUNNING:
                 return sandbox
@@ -83,6 +84,13 @@ class DockerDriver:
         if not isinstance(sandboxes, list):
             raise self._odd("sandboxes must be a list")
         return [self._sandbox(item) for item in sandboxes]
+
+    async def fingerprint(self) -> str:
+        """See `Poolable`: the launcher's word."""
+        found = await self._request("GET", "/fingerprint", seconds=STOP_SECONDS)
+        if not isinstance(found.get("fingerprint"), str):
+            raise self._odd("fingerprint must be str")
+        return str(found["fingerprint"])
 
     async def close(self) -> None:
         """See `Driver`."""
@@ -141,7 +149,7 @@ class DockerDriver:
                 f"The launcher at {self._settings.launcher_url} does not answer ({type(error).__name__})."
             ) from error
         if response.status != 200:
-            raise errors.SandboxUnavailable(
-                str(body.get("error", f"The launcher answered {response.status}."))
-            )
+            lasting = body.get("code") == errors.SandboxUnstartable.code
+            kind = errors.SandboxUnstartable if lasting else errors.SandboxUnavailable
+            raise kind(str(body.get("error", f"The launcher answered {response.status}.")))
         return body

@@ -19,6 +19,7 @@ from container.protocol import RUN_ID, sandbox_token
 from gateway import errors
 from gateway.sandboxes.drivers import Sandbox, SandboxState, procs
 from gateway.sandboxes.drivers.answers import answers_client
+from gateway.sandboxes.drivers.fingerprint import fingerprint_of
 from gateway.sandboxes.drivers.folder import Folder, Record
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
 
@@ -49,8 +50,8 @@ class ProcessDriver:
         self._env = dict(env or {})
         self._client: aiohttp.ClientSession | None = None
 
-    async def ensure(self, session: str) -> Sandbox:
-        """See `Driver`."""
+    async def ensure(self, session: str, *, occupant: str = "") -> Sandbox:
+        """See `Poolable`."""
         if self._client is None:
             self._client = answers_client()
         for _ in range(ATTEMPTS):
@@ -61,6 +62,7 @@ class ProcessDriver:
                 look=lambda: self.status(session),
                 look_seconds=LOOK_SECONDS,
                 seconds=self._settings.start_seconds,
+                occupant=occupant,
             )
             if sandbox.state is SandboxState.RUNNING:
                 return sandbox
@@ -86,6 +88,12 @@ class ProcessDriver:
         """See `Driver`."""
         found = [await self.status(session) for session in await asyncio.to_thread(self._sessions)]
         return [sandbox for sandbox in found if sandbox.state is not SandboxState.ABSENT]
+
+    async def fingerprint(self) -> str:
+        """See `Poolable`."""
+        settings = self._settings
+        parts = (settings.agent, settings.model, settings.broker_port, settings.sandbox_secret, self._env)
+        return fingerprint_of(*map(repr, parts))
 
     async def close(self) -> None:
         """See `Driver`."""

@@ -10,7 +10,7 @@ import aiohttp
 
 from container.protocol import sandbox_token
 from gateway import errors
-from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.sandboxes.drivers import LOSSES, Sandbox, SandboxState
 from gateway.sandboxes.drivers.answers import read_object
 
 if TYPE_CHECKING:
@@ -57,11 +57,12 @@ async def wait_ready(
     look: Callable[[], Awaitable[Sandbox]],
     look_seconds: float,
     seconds: float,
+    occupant: str = "",
 ) -> Sandbox:
     """The sandbox as RUNNING once its agent server answers; STOPPED or ABSENT once it is seen to have ended.
 
     Asks at once, then after pauses of 10 ms growing to 50 ms. `look` tells the sandbox's state anew and is asked
-    at most every `look_seconds`. Raises `SandboxUnavailable` after `seconds`.
+    at most every `look_seconds`. Raises `SandboxUnavailable` after `seconds`. `occupant`: see `Poolable.ensure`.
     """
     loop = asyncio.get_running_loop()
     started = looked = loop.time()
@@ -73,10 +74,20 @@ async def wait_ready(
                 f"The sandbox of session {sandbox.session} runs, but its agent server did not answer within "
                 f"{seconds:g} s; send the prompt again, or look at the sandbox's log."
             )
-        if sandbox.port and (
-            body := await ping(client, sandbox, secret=secret, seconds=min(PING_SECONDS, remaining))
-        ):
-            return replace(sandbox, state=SandboxState.RUNNING, fresh=body.get("fresh") is True)
+        body: dict[str, Any] | None = None
+        for name in (occupant, sandbox.session) if sandbox.port else ():
+            if name and body is None:
+                asked = replace(sandbox, session=name)
+                body = await ping(client, asked, secret=secret, seconds=min(PING_SECONDS, remaining))
+        if body is not None:
+            lost = body.get("lostReason")
+            return replace(
+                sandbox,
+                session=str(body["session"]),
+                state=SandboxState.RUNNING,
+                fresh=body.get("fresh") is True,
+                lost_before=lost if lost in LOSSES else "",
+            )
         await asyncio.sleep(min(pause, max(0.0, started + seconds - loop.time())))
         pause = min(pause * 1.5, LAST_PAUSE)
         if loop.time() - looked >= look_seconds:

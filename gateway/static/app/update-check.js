@@ -19,7 +19,7 @@ export class UpdateCheck {
   async look() {
     if (!this.#own || Date.now() - this.#asked < PERIOD_MS) return;
     this.#asked = Date.now();
-    const answer = await fetch("/", { method: "HEAD", cache: "no-store" }).catch(() => null);
+    const answer = await fetch("./", { method: "HEAD", cache: "no-store" }).catch(() => null);
     const build = answer?.ok ? buildOf(answer.headers.get("ETag")) : "";
     if (build && build !== this.#own) byId("newer").hidden = false;
   }

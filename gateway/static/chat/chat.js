@@ -8,7 +8,7 @@ import { Runs } from "./runs.js";
 import { Sender } from "./sender.js";
 
 const PAGE = 40;
-const PLACE = "vaporforge.place.";
+const PLACE = "place.";
 const POLL_MS = 2000;
 /** After a run's end the next one is promoted within this. */
 const SOON_MS = 300;
@@ -141,6 +141,12 @@ export class Chat {
     this.#changed();
   }
 
+  /** The reader gave the session another name. @param {string} title */
+  renamed(title) {
+    this.#names += 1;
+    if (this.session) this.#learn({ ...this.session, title });
+  }
+
   /** The first prompt names the session. */
   #name(prompt) {
     if (!this.session || this.session.title !== DEFAULT_TITLE) return;
@@ -240,11 +246,13 @@ export class Chat {
 
   /** The list of sessions learns that a run is on, without asking. */
   #begun(run) {
-    if (this.session) this.#learn({ ...this.session, activeRun: run, updatedAt: new Date().toISOString() });
+    if (!this.session) return;
+    const updatedAt = new Date(this.#client.api.now()).toISOString();
+    this.#learn({ ...this.session, activeRun: run, updatedAt });
   }
 
   #over(run) {
-    if (run && this.session?.activeRun === run) this.#learn({ ...this.session, activeRun: null });
+    if (run && this.session?.activeRun === run) this.#learn({ ...this.session, activeRun: this.active?.turn.run ?? null });
     this.#poller?.within(SOON_MS);
   }
 

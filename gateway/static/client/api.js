@@ -9,6 +9,12 @@ const RETRY_MS = [150, 600];
 /** Refusals that say to a person what there is too much of, and when there may be more. */
 const LIMITS = new Set(["queue-full", "rate-limited", "quota-reached", "sign-ins-limited"]);
 
+/** The gateway refused the token, or looks at none of this address for a while. */
+export const isSignIn = (code) => code === "unauthorized" || code === "sign-ins-limited";
+
+/** As often as this a token that the client's owner changed by itself is tried before `renew` is asked. */
+const TOKENS = 3;
+
 /** A request that failed. `status` is 0 and `code` is `network` or `timeout` when no answer came. */
 export class ApiError extends Error {
   constructor(message, { status = 0, code = "network", field } = {}) {
@@ -40,13 +46,69 @@ export async function errorOf(response) {
   return new ApiError(message, { status: response.status, code: body.code ?? "http", field: body.field });
 }
 
+/** What `promise` gives; rejects as a request that was given up when `signal` aborts first. */
+function unless(signal, promise) {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(new ApiError("The request was given up.", { code: "network" }));
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
 /** @param {import("./env.js").Env} env */
 export function createApi(env) {
   /** How far the gateway's clock is ahead of this one's, in ms, by its last answer. */
   let ahead = 0;
 
+  /** While another token is waited for: no request goes out with the old one. */
+  let renewing = null;
+
+  /**
+   * Does something that needs a token, and does it again where the token was refused and another one came.
+   *
+   * @template T
+   * @param {() => Promise<T>} action
+   * @param {{signal?: AbortSignal, onRefused?: () => void}} how  `onRefused`: another token is waited for now
+   * @returns {Promise<T>}
+   */
+  async function signedIn(action, { signal, onRefused }) {
+    for (let tries = 1; ; tries += 1) {
+      if (renewing) {
+        onRefused?.();
+        await unless(signal, renewing);
+      }
+      const token = env.token();
+      try {
+        return await action();
+      } catch (error) {
+        if (!isSignIn(error.code) || !(await renewed(error, token, { tries, signal, onRefused }))) throw error;
+      }
+    }
+  }
+
+  /**
+   * Waits for another token than the one that was refused.
+   *
+   * @param {ApiError} error  the refusal
+   * @param {string} token  that was refused
+   * @param {{tries?: number, signal?: AbortSignal, onRefused?: () => void}} how
+   * @returns {Promise<boolean>} whether there is one
+   */
+  async function renewed(error, token, { tries = 1, signal, onRefused } = {}) {
+    if (token !== env.token() && tries < TOKENS) return true;
+    onRefused?.();
+    renewing ??= env.renew(error).finally(() => {
+      renewing = null;
+    });
+    return unless(signal, renewing);
+  }
+
   /** Every request of this API may be sent twice; a session made twice is an empty one more in the list. */
-  async function request(method, path, options = {}) {
+  const request = (method, path, options = {}) => signedIn(() => insist(method, path, options), options);
+
+  async function insist(method, path, options) {
     for (const pause of RETRY_MS) {
       try {
         return await attempt(method, path, options);
@@ -95,25 +157,28 @@ export function createApi(env) {
     }
   }
 
-  const session = (id) => `/api/sessions/${encodeURIComponent(id)}`;
+  const session = (id) => `api/sessions/${encodeURIComponent(id)}`;
   return {
+    renewed,
     /** A time of the gateway's as one of this clock's, in ms; not in the future. @param {string} iso */
     here: (iso) => Math.min(Date.parse(iso) - ahead, env.now()),
-    version: () => request("GET", "/api/version"),
-    listSessions: ({ limit, cursor } = {}) => request("GET", "/api/sessions", { query: { limit, cursor } }),
-    createSession: (title) => request("POST", "/api/sessions", { body: title ? { title } : {} }),
+    /** The gateway's time, in ms, as far as its answers have told. */
+    now: () => env.now() + ahead,
+    version: () => request("GET", "api/version"),
+    listSessions: ({ limit, cursor } = {}) => request("GET", "api/sessions", { query: { limit, cursor } }),
+    createSession: (title) => request("POST", "api/sessions", { body: title ? { title } : {} }),
     getSession: (id, { signal } = {}) => request("GET", session(id), { signal }),
     renameSession: (id, title) => request("PATCH", session(id), { body: { title } }),
     deleteSession: (id) => request("DELETE", session(id)),
     messages: (id, { limit, cursor, order, signal } = {}) =>
       request("GET", `${session(id)}/messages`, { query: { limit, cursor, order }, signal }),
-    settings: () => request("GET", "/api/settings"),
-    saveSettings: (settings) => request("PUT", "/api/settings", { body: settings }),
-    ticket: (sessionId, { signal } = {}) => request("POST", "/api/sdk/ticket", { body: { sessionId }, signal }),
-    stop: (sessionId, run) => request("POST", "/api/sdk/stop", { body: run ? { sessionId, run } : { sessionId } }),
-    pause: (sessionId, run) => request("POST", "/api/sdk/pause", { body: run ? { sessionId, run } : { sessionId } }),
-    resume: (sessionId, run) => request("POST", "/api/sdk/resume", { body: run ? { sessionId, run } : { sessionId } }),
+    settings: () => request("GET", "api/settings"),
+    saveSettings: (settings) => request("PUT", "api/settings", { body: settings }),
+    ticket: (sessionId, how = {}) => request("POST", "api/sdk/ticket", { body: { sessionId }, ...how }),
+    stop: (sessionId, run) => request("POST", "api/sdk/stop", { body: run ? { sessionId, run } : { sessionId } }),
+    pause: (sessionId, run) => request("POST", "api/sdk/pause", { body: run ? { sessionId, run } : { sessionId } }),
+    resume: (sessionId, run) => request("POST", "api/sdk/resume", { body: run ? { sessionId, run } : { sessionId } }),
     persist: (sessionId, content, sdkSessionId) =>
-      request("POST", "/api/sdk/persist", { body: { sessionId, content, sdkSessionId } }),
+      request("POST", "api/sdk/persist", { body: { sessionId, content, sdkSessionId } }),
   };
 }

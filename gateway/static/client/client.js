@@ -8,11 +8,13 @@
  * is the contract.
  */
 
-import { ApiError, createApi } from "./api.js";
+import { ApiError, createApi, isSignIn } from "./api.js";
 import { completeEnv, newId } from "./env.js";
+import { EventFloor } from "./event-floor.js";
 import { RunStream } from "./run-stream.js";
+import { SocketHealth } from "./socket-health.js";
 
-export { ApiError, newId };
+export { ApiError, isSignIn, newId };
 
 /**
  * @param {Partial<import("./env.js").Env> & {token?: string | (() => string)}} environment  `token` is all that a
@@ -21,6 +23,8 @@ export { ApiError, newId };
 export function createClient(environment = {}) {
   const env = completeEnv(environment);
   const api = createApi(env);
+  const health = new SocketHealth(env);
+  const floor = new EventFloor(env);
 
   /**
    * Starts a run and streams it, or attaches to one (`run`, `after`). Frames come exactly once and in order, through
@@ -28,7 +32,7 @@ export function createClient(environment = {}) {
    *
    * - `text` {content}, `session-init` {sessionId}, `tool-start` {id, name, input}, `tool-result` {id, name, output,
    *   isError?}, `done` {sessionId, fullText, usage, costUsd}, `error` {content, code, fatal?}, `session-reset`,
-   *   `config-restored`, `stderr` {text}, `sandbox-lost` {reason}, `run`, and `ws-exit` {exitCode, reason}, the last;
+   *   `config-restored`, `stderr` {text}, `sandbox-lost` {reason}, `jobs-ended` {jobs}, `run`, and `ws-exit` {exitCode, reason}, the last;
    *   each with `run` and `seq`
    * - about the connection, without: `status` {phase, position?}, `replay-complete`, `timing`, `connection` {state:
    *   connecting | open | waiting, transport, delayMs?, reason?}, `reset` (forget this run's frames: they come again)
@@ -54,7 +58,7 @@ export function createClient(environment = {}) {
     const queue = [];
     let wake = () => {};
     let over = false;
-    const stream = new RunStream(env, api, options, (event) => {
+    const stream = new RunStream({ env, api, health, floor }, options, (event) => {
       queue.push(event);
       wake();
     });

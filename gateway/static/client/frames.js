@@ -18,6 +18,7 @@ const AS_IS = new Set([
   "timing",
   "replay-complete",
   "sandbox-lost",
+  "jobs-ended",
 ]);
 
 /**

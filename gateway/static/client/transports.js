@@ -7,7 +7,8 @@ import { ApiError, errorOf } from "./api.js";
  * @property {() => void} onOpen
  * @property {(frames: string | ArrayBuffer) => void} onMessage  one message: a frame, or several, one a line
  * @property {() => void} onLife  something came that is no message
- * @property {(end: {code?: number, error?: ApiError}) => void} onEnd  once; never after `close()`
+ * @property {(end: {code?: number, error?: ApiError, moved?: boolean}) => void} onEnd  once; never after `close()`.
+ *   `moved`: another way has become free
  *
  * @typedef {object} Connection
  * @property {(text: string) => void} send
@@ -16,11 +17,18 @@ import { ApiError, errorOf } from "./api.js";
 
 /**
  * @param {import("./env.js").Env} env
- * @param {URL} url
+ * @param {{sessionId: string, ticket: string, run: string | null, after: number}} where
  * @param {Listener} listener
  * @returns {Connection}
  */
-export function openWebSocket(env, url, listener) {
+export function openWebSocket(env, { sessionId, ticket, run, after }, listener) {
+  const url = new URL("api/sdk/ws", env.origin);
+  url.protocol = url.protocol.replace("http", "ws");
+  url.search = new URLSearchParams({ sessionId, ticket, batch: "1" });
+  if (run !== null) {
+    url.searchParams.set("run", run);
+    url.searchParams.set("after", after);
+  }
   let socket;
   try {
     socket = new env.WebSocket(url.href);
@@ -97,7 +105,7 @@ export function openEventStream(env, { body, lastEventId }, listener) {
     const headers = { Accept: "text/event-stream", "Content-Type": "application/json" };
     headers.Authorization = `Bearer ${env.token()}`;
     if (lastEventId) headers["Last-Event-ID"] = lastEventId;
-    const response = await env.fetch(new URL("/api/sdk/stream", env.origin).href, {
+    const response = await env.fetch(new URL("api/sdk/stream", env.origin).href, {
       method: "POST",
       headers,
       body: JSON.stringify(body),

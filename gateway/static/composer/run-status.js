@@ -8,8 +8,9 @@ const CLOCK_FROM_MS = 2000;
 
 /** @param {import("../chat/followed-run.js").FollowedRun | undefined} followed @returns {string} what the run does now */
 export function activityText(followed) {
-  const { activity, stopping, cut, unsent } = followed;
+  const { activity, connection, stopping, cut, unsent } = followed;
   if (stopping) return "Stopping…";
+  if (connection.reason === "unauthorized") return unsent ? "Not sent yet: sign in again." : "Sign in to read on; the run goes on…";
   if (unsent) return "Not sent yet: it goes once there is a connection.";
   if (cut) return "Connection lost; the run goes on…";
   if (activity?.type === "status") return phaseText(activity);
@@ -18,10 +19,14 @@ export function activityText(followed) {
   return "Working…";
 }
 
+/** Words for the ways that are not the usual one; `poll`: another tab has this browser's one stream of events. */
+const WAYS = { sse: "Live (SSE)", poll: "Live (polling)" };
+
 /** @returns {[string, string]} state and words of the connection */
 export function connectionState(followed, reachable) {
-  const { state, transport } = followed?.connection ?? {};
-  if (state === "open") return ["live", transport === "sse" ? "Live (SSE)" : "Live"];
+  const { state, transport, reason } = followed?.connection ?? {};
+  if (reason === "unauthorized") return ["offline", "Signed out"];
+  if (state === "open") return ["live", WAYS[transport] ?? "Live"];
   if (state === "waiting" || (state && !reachable)) return ["reconnecting", "Reconnecting"];
   if (state === "connecting") return followed.opened ? ["reconnecting", "Reconnecting"] : ["connecting", "Connecting"];
   return reachable ? ["idle", "Ready"] : ["offline", "Offline"];

@@ -10,8 +10,8 @@ function claimsOf(token) {
   }
 }
 
-/** When a JWT ends, in epoch ms; NaN when it does not say or is no JWT. */
-export const expiryOf = (token) => Number(claimsOf(token).exp ?? Number.NaN) * 1000;
+/** Whether it is a JWT that says when it ends. */
+export const isToken = (token) => Number.isFinite(claimsOf(token).exp);
 
 /** Whose a JWT is; empty when it does not say or is no JWT. */
 export const subjectOf = (token) => String(claimsOf(token).sub ?? "");
@@ -28,12 +28,13 @@ export function tokenIn(hash) {
 }
 
 /**
- * What to do with a token that an address brings: anyone may have made that address.
+ * What to do with a token that an address brings: anyone may have made that address. Clocks are not asked: which token
+ * is good the gateway tells.
  *
- * @returns {"take" | "ask" | "ignore"}  `ask`: someone else is signed in
+ * @returns {"take" | "ask" | "ignore"}  `ask`: someone else was signed in
  */
-export function judgeOffer(offered, kept, now) {
-  if (!(expiryOf(kept) > now)) return "take";
-  if (!(expiryOf(offered) > now)) return "ignore";
+export function judgeOffer(offered, kept) {
+  if (!isToken(kept)) return "take";
+  if (!isToken(offered)) return "ignore";
   return subjectOf(offered) === subjectOf(kept) ? "take" : "ask";
 }

@@ -1,4 +1,4 @@
-/** The list of sessions: newest first, renamed in place, deleted after a question. */
+/** The list of sessions: what was used last comes first; renamed in place, deleted after a question. */
 
 import { Outbox } from "../chat/outbox.js";
 import { byId, element, icon } from "../shared/dom.js";
@@ -6,8 +6,8 @@ import { draftOf } from "../shared/drafts.js";
 import { age } from "../shared/format.js";
 import { isComposing } from "../shared/keys.js";
 import { DEFAULT_TITLE, wellFormed } from "../shared/titles.js";
+import { KnownSessions } from "./known-sessions.js";
 
-const PAGE = 50;
 const REFRESH_MS = 15_000;
 
 /** @param {object | null | undefined} session  as the gateway told it: whatever is asked in it changes it */
@@ -19,62 +19,56 @@ export class SessionList {
   #list = byId("sessions");
   #note = byId("sessions-note");
   #more = byId("sessions-more");
-  #sessions = new Map();
+  #known;
   /** The rows by session, each with what it shows. */
   #rows = new Map();
-  #cursor = null;
   #current = null;
   #editing = null;
-  /** Counts what this page asked and learned; by it, when each session was learned: a list asked for before is older. */
-  #time = 0;
-  #learned = new Map();
-  #deleted = new Set();
   #onGone;
+  #onRenamed;
   #onProblem;
 
   /**
    * @param {object} api
    * @param {object} hooks
    * @param {(id: string) => void} hooks.onGone
+   * @param {(session: object) => void} hooks.onRenamed
    * @param {(error: Error) => void} hooks.onProblem
    * @param {() => void} hooks.onReached  the list was read by itself
    */
-  constructor(api, { onGone, onProblem, onReached }) {
+  constructor(api, { onGone, onRenamed, onProblem, onReached }) {
     this.#api = api;
+    this.#known = new KnownSessions(api);
     this.#onGone = onGone;
+    this.#onRenamed = onRenamed;
     this.#onProblem = onProblem;
-    this.#more.addEventListener("click", () => this.#guard(() => this.#load(this.#cursor)));
-    const refresh = () => {
-      if (document.visibilityState !== "visible" || byId("app").hidden) return;
-      // Other failures show in the open session; the list just waits for the next time.
-      this.refresh().then(onReached, (error) => error.code === "unauthorized" && onProblem(error));
+    this.#more.addEventListener("click", () => this.#guard(() => this.#readOn()));
+    let refreshing = false;
+    const refresh = async () => {
+      if (refreshing || document.visibilityState !== "visible" || byId("app").hidden) return;
+      refreshing = true;
+      // Failures show in the open session; the list just waits for the next time.
+      await this.refresh().then(onReached, () => {});
+      refreshing = false;
     };
     document.addEventListener("visibilitychange", refresh);
     setInterval(refresh, REFRESH_MS);
   }
 
-  /** Reads the newest page again; what was loaded beyond it stays. Rejects with an `ApiError`. */
+  /** Looks at the list again. Rejects with an `ApiError`. */
   async refresh() {
-    const asked = ++this.#time;
-    const { sessions, cursor } = await this.#api.listSessions({ limit: PAGE });
-    const known = [...this.#sessions.values()];
-    const oldest = sessions.at(-1)?.updatedAt ?? "";
-    const kept = cursor ? known.filter(({ updatedAt }) => updatedAt < oldest) : [];
-    const newer = known.filter(({ id }) => this.#learned.get(id) > asked);
-    if (!kept.length) this.#cursor = cursor;
-    this.#sessions = new Map([...sessions, ...kept, ...newer].map((session) => [session.id, session]));
-    for (const id of this.#deleted) this.#sessions.delete(id);
+    await this.#known.refresh();
     this.#render();
   }
 
   /** Whether nothing was asked in a session yet, as far as is known here. @param {string | undefined} id */
   isUnused(id) {
-    return isUnused(this.#sessions.get(id));
+    return isUnused(this.#known.get(id));
   }
 
   /** A session of this list that is still as it was made, not written in either; null when there is none. */
   async unused() {
-    const known = [...this.#sessions.values()].find((one) => isUnused(one) && !draftOf(one.id));
+    const known = this.#known.sorted.find((one) => isUnused(one) && !draftOf(one.id));
     if (!known) return null;
     const session = await this.#api.getSession(known.id).catch(() => null);
     if (session) this.learn(session);
@@ -89,9 +83,13 @@ export class SessionList {
 
   /** @param {object} session  as the gateway just told it */
   learn(session) {
-    if (this.#deleted.has(session.id)) return;
-    this.#sessions.set(session.id, session);
-    this.#learned.set(session.id, ++this.#time);
+    this.#known.learn(session);
+    this.#render();
+  }
+
+  /** @param {string} id  of a session that is deleted for good */
+  forget(id) {
+    this.#known.forget(id);
     this.#render();
   }
 
@@ -101,10 +99,8 @@ export class SessionList {
     this.#render();
   }
 
-  async #load(cursor) {
-    const page = await this.#api.listSessions({ limit: PAGE, cursor });
-    this.#cursor = page.cursor;
-    for (const session of page.sessions) this.#sessions.set(session.id, session);
+  async #readOn() {
+    await this.#known.more();
     this.#render();
   }
 
@@ -112,24 +108,26 @@ export class SessionList {
     if (this.#editing) return;
     const focused = document.activeElement?.closest?.("[data-session] a, [data-session] button");
     const place = focused && { id: focused.closest("[data-session]").dataset.session, kind: focused.dataset.kind };
-    const now = Date.now();
-    const sorted = [...this.#sessions.values()].sort((a, b) => b.updatedAt.localeCompare(a.updatedAt));
+    const now = this.#api.now();
+    const { sorted } = this.#known;
     this.#arrange(sorted.map((session) => this.#row(session, age(session.updatedAt, now))));
     this.#note.hidden = sorted.length > 0;
     this.#note.textContent = "Your sessions will be listed here.";
-    this.#more.hidden = this.#cursor === null;
+    this.#more.hidden = this.#known.cursor === null;
     if (place) this.#list.querySelector(`[data-session="${place.id}"] [data-kind="${place.kind}"]`)?.focus();
   }
 
   /** Rows that stay are not touched: a click on one would be lost, as it begins on one element and ends on another. */
   #arrange(rows) {
+    const staying = new Set(rows);
     for (const row of [...this.#list.children]) {
-      if (!rows.includes(row)) row.remove();
+      if (!staying.has(row)) row.remove();
     }
-    rows.forEach((row, index) => {
-      const there = this.#list.children[index] ?? null;
-      if (there !== row) this.#list.insertBefore(row, there);
-    });
+    let there = this.#list.firstElementChild;
+    for (const row of rows) {
+      if (there === row) there = row.nextElementSibling;
+      else this.#list.insertBefore(row, there);
+    }
   }
 
   /** A session's row: the one that is there, unless it would show something else. */
@@ -185,7 +183,11 @@ export class SessionList {
       this.#editing = null;
       const title = wellFormed(input.value).trim();
       if (keep && title && title !== session.title) {
-        await this.#guard(async () => this.learn(await this.#api.renameSession(session.id, title)));
+        await this.#guard(async () => {
+          const renamed = await this.#api.renameSession(session.id, title);
+          this.learn(renamed);
+          this.#onRenamed(renamed);
+        });
       }
       this.#render();
       this.#list.querySelector(`[data-session="${session.id}"] a`)?.focus();
@@ -219,9 +221,7 @@ export class SessionList {
       } catch (error) {
         if (error.code !== "session-not-found") throw error; // Gone already: by another tab, or an answer got lost.
       }
-      this.#sessions.delete(session.id);
-      this.#deleted.add(session.id);
-      this.#render();
+      this.forget(session.id);
       const links = this.#list.querySelectorAll("[data-kind=open]");
       (links[Math.min(place, links.length - 1)] ?? byId("new-session")).focus();
       this.#onGone(session.id);

@@ -2,6 +2,9 @@
 
 const PHASES = {
   "sandbox-starting": "Starting sandbox…",
+  "sandbox-placing": "Finding a machine for the sandbox…",
+  "sandbox-pulling": "Starting sandbox on its machine…",
+  "workspace-restoring": "Bringing your files back…",
   "agent-starting": "Starting agent…",
   "sandbox-recovering": "Recovering sandbox…",
   paused: "Paused",
@@ -35,6 +38,7 @@ const REMEDIES = {
   "payload-too-large": "Shorten it, or put it into a file.",
   "store-unavailable": "Nothing is lost. Try again in a moment.",
   "sandbox-unavailable": "Try again in a moment.",
+  "sandbox-unstartable": "Ask whoever runs this gateway.",
   draining: "Try again in a moment.",
   network: "Check your connection. Runs go on without it.",
   timeout: "Try again in a moment.",
@@ -54,6 +58,7 @@ export function explain(message, code) {
 
 const LOSSES = {
   oom: "it ran out of memory",
+  spot: "the cloud took its machine back",
   killed: "it was killed",
   exited: "it ended unexpectedly",
   gone: "its machine is gone",
@@ -63,6 +68,12 @@ const LOSSES = {
 export function lossText(reason) {
   const why = LOSSES[reason] ? `: ${LOSSES[reason]}` : "";
   return `The sandbox was lost${why}. What was written so far is kept; the next prompt starts a new sandbox with your files.`;
+}
+
+/** @param {string[]} jobs of a `jobs-ended` frame @returns {string} */
+export function jobsText(jobs) {
+  const names = (Array.isArray(jobs) ? jobs : []).map((job) => `“\u2068${job}\u2069”`).join(", ");
+  return `What ran in the background has ended meanwhile${names && `: ${names}`}. Ask for it again if it is needed.`;
 }
 
 /** @param {number} ms @returns {string} such as `0.4 s`, `12 s`, `2 min 5 s` */

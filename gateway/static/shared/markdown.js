@@ -14,6 +14,8 @@ const ALLOWED = {
   ALLOWED_ATTR: ["align", "checked", "class", "colspan", "disabled", "href", "open", "rowspan", "start", "title", "type"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
+  // Their values are no addresses, and would be measured as such.
+  ADD_URI_SAFE_ATTR: ["align", "colspan", "rowspan", "start", "type"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
   RETURN_DOM_FRAGMENT: true,
 };

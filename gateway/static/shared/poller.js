@@ -5,6 +5,7 @@ export class Poller {
   #period;
   #timer = 0;
   #closed = false;
+  #busy = false;
 
   /** @param {() => Promise<void>} action  must not reject @param {number} periodMs  from the end of one to the next */
   constructor(action, periodMs) {
@@ -29,8 +30,10 @@ export class Poller {
   #seen = () => this.within(0);
 
   async #tick() {
-    if (document.visibilityState !== "visible") return;
+    if (this.#busy || document.visibilityState !== "visible") return;
+    this.#busy = true;
     await this.#action();
+    this.#busy = false;
     this.within(this.#period);
   }
 }

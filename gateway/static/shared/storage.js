@@ -53,9 +53,14 @@ export class SafeStorage {
   }
 }
 
+/** Several gateways may share an origin, each under a path of its own; they share no users. */
+const folder = new URL(".", globalThis.document?.baseURI ?? "http://localhost/").pathname;
+/** What is in keys that are of the gateway alone. */
+export const under = folder === "/" ? "" : folder;
+
 /** Of this browser: the token, the theme. */
 export const local = new SafeStorage(() => globalThis.localStorage);
 /** Of whoever is signed in, in this browser, until they sign out: drafts, prompts on their way, modes; by session. */
-export const own = new SafeStorage(() => globalThis.localStorage, "vaporforge.own.");
+export const own = new SafeStorage(() => globalThis.localStorage, `vaporforge.own${under}.`);
 /** Of this tab: where one reads. */
-export const tab = new SafeStorage(() => globalThis.sessionStorage);
+export const tab = new SafeStorage(() => globalThis.sessionStorage, `vaporforge.tab${under}.`);

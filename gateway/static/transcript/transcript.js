@@ -14,6 +14,8 @@ export class Transcript {
   #jump = byId("jump");
   #turns = [];
   #following = true;
+  /** The reader went up and has not asked to go down since: where the view comes down now, the browser moved it. */
+  #left = false;
   #lastTop = 0;
   /** What the place was measured in: where it is another one now, the browser moved the view, and not the reader. */
   #lastRoom = "";
@@ -21,10 +23,17 @@ export class Transcript {
   constructor() {
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     // Before the view has moved: a move that is only beginning would be undone by the next word.
-    this.#scroller.addEventListener("wheel", ({ deltaY, ctrlKey }) => deltaY < 0 && !ctrlKey && this.#leave(), { passive: true });
+    const stay = () => { this.#left = false; };
+    this.#scroller.addEventListener("wheel", ({ deltaY, ctrlKey }) => {
+      if (deltaY < 0 && !ctrlKey) this.#leave();
+      else if (deltaY > 0) stay();
+    }, { passive: true });
     this.#scroller.addEventListener("keydown", (event) => {
       if (event.target === this.#scroller && (UP.has(event.key) || (event.key === " " && event.shiftKey))) this.#leave();
+      else stay();
     });
+    // A finger, or the scroll bar: its direction shows in the scrolling alone.
+    this.#scroller.addEventListener("pointerdown", stay);
     this.#jump.addEventListener("click", () => {
       this.follow();
       this.#scroller.focus({ preventScroll: true });
@@ -84,6 +93,7 @@ export class Transcript {
 
   /** The reader wants to see the end, now and as it grows. */
   follow() {
+    this.#left = false;
     this.#following = true;
     this.#grown();
   }
@@ -123,7 +133,7 @@ export class Transcript {
     const { scrollTop } = this.#scroller;
     const room = this.#room;
     if (scrollTop < this.#lastTop && room === this.#lastRoom) this.#following = false;
-    else if (scrollTop > this.#lastTop && this.#toEnd <= NEAR_PX) this.#following = true;
+    else if (scrollTop > this.#lastTop && this.#toEnd <= NEAR_PX && !this.#left) this.#following = true;
     this.#lastTop = scrollTop;
     this.#lastRoom = room;
     this.#showJump();
@@ -133,6 +143,7 @@ export class Transcript {
   #leave() {
     if (this.#scroller.scrollTop <= 0) return;
     this.#following = false;
+    this.#left = true;
     this.#showJump();
   }
 

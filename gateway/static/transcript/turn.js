@@ -1,7 +1,7 @@
 /** One prompt and its answer as the reader sees them: fed by the events of a run, or filled from a recorded message. */
 
 import { announce, copyButton, element, icon } from "../shared/dom.js";
-import { explain, lossText, usageText } from "../shared/format.js";
+import { explain, jobsText, lossText, usageText } from "../shared/format.js";
 import { renderMarkdown, StreamingMarkdown } from "../shared/markdown.js";
 import { asTerminalShows } from "../shared/terminal.js";
 import { ToolCard } from "./tool-card.js";
@@ -113,6 +113,8 @@ export class Turn {
         return this.#note(lossText(event.reason), "error");
       case "session-reset":
         return this.#note("The agent could not take up its earlier conversation and began a new one.", "info");
+      case "jobs-ended":
+        return this.#note(jobsText(event.jobs), "info");
       case "reset":
         return this.reset();
       case "ws-exit":
@@ -169,6 +171,7 @@ export class Turn {
   #fill({ content, parts, meta }) {
     this.reset();
     this.#answer.hidden = false;
+    if (meta?.jobsEnded?.length) this.#note(jobsText(meta.jobsEnded), "info");
     const known = parts.length ? parts : [{ type: "text", text: content }];
     for (const part of known) {
       if (part.type === "tool") {

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from container.protocol import RUN_ID
 from gateway.store.blobs import BlobNotFound, BlobsUnavailable, checked, grouped
+from gateway.store.blobs.aws import make_client
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -81,8 +81,7 @@ class Bucket:
             response_checksum_validation="when_required",
             s3={"addressing_style": "path"} if self._endpoint else None,
         )
-        session = boto3.session.Session(region_name=self._region or None)
-        return session.client("s3", endpoint_url=self._endpoint or None, config=config)
+        return make_client("s3", config, endpoint=self._endpoint, region=self._region)
 
 
 class S3Blobs:

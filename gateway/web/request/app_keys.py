@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gateway.runs.service import RunService
     from gateway.runs.stats import Stats
     from gateway.sandboxes.drivers import Driver
+    from gateway.sandboxes.pool.keeper import Keeper
     from gateway.sandboxes.snapshots import Snapshots
     from gateway.store import Store
     from gateway.store.blobs import Blobs
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SETTINGS = web.AppKey("settings", Settings)
 STORE: web.AppKey[Store] = web.AppKey("store")
 DRIVER: web.AppKey[Driver] = web.AppKey("driver")
+POOL: web.AppKey[Keeper | None] = web.AppKey("pool")
+"""None where the driver's sandboxes cannot be pooled."""
 CLIENT = web.AppKey("client", ClientSession)
 AUTH: web.AppKey[Authenticator] = web.AppKey("auth")
 BLOBS: web.AppKey[Blobs | None] = web.AppKey("blobs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -12,9 +13,12 @@ import jwt
 from aiohttp import hdrs, web
 
 from gateway.errors import OriginRefused, Unauthorized
+from gateway.web.request.author import author_of
+from gateway.web.request.expiry import NO_END
 
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.model import Author
     from gateway.store import Store
 
 SUBPROTOCOL: Final = "vaporforge"
@@ -22,9 +26,6 @@ SUBPROTOCOL: Final = "vaporforge"
 
 ALGORITHM: Final = "HS256"
 """The one algorithm that is accepted; a token's own header never chooses it (RFC 8725 section 3.1)."""
-
-LEEWAY_SECONDS: Final = 5
-"""How far two machines' clocks may be apart."""
 
 MAX_TOKEN_CHARS: Final = 8192
 """Longest token that is looked at."""
@@ -34,8 +35,18 @@ MAX_SUBJECT_CHARS: Final = 255
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
-_Caller = tuple[str, str | None]
-_CALLER: web.RequestKey[_Caller] = web.RequestKey("caller")
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as git names people too, and until when that holds: epoch seconds, by the gateway's clock, the leeway
+    included."""
+
+    user: str
+    author: Author
+    until: float = NO_END
+
+
+_CALLER: web.RequestKey[tuple[Caller, str | None]] = web.RequestKey("caller")
 
 
 def mint(sub: str, seconds: float, *, secret: str, audience: str = "vaporforge", issuer: str = "") -> str:
@@ -54,14 +65,18 @@ class Authenticator:
         self._settings = settings
         self._store = store
 
-    async def user(self, request: web.Request) -> str:
-        """The user of `Authorization: Bearer <token>`. Raises `Unauthorized`."""
+    async def caller(self, request: web.Request) -> Caller:
+        """Whom `Authorization: Bearer <token>` stands for. Raises `Unauthorized`."""
         if _CALLER not in request:
             request[_CALLER] = (self.verify(_bearer(request)), None)
         return request[_CALLER][0]
 
-    async def websocket_user(self, request: web.Request) -> _Caller:
-        """(the user, the subprotocol to select or None) of a WebSocket's upgrade request.
+    async def user(self, request: web.Request) -> str:
+        """The user of `Authorization: Bearer <token>`. Raises `Unauthorized`."""
+        return (await self.caller(request)).user
+
+    async def websocket_caller(self, request: web.Request) -> tuple[Caller, str | None]:
+        """(who asks, the subprotocol to select or None) of a WebSocket's upgrade request.
 
         Looked for in this order: `ticket=`, `token=`, the subprotocols `vaporforge, <token>`, the header. The
         first one that is there decides. Raises `OriginRefused` and `Unauthorized`.
@@ -71,7 +86,7 @@ class Authenticator:
             request[_CALLER] = await self._websocket_caller(request)
         return request[_CALLER]
 
-    async def _websocket_caller(self, request: web.Request) -> _Caller:
+    async def _websocket_caller(self, request: web.Request) -> tuple[Caller, str | None]:
         offered = _offered(request)
         selected = SUBPROTOCOL if SUBPROTOCOL in offered else None
         if ticket := request.query.get("ticket"):
@@ -83,8 +98,8 @@ class Authenticator:
             return self.verify(tokens[0]), selected
         return self.verify(_bearer(request)), selected
 
-    def verify(self, token: str) -> str:
-        """The `sub` of a valid token. Raises `Unauthorized` with one sentence that never holds the token."""
+    def verify(self, token: str) -> Caller:
+        """Whose a valid token is. Raises `Unauthorized` with one sentence that never holds the token."""
         if len(token) > MAX_TOKEN_CHARS:
             raise Unauthorized(
                 f"The token is longer than {MAX_TOKEN_CHARS} characters; sign in again", guess=True
@@ -94,13 +109,13 @@ class Authenticator:
         settings = self._settings
         required = ["exp", "sub", "aud", *(["iss"] if settings.jwt_issuer else [])]
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 settings.jwt_secret,
                 algorithms=[ALGORITHM],
                 audience=settings.jwt_audience,
                 issuer=settings.jwt_issuer or None,
-                leeway=LEEWAY_SECONDS,
+                leeway=settings.token_leeway_seconds,
                 options={"require": required},
             )
         except (jwt.DecodeError, jwt.InvalidAlgorithmError) as error:
@@ -112,7 +127,8 @@ class Authenticator:
         subject: str = claims["sub"]
         if not 0 < len(subject) <= MAX_SUBJECT_CHARS or not subject.isprintable():
             raise Unauthorized(f"The token's sub must be 1 to {MAX_SUBJECT_CHARS} printable characters")
-        return subject
+        until = min(int(claims["exp"]), NO_END) + settings.token_leeway_seconds
+        return Caller(subject, author_of(claims), until)
 
     def check_origin(self, request: web.Request) -> None:
         """Refuse another site's page; a client that sends no Origin is no browser and passes. Raises `OriginRefused`.
@@ -128,19 +144,25 @@ class Authenticator:
                 f"Pages of {origin[:200]!r} may not connect here; VF_ALLOWED_ORIGINS names those that may"
             )
 
-    async def issue_ticket(self, user: str, session: str | None = None) -> str:
-        """A one-use ticket for `user`, valid `settings.ticket_seconds`, and for `session` alone when given.
+    async def issue_ticket(self, caller: Caller, session: str | None = None) -> str:
+        """A one-use ticket for `caller`, valid `settings.ticket_seconds`, and for `session` alone when given. It
+        lets in, and who came in with it stays, until the caller's own token ends.
 
         The store keeps its hash only: reading the table lets nobody in.
         """
         ticket = secrets.token_urlsafe(32)
         expires_at = time.time() + self._settings.ticket_seconds
-        await self._store.put_ticket(
-            _digest(ticket), {"sub": user, "session": session or ""}, expires_at=expires_at
-        )
+        claims = {
+            "sub": caller.user,
+            "name": caller.author.name,
+            "email": caller.author.email,
+            "until": caller.until,
+            "session": session or "",
+        }
+        await self._store.put_ticket(_digest(ticket), claims, expires_at=expires_at)
         return ticket
 
-    async def _take_ticket(self, ticket: str, session: str) -> str:
+    async def _take_ticket(self, ticket: str, session: str) -> Caller:
         claims = await self._store.take_ticket(_digest(ticket), now=time.time())
         if claims is None:
             raise Unauthorized(
@@ -148,7 +170,10 @@ class Authenticator:
             )
         if claims["session"] and claims["session"] != session:
             raise Unauthorized("The ticket was given for another session; ask for one for this session")
-        return str(claims["sub"])
+        until = float(claims.get("until", NO_END))  # a gateway of an older version says none
+        if until <= time.time():
+            raise Unauthorized("The token that the ticket was given for has expired; sign in again")
+        return Caller(str(claims["sub"]), author_of(claims), until)
 
 
 def _bearer(request: web.Request) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from gateway.errors import PayloadTooLarge
-from gateway.fields import parse_object
+from gateway.fields import dumps, parse_object
 
 MAX_BODY_BYTES: Final = 1_310_720
 """Longest request body, where a route does not say otherwise: JSON may spell each character of a prompt as a surrogate
@@ -39,4 +38,4 @@ def iso(seconds: float) -> str:
 
 def json_response(value: Any, status: int = 200) -> web.Response:
     """`value` as a JSON response."""
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+    return web.Response(body=dumps(value), status=status, content_type="application/json")

@@ -18,7 +18,8 @@ _CLIENT: web.RequestKey[str] = web.RequestKey("client")
 
 
 def client_of(request: web.BaseRequest) -> str:
-    """The client's address: `X-Forwarded-For` where the proxy's secret is beside it, else the connection's own."""
+    """The client's address: `X-Forwarded-For` where the proxy's secret is beside it or nobody else
+    reaches the port, else the connection's own."""
     if _CLIENT not in request:
         request[_CLIENT] = _forwarded(request) or request.remote or "-"
     return request[_CLIENT]
@@ -41,9 +42,13 @@ def _forwarded(request: web.BaseRequest) -> str:
 
 
 def _by_proxy(request: web.Request) -> bool:
-    told = request.headers.get(PROXY_HEADER)
-    if told is None or request._match_info is None:  # noqa: SLF001 - what is no HTTP has reached no application
+    if request._match_info is None:  # noqa: SLF001 - what is no HTTP has reached no application
         return False
     settings = request.app.get(SETTINGS)
+    if settings is not None and settings.proxy_only:
+        return True
+    told = request.headers.get(PROXY_HEADER)
+    if told is None:
+        return False
     secret = settings.proxy_secret if settings is not None else ""
     return bool(secret) and hmac.compare_digest(told.encode(errors="replace"), secret.encode())

@@ -14,12 +14,14 @@ from gateway.errors import BadRequest, NotFound, TooMany, UnsupportedEncoding, V
 from gateway.web.request.app_keys import STATS
 from gateway.web.request.bodies import json_response
 from gateway.web.request.clients import client_of, vouch_for
+from gateway.web.request.paths import is_api
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 logger = logging.getLogger(__name__)
 
+POLICY: Final = "Content-Security-Policy"
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -28,7 +30,7 @@ CONTENT_SECURITY_POLICY: Final = (
 
 SECURITY_HEADERS: Final = {
     "Server": "VaporForge",
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    POLICY: CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -47,10 +49,12 @@ _STARTED: web.RequestKey[bool] = web.RequestKey("started")
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """`on_response_prepare`: the security headers, and nothing of the API in a cache."""
+    """`on_response_prepare`: the security headers, and nothing of the API in a cache. The page has a policy that
+    names the one script within it."""
     request[_STARTED] = True
-    response.headers.update(SECURITY_HEADERS)
-    if _is_api(request):
+    policy = response.headers.get(POLICY, CONTENT_SECURITY_POLICY)
+    response.headers.update({**SECURITY_HEADERS, POLICY: policy})
+    if is_api(request):
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
 
 
@@ -71,7 +75,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
             _abort(request, error)
         return error_response(error)
     except web.HTTPException as error:
-        if request.get(_STARTED) or not _is_api(request) or error.status < 400:
+        if request.get(_STARTED) or not is_api(request) or error.status < 400:
             raise
         return _http_error(request, error)
     except Exception as error:
@@ -142,10 +146,6 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
         response.set_status(error.status)
         response.headers[hdrs.ALLOW] = allowed
     return response
-
-
-def _is_api(request: web.Request) -> bool:
-    return request.path == "/api" or request.path.startswith("/api/")
 
 
 def _path(request: web.BaseRequest) -> str:

@@ -18,6 +18,11 @@ class Seats:
         self._turned_away = turned_away
         self._taken: Counter[str] = Counter()
 
+    @property
+    def taken(self) -> int:
+        """Live connections of all users."""
+        return self._taken.total()
+
     @contextmanager
     def hold(self, user: str) -> Iterator[None]:
         """A place while the block runs. Raises `TooManyConnections`."""

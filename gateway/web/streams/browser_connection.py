@@ -20,6 +20,7 @@ from gateway.runs.follower import Follower
 from gateway.runs.service import RunService
 from gateway.runs.sink import tell
 from gateway.sandboxes.drivers import Sandbox
+from gateway.web.request.expiry import NO_END, expired
 from gateway.web.streams.sinks import EventSink, WebSocketSink
 from gateway.websocket.messages import Binary, Messages
 from gateway.websocket.pace import Bucket, Pace
@@ -60,24 +61,28 @@ def browser_socket(session: str, pace: Pace, messages_per_second: float) -> Mess
 
 
 class BrowserConnection:
-    """A browser's WebSocket that follows one run, and takes `stop`, `pause`, `resume` and `pong` from the browser."""
+    """A browser's WebSocket that follows one run, and takes `stop`, `pause`, `resume` and `pong` from the browser. It
+    ends, with `Unauthorized`, at `until`: the end of the browser's token, in epoch seconds. The run goes on."""
 
-    def __init__(self, runs: RunService, socket: Messages, session: str, *, batch: bool) -> None:
+    def __init__(
+        self, runs: RunService, socket: Messages, session: str, until: float = NO_END, *, batch: bool
+    ) -> None:
         self._runs = runs
         self._socket = socket
         self._session = session
+        self._until = until
         self._sink = WebSocketSink(socket, batch=batch)
         self.run: str | None = None
 
     async def first_frame(self) -> dict[str, Any] | None:
         """The browser's `start` frame; None once the browser was sent elsewhere, for this gateway drains, or has left.
-        Raises `BadRequest` when something else comes, or nothing in time."""
+        Raises `BadRequest` when something else comes, or nothing in time, and `Unauthorized`."""
         frames: list[dict[str, Any]] = []
 
         async def take() -> None:
             frames.append(await self._start_frame())
 
-        if await _first(take(), self._runs.drained.wait()) == 1:
+        if await _first(take(), self._runs.drained.wait(), expired(self._until)) == 1:
             await self._send_elsewhere()
         return frames[0] if frames else None
 
@@ -101,13 +106,13 @@ class BrowserConnection:
         raise ConnectionResetError("the browser left before it asked anything")
 
     async def serve(self, run: Run, after: int, timing: dict[str, int]) -> None:
-        """Follow the run until its end, the browser's leave, or this gateway's drain."""
+        """Follow the run until its end, the browser's leave, or this gateway's drain. Raises `Unauthorized`."""
         self.run = run.id
         self._socket.walker.allow(SIGNAL_LIMIT)
         await tell(self._sink, FrameType.TIMING, run=run.id, **timing)
         follower = Follower(self._runs, self._sink, self._session, run.id, after)
         reading = self._read()
-        ended = await _first(follower.follow(run), reading, self._runs.drained.wait())
+        ended = await _first(follower.follow(run), reading, self._runs.drained.wait(), expired(self._until))
         if ended == 0:
             await self._socket.close(Close.OK)
         elif ended == 2:
@@ -154,7 +159,12 @@ class BrowserConnection:
 
 
 async def serve_events(
-    runs: RunService, response: web.StreamResponse, run: Run, after: int, timing: dict[str, int]
+    runs: RunService,
+    response: web.StreamResponse,
+    run: Run,
+    after: int,
+    timing: dict[str, int],
+    until: float = NO_END,
 ) -> None:
     """A run as server-sent events on a prepared response; errors become `error` events. `[DONE]` is last where asking
     again would bring nothing more."""
@@ -162,7 +172,7 @@ async def serve_events(
     follower = Follower(runs, sink, run.session, run.id, after)
     try:
         await tell(sink, FrameType.TIMING, run=run.id, **timing)
-        ended = await _first(follower.follow(run), sink.heartbeat(), runs.drained.wait())
+        ended = await _first(follower.follow(run), sink.heartbeat(), runs.drained.wait(), expired(until))
         if ended == 2:
             delay = random.randint(*RECONNECT_SPREAD_MS)
             await tell(sink, FrameType.RECONNECT, run=run.id, after=follower.cursor, delayMs=delay)
@@ -175,23 +185,32 @@ async def serve_events(
     await sink.write(b"data: [DONE]\n\n")
 
 
-async def serve_relay(runs: RunService, socket: End, session: Session) -> None:
-    """A browser and its session's relay as one connection, until one of them ends or this gateway drains. Raises what
-    waking the sandbox does."""
+async def serve_relay(runs: RunService, socket: End, session: Session, until: float = NO_END) -> None:
+    """A browser and its session's relay as one connection, until one of them ends, this gateway drains or the browser's
+    token does, at `until`. Raises what waking the sandbox does, and `Unauthorized`."""
     sandboxes: list[Sandbox] = []
 
     async def wake() -> None:
         await runs.places.claim(session)
         sandboxes.append(await runs.driver.ensure(session.id))
 
-    ended = await _first(wake(), asyncio.wait((socket.lost,)), runs.drained.wait())
+    ended = await _first(wake(), asyncio.wait((socket.lost,)), runs.drained.wait(), expired(until))
     if ended == 2:
         await socket.close(Close.GOING_AWAY)
         return
     if ended != 0:
         raise ConnectionResetError("the browser left before its sandbox was there")
     async with runs.uses.hold(session.id):
-        await tunnel(socket, await runs.agent.relay(sandboxes[0]), runs.drained)
+        await tunnel(socket, await runs.agent.relay(sandboxes[0]), _over(runs, until))
+
+
+async def _over(runs: RunService, until: float) -> tuple[int, str]:
+    """Close code and reason, once this gateway drains or the browser's token has ended."""
+    try:
+        await expired(until, runs.drained)
+    except errors.Unauthorized as error:
+        return error.close, error.code
+    return Close.GOING_AWAY, ""
 
 
 async def _first(*works: Coroutine[Any, Any, Any]) -> int:

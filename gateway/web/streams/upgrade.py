@@ -36,6 +36,8 @@ class Upgraded(web.WebSocketResponse):
         early = _Early()
         handler.set_parser(early)  # type: ignore[arg-type]
         handler.keep_alive(False)
+        # As behind a lost connection: it holds more than a KiB, and reads nothing any more.
+        handler._parser = None  # noqa: SLF001
         self._connection.on_lost = lambda error: self._lost(handler, error)
         self._connection.begin(transport, bytes(early.data))
 

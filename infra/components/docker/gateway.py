@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.components.docker.hardened import ContainerSpec, hardened, told
 from infra.components.docker.limits import Limits
 from infra.images import BuiltImage
+from infra.rules.facts import STOP_MARGIN_SECONDS
 
 ALIAS = "gateway"
 PORT = 8080
@@ -19,20 +20,18 @@ BROKER_PORT = 8081
 BLOBS = "/var/lib/vaporforge/blobs"
 """Where the snapshots of sandboxes are kept, on a volume that all gateways share."""
 
-DRAIN_SECONDS = 20
-"""How long a gateway takes to send its streams elsewhere; it gets ten seconds more before it is killed."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayArgs:
     """`env`: its settings (`gateway/config.py`). `blobs`: the volume of snapshots. `replicas`: how many. Sandboxes
-    reach the broker on `sandboxes`.
+    reach the broker on `sandboxes`. `drain_seconds`: how long one takes to send its streams elsewhere.
     `after`: what a gateway calls: ready before it starts, and deleted after it."""
 
     stack_id: str
     image: BuiltImage
     limits: Limits
     replicas: int
+    drain_seconds: int
     public: docker.Network
     control: docker.Network
     sandboxes: docker.Network
@@ -47,7 +46,15 @@ class Gateway(pulumi.ComponentResource):
     containers: list[docker.Container]
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("vaporforge:docker:Gateway", name, None, opts)
+        env = {
+            **args.env,
+            "VF_STACK": args.stack_id,
+            "VF_BLOBS": f"folder:{BLOBS}",
+            "VF_PORT": str(PORT),
+            "VF_BROKER_PORT": str(BROKER_PORT),
+            "VF_DRAIN_SECONDS": str(args.drain_seconds),
+        }
+        super().__init__("vaporforge:docker:Gateway", name, told(env), opts)
         spec = ContainerSpec(
             stack_id=args.stack_id,
             role="gateway",
@@ -55,17 +62,10 @@ class Gateway(pulumi.ComponentResource):
             image_name=args.image.name,
             limits=args.limits,
             networks=[(args.public, [ALIAS]), (args.control, [ALIAS]), (args.sandboxes, [ALIAS])],
-            env={
-                **args.env,
-                "VF_STACK": args.stack_id,
-                "VF_BLOBS": f"folder:{BLOBS}",
-                "VF_PORT": str(PORT),
-                "VF_BROKER_PORT": str(BROKER_PORT),
-                "VF_DRAIN_SECONDS": str(DRAIN_SECONDS),
-            },
+            env=env,
             volumes=[docker.ContainerVolumeArgs(volume_name=args.blobs.name, container_path=BLOBS)],
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},  # noqa: S108 - a tmpfs of its own
-            grace=DRAIN_SECONDS + 10,
+            grace=args.drain_seconds + STOP_MARGIN_SECONDS,
         )
         self.containers = []
         for number in range(args.replicas):

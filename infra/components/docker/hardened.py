@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
@@ -75,6 +76,14 @@ def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> do
         opts=opts,
         **spec.limits.arguments(),
     )
+
+
+def told(env: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
+    """Inputs for the component of a part: its plain settings by name. A container's own are one list with secrets in
+    it, of which a preview shows places and no names."""
+    return {
+        "settings": {key: value for key, value in sorted(env.items()) if isinstance(value, str) and value}
+    }
 
 
 def environment(env: Mapping[str, pulumi.Input[str]]) -> list[pulumi.Input[str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.components.docker.hardened import ContainerSpec, hardened, told
 from infra.components.docker.limits import Limits
 from infra.images import BuiltImage
 
@@ -37,7 +37,13 @@ class Launcher(pulumi.ComponentResource):
     container: docker.Container
 
     def __init__(self, name: str, args: LauncherArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("vaporforge:docker:Launcher", name, None, opts)
+        env = {
+            **args.env,
+            "VF_STACK": args.stack_id,
+            "VF_PORT": str(PORT),
+            "VF_HEALTH_URL": f"http://127.0.0.1:{PORT}/ping",
+        }
+        super().__init__("vaporforge:docker:Launcher", name, told(env), opts)
         spec = ContainerSpec(
             stack_id=args.stack_id,
             role="launcher",
@@ -45,12 +51,7 @@ class Launcher(pulumi.ComponentResource):
             image_name=args.image.name,
             limits=args.limits,
             networks=[(args.control, [ALIAS])],
-            env={
-                **args.env,
-                "VF_STACK": args.stack_id,
-                "VF_PORT": str(PORT),
-                "VF_HEALTH_URL": f"http://127.0.0.1:{PORT}/ping",
-            },
+            env=env,
             command=["python", "-m", "gateway.launcher"],
             # The socket is root's; without capabilities being root means nothing more than that.
             user="0:0",

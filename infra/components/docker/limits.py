@@ -8,9 +8,8 @@ from typing import Any
 
 import pulumi
 import pulumi_docker as docker
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-from infra.portable import placeless, portable
+from infra.own import StackResource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +33,7 @@ class Limits:
         }
 
 
-class ProcessLimits(Resource, module="vaporforge", name="ProcessLimits"):
+class ProcessLimits(StackResource):
     """How many processes and threads each of the containers may have: `ids` by name. The docker provider has no input
     for it, and `ulimits` would count all of a user's on the machine, and none of root's."""
 
@@ -48,48 +47,4 @@ class ProcessLimits(Resource, module="vaporforge", name="ProcessLimits"):
         opts: pulumi.ResourceOptions,
     ) -> None:
         props = {"containers": dict(ids), "pids": pids, "dockerHost": docker_host}
-        super().__init__(process_limits_provider(), name, props, opts)
-
-
-def process_limits_provider() -> ResourceProvider:
-    """Limits at its creation and whenever a container or the number is another; has nothing to delete."""
-
-    # Local, as in infra/cleanup.py: pickled by value.
-    def limit(props: dict[str, Any]) -> None:
-        import os
-
-        import docker
-
-        host = props.get("dockerHost")
-        environment = {**os.environ, "DOCKER_HOST": host} if host else dict(os.environ)
-        client = docker.from_env(environment=environment, use_ssh_client=True)
-        try:
-            api = client.api
-            for name, container in sorted(props["containers"].items()):
-                # The SDK's own `update_container` does not know this limit, which engines have taken since 19.03.
-                url = f"{api.base_url}/v{api.api_version}/containers/{container}/update"
-                answer = api.post(url, json={"PidsLimit": int(props["pids"])}, timeout=60)
-                if not answer.ok:
-                    raise RuntimeError(
-                        f"the Docker engine does not limit the processes of {name}: {answer.text.strip()}"
-                    )
-        finally:
-            client.close()
-
-    placeless(limit)
-
-    class ProcessLimitsProvider(ResourceProvider):
-        def create(self, props: dict[str, Any]) -> CreateResult:
-            import secrets
-
-            limit(props)
-            return CreateResult(id_=secrets.token_hex(8), outs=props)
-
-        def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-            return DiffResult(changes=any(olds.get(key) != value for key, value in news.items()))
-
-        def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-            limit(news)
-            return UpdateResult(outs=news)
-
-    return portable(ProcessLimitsProvider)
+        super().__init__("ProcessLimits", name, props, opts)

@@ -23,10 +23,14 @@ ANSWER_SECONDS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """`memory_mb`: MiB of the whole machine. The rest: whether its kernel lets the engine limit these."""
+    """`memory_mb`: MiB of the whole machine. `platform`: what images are built for, as `linux/arm64`. `runtimes`: names
+    of those that its engine knows; None, as for `platform`, where it does not tell. The rest: whether its kernel lets
+    the engine limit these."""
 
     memory_mb: int
     cpus: int
+    platform: str | None = None
+    runtimes: frozenset[str] | None = None
     limits_memory: bool = True
     limits_swap: bool = True
     limits_pids: bool = True
@@ -38,7 +42,7 @@ def machine_of(docker_host: str) -> Machine | None:
     try:
         client = docker.from_env(environment=environment, use_ssh_client=True, timeout=ANSWER_SECONDS)
         try:
-            info = client.info()
+            info, version = client.info(), client.version()
         finally:
             client.close()
     except (docker.errors.DockerException, OSError):
@@ -46,6 +50,8 @@ def machine_of(docker_host: str) -> Machine | None:
     return Machine(
         memory_mb=info["MemTotal"] // MIB,
         cpus=info["NCPU"],
+        platform=f"{version['Os']}/{version['Arch']}",
+        runtimes=frozenset(info["Runtimes"]) if info.get("Runtimes") else None,
         limits_memory=bool(info.get("MemoryLimit", True)),
         limits_swap=bool(info.get("SwapLimit", True)),
         limits_pids=bool(info.get("PidsLimit", True)),
@@ -53,8 +59,8 @@ def machine_of(docker_host: str) -> Machine | None:
 
 
 def check_machine(settings: Settings, machine: Machine) -> None:
-    """Warn of what only matters when all is used at once. Raises `ConfigError` for a limit that none could reach: it
-    would not be one."""
+    """Warn of what only matters when all is used at once. Raises `ConfigError` for a limit that none could reach, for
+    it would not be one, and for a runtime that no sandbox could have."""
     memory = memory_of(settings)
     for key, megabytes in memory.items():
         if megabytes > machine.memory_mb:
@@ -62,7 +68,13 @@ def check_machine(settings: Settings, machine: Machine) -> None:
                 f"vaporforge:{key} is {megabytes}; the Docker engine's machine has {machine.memory_mb} MiB in all, so "
                 f"it must be less, or dockerHost a larger machine (docs/limits.md says what each part needs)"
             )
-    for warning in _warnings(settings, machine, memory):
+    runtime = settings.sandbox_runtime
+    if runtime and machine.runtimes is not None and runtime not in machine.runtimes:
+        raise ConfigError(
+            f"vaporforge:sandboxRuntime is {runtime!r}; the Docker engine knows {', '.join(sorted(machine.runtimes))}: "
+            "add it to the engine's daemon.json, or leave the key out"
+        )
+    for warning in _warnings(settings, machine):
         pulumi.log.warn(warning)
 
 
@@ -77,16 +89,28 @@ def memory_of(settings: Settings) -> dict[str, int]:
     return found | ({"tableMemoryMb": settings.table_memory_mb} if settings.dynamodb == "local" else {})
 
 
-def _warnings(settings: Settings, machine: Machine, memory: dict[str, int]) -> Iterator[str]:
+def room_of(settings: Settings, machine: Machine) -> int:
+    """MiB for sandboxes, beside the stack's own parts when these take all that they may; negative where there is
+    none."""
     more = (settings.gateway_replicas - 1) * settings.gateway_memory_mb
-    parts = sum(memory.values()) + more - settings.sandbox_memory_mb
-    room = machine.memory_mb - parts
+    return machine.memory_mb - (sum(memory_of(settings).values()) + more - settings.sandbox_memory_mb)
+
+
+def _warnings(settings: Settings, machine: Machine) -> Iterator[str]:
+    room = room_of(settings, machine)
+    parts = machine.memory_mb - room
     if room < settings.sandbox_memory_mb:
         smaller = f"sandboxMemoryMb to {room} or less"
         yield (
             f"vaporforge:sandboxMemoryMb is {settings.sandbox_memory_mb}, and the stack's own parts may take {parts} "
             f"MiB: more than the {machine.memory_mb} MiB of the Docker engine's machine. When all is used at once "
             f"sandboxes are killed; set {smaller if room >= LEAST else 'gatewayReplicas or gatewayMemoryMb lower'}"
+        )
+    elif (pool := (settings.pool_size + 1) * settings.sandbox_memory_mb) > room and settings.pool_size:
+        yield (
+            f"vaporforge:poolSize is {settings.pool_size}: with one more they may take {pool} MiB together, and beside "
+            f"the stack's own parts the Docker engine's machine has {room} MiB. One that waits takes some 60 MiB; when "
+            "all are used at once sandboxes are killed"
         )
     if settings.sandbox_cpus > machine.cpus:
         yield (

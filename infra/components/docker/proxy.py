@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from infra.components.docker.hardened import ContainerSpec, hardened
+from infra.components.docker.hardened import ContainerSpec, hardened, told
 from infra.components.docker.limits import Limits
 from infra.images import BuiltImage
 
@@ -17,9 +17,9 @@ PORT = 8080
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyArgs:
-    """`slots`: how many gateways it can follow at once; a rolling update has twice the replicas for a while.
-    `tls_certificate`: certificate chain and key as PEM, or None for plain HTTP. `secret`: what the gateways know it by.
-    `connections`: clients at once, and `address_connections` of one address. `after`: the gateways."""
+    """`tls_certificate`: certificate chain and key as PEM, or None for plain HTTP; `http2`: whether it then speaks
+    HTTP/2, too. `secret`: what the gateways know it by. `connections`: clients at once, and `address_connections` of
+    one address. `after`: the gateways."""
 
     stack_id: str
     image: BuiltImage
@@ -27,21 +27,30 @@ class ProxyArgs:
     public: docker.Network
     bind_address: str
     port: int
-    slots: int
     secret: pulumi.Output[str]
     connections: int
     address_connections: int
     tls_certificate: pulumi.Output[str] | None
+    http2: bool
     after: Sequence[pulumi.Resource]
 
 
 class Proxy(pulumi.ComponentResource):
-    """HAProxy; it follows the gateways through the network's DNS, so their replacement leaves it alone."""
+    """HAProxy; it follows the gateways through the network's DNS, so neither their replacement nor their number
+    touches it."""
 
     container: docker.Container
 
     def __init__(self, name: str, args: ProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("vaporforge:docker:Proxy", name, None, opts)
+        env = {
+            "VF_TLS_CERTIFICATE": args.tls_certificate or "",
+            "VF_HTTP2": "true" if args.http2 else "",
+            "VF_PROXY_SECRET": args.secret,
+            "VF_CONNECTIONS": str(args.connections),
+            "VF_MEMORY_MB": str(args.limits.memory_mb),
+            "VF_ADDRESS_CONNECTIONS": str(args.address_connections),
+        }
+        super().__init__("vaporforge:docker:Proxy", name, told(env), opts)
         spec = ContainerSpec(
             stack_id=args.stack_id,
             role="proxy",
@@ -49,14 +58,7 @@ class Proxy(pulumi.ComponentResource):
             image_name=args.image.name,
             limits=args.limits,
             networks=[(args.public, ["proxy"])],
-            env={
-                "VF_SLOTS": str(args.slots),
-                "VF_TLS_CERTIFICATE": args.tls_certificate or "",
-                "VF_PROXY_SECRET": args.secret,
-                "VF_CONNECTIONS": str(args.connections),
-                "VF_MEMORY_MB": str(args.limits.memory_mb),
-                "VF_ADDRESS_CONNECTIONS": str(args.address_connections),
-            },
+            env=env,
             tmpfs={"/run/proxy": "rw,noexec,nosuid,nodev,size=1m,mode=0700,uid=1000,gid=1000"},
             ports=[
                 docker.ContainerPortArgs(

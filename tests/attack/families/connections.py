@@ -48,7 +48,16 @@ async def slow_headers(field: Field, *, gate: str) -> Found:
     """A byte of a header every second."""
     first = request("GET", "/", {})[:-2].decode() + "X-Slow: "
     count = field.size.of(300)
-    seen = await _hold(field, gate, count=count, seconds=_deadline(field), first=first, drip="x", every=1.0)
+    seen = await _hold(
+        field,
+        gate,
+        count=count,
+        seconds=_deadline(field),
+        until_let_go=True,
+        first=first,
+        drip="x",
+        every=1.0,
+    )
     return _let_go(seen)
 
 
@@ -68,7 +77,9 @@ async def _slow_bodies(field: Field, gate: str, method: str, target: str, signed
     head = {"Content-Type": "application/json", "Content-Length": "100000", **signed}
     first = request(method, target, head, b'{"').decode()
     count = field.size.of(300)
-    seen = await _hold(field, gate, count=count, seconds=_deadline(field), first=first, drip="a")
+    seen = await _hold(
+        field, gate, count=count, seconds=_deadline(field), until_let_go=True, first=first, drip="a"
+    )
     return _let_go(seen)
 
 
@@ -79,6 +90,7 @@ async def half_lines(field: Field, *, gate: str) -> Found:
         gate,
         count=field.size.of(400),
         seconds=_deadline(field),
+        until_let_go=True,
         rate=100.0,
         first="GET /",
         fill=max(65536, int(HALF_LINE_BYTES * min(1.0, field.size.scale * 10))),

@@ -19,6 +19,7 @@ from tests.attack.force.flood import Flood, flood
 from tests.attack.force.hold import Hold, hold
 from tests.attack.force.hostile import Hostile, serve
 from tests.attack.force.limits import MOST_SECONDS, bounded, open_many_files, ours
+from tests.attack.force.neighbour import Neighbour, neighbour
 
 NICE = 10
 """Real attackers have machines of their own: what they compute here must not be what slows a gateway down."""
@@ -44,6 +45,8 @@ async def work(name: str, order: dict[str, Any]) -> dict[str, Any]:
                 return await flood(Flood(**order))
             case "hostile":
                 return await serve(Hostile(**order))
+            case "neighbour":
+                return await neighbour(Neighbour(**order))
             case _:
                 raise ValueError(f"there is no force {name!r}")
 

@@ -14,6 +14,7 @@ from tests.attack.force.limits import MOST_CONNECTIONS, bounded
 FILL = b"a" * 65536
 CONNECT_SECONDS = 5.0
 SMALL_BUFFER = 4096
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Hold:
     """`count` connections, `rate` a second; each sends `first`, `fill` bytes more, then `drip` every `every` seconds.
 
     `read`: whether what comes is read. `sources`: so many addresses of 127/8 to come from, on loopback.
+    `until_let_go`: it is over as soon as none of them is open.
     """
 
     host: str
@@ -34,6 +36,7 @@ class Hold:
     every: float = 2.0
     read: bool = True
     sources: int = 1
+    until_let_go: bool = False
 
 
 class _Held(asyncio.Protocol):
@@ -103,7 +106,8 @@ async def hold(order: Hold) -> dict[str, Any]:
                 elif isinstance(one, BaseException):
                     raise one
             await asyncio.sleep(max(0.0, began + (at + step) / order.rate - time.monotonic()))
-        await asyncio.sleep(max(0.0, began + order.seconds - time.monotonic()))
+        while time.monotonic() < began + order.seconds and not (order.until_let_go and _all_gone(held)):
+            await asyncio.sleep(min(POLL_SECONDS, max(0.0, began + order.seconds - time.monotonic())))
         still = sum(one.lost_at is None for one in held)
         statuses = Counter(
             one.head[9:12].decode("latin-1") for one in held if one.head.startswith(b"HTTP/1.")
@@ -119,6 +123,10 @@ async def hold(order: Hold) -> dict[str, Any]:
         dripping.cancel()
         for one in held:
             one.transport.abort()
+
+
+def _all_gone(held: list[_Held]) -> bool:
+    return all(one.lost_at is not None for one in held)
 
 
 async def _open(order: Hold, number: int) -> _Held:

@@ -36,7 +36,11 @@ async def test_messages_go_both_ways_and_other_talk_does_not(sandbox: Sandbox) -
         bridge.stdin.write(json.dumps(call).encode() + b"\n")
         asked = json.loads((await browser.receive(30)).data)
         assert asked == {"type": "mcp", "server": "browser", "message": call}
-        answer = {"jsonrpc": "2.0", "id": 1, "result": {"tools": [], "big": "x" * 200_000}}
+        # Whole numbers as they are; one that Python reads as no whole number ends nothing.
+        bridge.stdin.write(b'{"id":%d,"n":%s}\n' % (2**64, b"7" * 5000))
+        asked = json.loads((await browser.receive(30)).data)
+        assert asked["message"] == {"id": 2**64, "n": "7" * 5000}
+        answer = {"jsonrpc": "2.0", "id": 2**64, "result": {"tools": [], "big": "x" * 200_000}}
         deep = '{"type":"mcp","server":"browser","message":' + '{"a":' * 5_000
         for noise in ("plain", "[]", deep, '{"type":"mcp","server":"other","message":{}}', '{"type":"chat"}'):
             await browser.send_str(noise)

@@ -53,6 +53,11 @@ def test_a_prompt_of_100000_characters_is_taken(tmp_path: Path) -> None:
         ({"cwd": 1}, "cwd"),
         ({"cwd": "a\0b"}, "cwd"),
         ({"cwd": "x" * 300}, "cwd"),
+        ({"author": "Ada"}, "author"),
+        ({"author": {"name": "Ada"}}, "author.email"),
+        ({"author": {"name": "", "email": "a@x"}}, "author.name"),
+        ({"author": {"name": "A\n[core]", "email": "a@x"}}, "author.name"),
+        ({"author": {"name": "A", "email": "x" * 256}}, "author.email"),
         ({"env": []}, "env"),
         ({"env": {"PATH": "/evil"}}, "env.PATH"),
         ({"env": {"LD_PRELOAD": "evil.so"}}, "env.LD_PRELOAD"),
@@ -78,6 +83,12 @@ def test_a_body_that_is_no_object_is_named(tmp_path: Path, body: bytes) -> None:
     with pytest.raises(BadRequest) as refused:
         read_query(body, tmp_path, "s")
     assert refused.value.field == "body"
+
+
+def test_a_number_of_more_digits_than_python_reads_is_a_bad_field_as_any_other(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest) as refused:
+        read_query(b'{"prompt":%s}' % (b"1" * 5000), tmp_path, "s")
+    assert refused.value.field == "prompt"
 
 
 def test_a_query_is_kept_for_its_owner_only_and_taken_once(tmp_path: Path) -> None:

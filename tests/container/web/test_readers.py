@@ -13,7 +13,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES
-from container.web import readers
+from container.web import outgoing, readers
 from tests.container.conftest import DEADLINE, Sandbox, eventually, recorded
 
 COUNT = "for n in range({count}):\n    say(str(n))\n    {pause}\n"
@@ -101,6 +101,28 @@ async def test_batches_hold_whole_frames_up_to_the_limit(sandbox: Sandbox) -> No
     assert any(message.count("\n") > 20 for message in messages)
     frames = [json.loads(line) for message in messages for line in message.split("\n")]
     assert recorded(frames) == whole
+
+
+async def test_frames_that_wait_together_go_out_together_each_a_message(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = await sandbox.ask("r", COUNT.format(count=300, pause=""))
+    long = await sandbox.ask("long", "for n in range(200):\n    say('x' * 5000)\nsay('y' * 1_000_000)")
+    written: list[bytes] = []
+
+    def noted(lines: bytes) -> bytes:
+        written.append(lines)
+        return text_frames(lines)
+
+    text_frames = outgoing.text_frames
+    monkeypatch.setattr(outgoing, "text_frames", noted)
+    frames, close_code = await sandbox.read("r")
+    assert (recorded(frames), close_code) == (whole, 1000)
+    assert [lines.count(b"\n") + 1 for lines in written] == [len(whole)]
+    written.clear()
+    frames, close_code = await sandbox.read("long")
+    assert (recorded(frames), close_code) == (long, 1000)
+    assert max(len(lines) for lines in written if b"\n" in lines) <= readers.WRITE_BYTES
 
 
 async def test_a_tool_result_of_20_mb_is_cut_and_the_stream_goes_on(sandbox: Sandbox) -> None:

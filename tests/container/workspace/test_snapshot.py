@@ -19,6 +19,7 @@ from container.workspace.snapshot import SKIP
 from tests.container.conftest import DEADLINE, Sandbox, Start, eventually, settings_in, text
 
 DEMO = "demo"
+Patch = pytest.MonkeyPatch
 
 
 async def take(sandbox: Sandbox, **query: str) -> bytes:
@@ -124,6 +125,42 @@ async def test_none_is_taken_while_a_run_is_on_or_was_a_moment_ago(start: Start)
     async with sandbox.http.get("/snapshot", params={"idle": "3600"}) as response:
         assert (response.status, (await response.json())["code"]) == (409, "busy")
     assert await take(sandbox, idle="0")
+
+
+async def tagged(sandbox: Sandbox, **query: str) -> tuple[int, str]:
+    async with sandbox.http.get("/snapshot", params=query) as response:
+        await response.read()
+        return response.status, response.headers.get("ETag", "").strip('"')
+
+
+async def test_what_nobody_has_changed_is_not_sent_again(start: Start, tmp_path: Path) -> None:
+    sandbox = await start(DEMO)
+    (tmp_path / "workspace" / "a.txt").write_text("one")
+    status, tag = await tagged(sandbox)
+    assert (status, len(tag)) == (200, 32)
+    assert (await tagged(sandbox, unless=tag))[0] == 204
+    (tmp_path / "workspace" / "a.txt").write_text("two")
+    status, other = await tagged(sandbox, unless=tag)
+    assert (status, other != tag) == (200, True)
+
+
+async def test_one_whose_tag_takes_long_is_sent_without(
+    start: Start, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    sandbox = await start(DEMO)
+    (tmp_path / "workspace" / "a.txt").write_text("one")
+    tag = (await tagged(sandbox))[1]
+    monkeypatch.setattr(snapshot, "TAG_SECONDS", -1.0)
+    assert await tagged(sandbox, unless=tag) == (200, "")
+
+
+async def test_between_runs_one_is_taken_whoever_is_connected(start: Start, tmp_path: Path) -> None:
+    """A run's end is known to nobody's connection; a session that is idle has nobody."""
+    sandbox = await start(DEMO)
+    (tmp_path / "workspace" / "a.txt").write_text("one")
+    async with sandbox.http.ws_connect("/relay"):
+        assert (await tagged(sandbox))[0] == 200
+        assert (await tagged(sandbox, idle="1"))[0] == 409
 
 
 @pytest.mark.parametrize("idle", ["x", "-1", "inf", "nan"])

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import docker
 import pytest
+import requests
 from aiohttp import web
 from docker import errors as docker_errors
 
@@ -110,7 +111,7 @@ async def engineless(tmp_path: Path) -> AsyncIterator[Client]:
 ROUTES = [("PUT", "/sandboxes/a"), ("GET", "/sandboxes/a"), ("DELETE", "/sandboxes/a"), ("GET", "/sandboxes")]
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(("method", "path"), [*ROUTES, ("GET", "/fingerprint")])
 @pytest.mark.parametrize("secret", ["", "wrong", SECRET + "l", SECRET[:-1], "é"])
 async def test_every_route_wants_the_secret(engineless: Client, method: str, path: str, secret: str) -> None:
     status, body = await engineless.ask(method, path, secret=secret)
@@ -127,6 +128,36 @@ async def test_a_body_is_refused(engineless: Client, method: str, path: str, bod
     status, answer = await engineless.ask(method, path, json=body)
     assert (status, answer["code"]) == (400, "bad-request")
     assert "no body" in answer["error"]
+
+
+async def test_what_a_sandbox_would_be_is_told_without_an_engine(engineless: Client) -> None:
+    status, body = await engineless.ask("GET", "/fingerprint")
+    assert (status, body) == (200, {"fingerprint": spec.fingerprint(read_launcher_settings(ENVIRON))})
+    assert (await engineless.ask("GET", "/fingerprint", json={}))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VF_SANDBOX_SECRET", "t" * 32),
+        ("VF_SANDBOX_IMAGE", "agent:2"),
+        ("VF_SANDBOX_NETWORK", "another"),
+        ("VF_SANDBOX_EGRESS_NETWORK", "out"),
+        ("VF_SANDBOX_MEMORY_MB", "512"),
+        ("VF_SANDBOX_CPUS", "1"),
+        ("VF_SANDBOX_PIDS", "64"),
+        ("VF_BROKER_URL", "http://another:1"),
+        ("VF_AGENT", "claude"),
+        ("VF_MODEL", "another"),
+        ("VF_SANDBOX_RUNTIME", "runsc"),
+    ],
+)
+def test_whatever_a_sandbox_is_made_of_is_in_its_fingerprint(variable: str, value: str) -> None:
+    before, after = (
+        spec.fingerprint(read_launcher_settings(env)) for env in (ENVIRON, {**ENVIRON, variable: value})
+    )
+    assert before != after
+    assert ENVIRON["VF_SANDBOX_SECRET"] not in before
 
 
 async def test_a_packed_body_is_refused(engineless: Client) -> None:
@@ -279,6 +310,13 @@ def fake_api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     return api
 
 
+def refused_with(status: int) -> docker_errors.APIError:
+    """As the engine refuses with that status."""
+    response = requests.Response()
+    response.status_code = status
+    return docker_errors.APIError("refused", response=response)
+
+
 def containers(**settings: Any) -> Containers:
     return Containers(replace(read_launcher_settings(ENVIRON), **settings), connections=1)
 
@@ -291,6 +329,34 @@ def test_a_sandbox_gets_no_more_cpus_than_the_engine_has(
     made.ensure("b")
     assert [given["host_config"]["nano_cpus"] for given in fake_api.created] == [1_000_000_000] * 2
     assert caplog.text.count("VF_SANDBOX_CPUS is 2 and the engine has 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "told"),
+    [
+        (docker_errors.ImageNotFound("none"), errors.SandboxUnstartable, "agent:1 is not on .* scripts/up"),
+        (refused_with(400), errors.SandboxUnstartable, "sandboxRuntime"),
+        (refused_with(500), errors.SandboxUnavailable, "refused to start"),
+    ],
+)
+async def test_what_waiting_does_not_mend_is_told_apart(
+    fake_api: FakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: Exception,
+    kind: type[Exception],
+    told: str,
+) -> None:
+    def refuse(**_: Any) -> Any:
+        raise refusal
+
+    monkeypatch.setattr(fake_api, "create_container", refuse)
+    monkeypatch.setattr(Containers, "reach", lambda _: None)
+    monkeypatch.setattr(fake_api, "close", lambda: None, raising=False)
+    engine = DockerEngine(read_launcher_settings(ENVIRON))
+    with pytest.raises(errors.SandboxUnavailable, match=told) as raised:
+        await engine.ensure("a")
+    assert type(raised.value) is kind
+    await engine.close()
 
 
 def test_fewer_cpus_than_the_engine_has_stay_as_they_are(fake_api: FakeApi) -> None:
@@ -341,7 +407,7 @@ class TestOnAnEngine:
     async def test_a_missing_image_is_named(self, bench: DockerBench, session: str) -> None:
         driver = bench.driver_at(await bench.launcher(image="vaporforge-no-such:image"))
         with pytest.raises(
-            errors.SandboxUnavailable, match=r"vaporforge-no-such:image is not on .* scripts/up"
+            errors.SandboxUnstartable, match=r"vaporforge-no-such:image is not on .* scripts/up"
         ):
             await driver.ensure(session)
         assert await bench.alive(session) == 0

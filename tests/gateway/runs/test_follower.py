@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,17 +11,21 @@ import pytest
 from container.protocol import encode
 from gateway.errors import CursorAhead, SandboxUnavailable
 from gateway.model import RunState
+from gateway.runs import follower as follower_module
 from gateway.runs.follower import Follower
 from tests.gateway.fakes import (
     RUN,
     SESSION,
     FakeAgent,
+    FakeDriver,
     FakeSink,
     FakeSocket,
     FakeStore,
     a_run,
     fake_runs,
     line,
+    until,
+    working,
 )
 
 FRAMES = [line(1, "run"), line(2, text="a"), line(3, "sandbox-lost"), line(4, "process-exit", reason="lost")]
@@ -91,3 +96,25 @@ async def test_what_comes_behind_process_exit_does_not_hide_it() -> None:
     sink = FakeSink()
     await Follower(runs, sink, SESSION, RUN, 0).follow(a_run(RunState.RUNNING))
     assert sink.messages == [line(1, "run"), end, after_it]
+
+
+@pytest.mark.parametrize("phase", ["sandbox-placing", ""])
+async def test_a_start_that_takes_long_tells_what_it_is_at(
+    phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the run is recorded here; a driver that does not tell leaves it at the start itself."""
+    monkeypatch.setattr(follower_module, "LOOK_SECONDS", 0.005)
+    monkeypatch.setattr(follower_module, "STATUS_DELAY_SECONDS", 0.005)
+
+    class Slow(FakeDriver):
+        def phase(self, _session: str) -> str:
+            return phase
+
+    store, sink = FakeStore(a_run()), FakeSink()
+    runs = fake_runs(store, FakeAgent(), Slow())
+    runs.recorders[RUN] = SimpleNamespace(sandbox=None, ended=False)
+    async with working(Follower(runs, sink, SESSION, RUN, 0).follow()):
+        await until(lambda: bool(told(sink)))
+    assert [(frame["type"], frame["phase"]) for frame in told(sink)] == [
+        ("status", phase or "sandbox-starting")
+    ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import NotFound, StoreUnavailable
 from gateway.sandboxes import agent_client, reaper
 from gateway.sandboxes.agent_client import AgentClient, sandbox_client
 from gateway.sandboxes.drivers import Sandbox, SandboxState
@@ -18,6 +18,7 @@ from gateway.sandboxes.reaper import Reaper
 from gateway.sandboxes.snapshots import Snapshots
 from gateway.sandboxes.uses import Uses
 from tests.gateway.fakes import SESSION, FakeDriver, FakeStore, a_run, quick_settings, until, working
+from tests.listening import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,14 +47,12 @@ class NoBlobs:
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[int]:
     """It takes connections and never answers."""
-    writers: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for writer in writers:
-            writer.close()
+
+    async def say_nothing(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Future()
+
+    async with listening(say_nothing) as port:
+        yield port
 
 
 class At(FakeDriver):
@@ -215,3 +214,42 @@ async def test_a_prompt_that_comes_with_the_last_refusal_keeps_the_sandbox() -> 
     one._busy[SESSION] = reaper.BUSY_ROUNDS
     await one.reap()
     assert driver.stops == 0
+
+
+class Working(Asked):
+    """An agent server that says for how long its jobs have been quiet, or fails to."""
+
+    def __init__(self, quiet: float | Exception | None) -> None:
+        super().__init__()
+        self._quiet = quiet
+
+    async def jobs_quiet(self, _sandbox: Sandbox) -> float | None:
+        if isinstance(self._quiet, Exception):
+            raise self._quiet
+        return self._quiet
+
+
+@pytest.mark.parametrize(
+    ("quiet", "ago", "stops"),
+    [
+        (5.0, IDLE + 1, 0),
+        (IDLE - 1, 2 * IDLE, 0),
+        (5.0, 3 * IDLE, 1),
+        (IDLE + 1, IDLE + 1, 1),
+        (None, IDLE + 1, 1),
+        (NotFound("odd"), IDLE + 1, 1),
+    ],
+    ids=["at work", "for long", "past the setting", "at rest", "no jobs", "an odd answer"],
+)
+async def test_jobs_that_work_keep_their_sandbox_up_to_the_setting(
+    quiet: float | Exception | None, ago: float, stops: int
+) -> None:
+    driver, agent = FakeDriver(), Working(quiet)
+    store = idle_store(updated_at=time.time() - ago, used_at=0.0)
+    driver.started_at = 1.0
+    one = Reaper(driver, store, agent, None, idle=IDLE, background=3 * IDLE)  # type: ignore[arg-type]
+    for _ in range(reaper.BUSY_ROUNDS + 1):
+        await one.reap()
+        if driver.stops:
+            break
+    assert driver.stops == stops

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import hashlib
 import re
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,7 @@ from gateway.sandboxes.upstream import HEAD_LIMIT, HandshakeError, Refused, dial
 from gateway.websocket.frames import Op, close_frame, frame
 from gateway.websocket.messages import Messages
 from gateway.websocket.pace import Pace
+from tests.listening import listening
 
 GOOD = (
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n"
@@ -41,21 +43,16 @@ async def answering(
     heads: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            heads.append(await reader.readuntil(b"\r\n\r\n"))
-            answer = say(heads[-1])
-            for at in range(0, len(answer), piece):
-                writer.write(answer[at : at + piece])
-                await writer.drain()
-                await asyncio.sleep(0)
-            await reader.read()
-        except ConnectionError:
-            pass  # the client has heard enough
-        finally:
-            writer.close()
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        answer = say(heads[-1])
+        for at in range(0, len(answer), piece):
+            writer.write(answer[at : at + piece])
+            await writer.drain()
+            await asyncio.sleep(0)
+        await reader.read()
 
-    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1], heads
+    async with listening(talk) as port:
+        yield port, heads
 
 
 def connection() -> Messages:
@@ -111,14 +108,31 @@ async def test_one_that_ends_is_no_handshake() -> None:
     async def gone(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    async with await asyncio.start_server(gone, "127.0.0.1", 0) as server:
+    async with listening(gone) as port:
         with pytest.raises(OSError):
-            await dial(connection(), "127.0.0.1", server.sockets[0].getsockname()[1], "/ws", {})
+            await dial(connection(), "127.0.0.1", port, "/ws", {})
 
 
 def refusal(status: str, body: bytes, length: bool = True) -> bytes:
     size = f"Content-Length: {len(body)}\r\n" if length else ""
     return f"HTTP/1.1 {status}\r\n{size}Location: http://elsewhere/\r\n\r\n".encode() + body
+
+
+async def test_a_dial_that_is_given_up_while_it_connects_leaves_no_error_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As uvloop ends a connection whose dial is cancelled: the protocol is told, and nobody awaits its answer."""
+
+    async def connect(make: Callable[[], asyncio.Protocol], *_: object) -> None:
+        make().connection_lost(None)
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", connect)
+    messages = Messages(server=False, limit=1000, pace=Pace(), name="upstream")
+    with pytest.raises(TimeoutError):
+        await dial(messages, "127.0.0.1", 1, "/", {})
+    gc.collect()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

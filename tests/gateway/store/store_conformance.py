@@ -183,7 +183,13 @@ class MessagesConformance:
             run="r1",
             parts=(
                 {"type": "text", "text": "text"},
-                {"type": "tool", "id": "t", "name": "n", "input": {"": [1, 2.5, None]}, "output": None},
+                {
+                    "type": "tool",
+                    "id": "t",
+                    "name": "n",
+                    "input": {"": [1, 2.5, None, 2**53 + 1, -(2**64)]},
+                    "output": None,
+                },
             ),
             meta={"usage": {"tokens": 3}, "costUsd": 0.0000001, "sdkSessionId": ""},
         )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from container.protocol import VERSION
-from gateway.ids import new_id
-from tests.gateway.stack import Gateway, settings_for
+from gateway.ids import instance_of, new_id
+from tests.gateway.stack import SECRET, Gateway, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,7 +80,10 @@ async def test_alive_counts_every_prompt_once(stack: Stack) -> None:
 
 
 async def test_ready_until_it_drains(stack: Stack) -> None:
-    assert await ask(stack, "/api/ready") == (200, {"status": "ready", "version": VERSION})
+    assert await ask(stack, "/api/ready") == (
+        200,
+        {"status": "ready", "version": VERSION, "instance": instance_of(SECRET)},
+    )
     await stack.gateways[0].runs.drain()
     status, body = await ask(stack, "/api/ready")
     assert (status, body["code"]) == (503, "draining")

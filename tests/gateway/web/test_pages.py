@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ from yarl import URL
 
 from gateway.web import pages
 from gateway.web.pages import locate
+from gateway.web.request import middleware
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,22 +24,23 @@ Client = TestClient[web.Request, web.Application]
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "static"
     (root / "vendor").mkdir(parents=True)
     (root / "index.html").write_text("<!doctype html><p>héllo</p>")
+    (root / "boot.js").write_text("start();\n")
     (root / "client.js").write_text("export const a = 1;\n" * 200)
     (root / "vendor" / "lib.js").write_text("export const b = 2;\n")
     (root / "page.py").write_text("secret")
     (root / ".hidden.js").write_text("secret")
     (tmp_path / "outside.js").write_text("secret")
     (root / "link.js").symlink_to(tmp_path / "outside.js")
+    monkeypatch.setattr(pages, "STATIC", root)
     return root
 
 
 @pytest_asyncio.fixture
-async def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
-    monkeypatch.setattr(pages, "STATIC", root)
+async def client(root: Path) -> AsyncIterator[Client]:
     app = web.Application()
     app.router.add_get("/{file:.*}", pages.serve)
     async with TestClient(TestServer(app)) as client:
@@ -48,6 +52,28 @@ async def test_the_page_is_at_the_root(client: Client) -> None:
     assert (response.status, response.content_type, response.charset) == (200, "text/html", "utf-8")
     assert "héllo" in await response.text()
     assert response.headers["Cache-Control"] == "no-cache"
+
+
+async def test_what_loads_lost_files_again_comes_within_the_page(root: Path) -> None:
+    (root / "index.html").write_text('<!doctype html><script src="boot.js"></script><p>')
+    app = web.Application()
+    app.router.add_get("/{file:.*}", pages.serve)
+    app.on_response_prepare.append(middleware.add_headers)
+    script = f"'sha256-{base64.b64encode(hashlib.sha256(b'start();' + bytes([10])).digest()).decode()}'"
+    own = middleware.CONTENT_SECURITY_POLICY
+    async with TestClient(TestServer(app)) as client:
+        whole = await client.get("/")
+        assert await whole.text() == "<!doctype html><script>start();\n</script><p>"
+        same = await client.get("/", headers={"If-None-Match": whole.headers["ETag"]})
+        assert same.status == 304
+        for response in (whole, same):
+            policy = response.headers["Content-Security-Policy"]
+            assert policy == own.replace("script-src 'self'", f"script-src 'self' {script}")
+        (root / "boot.js").write_text("other();\n")
+        other = await client.get("/", headers={"If-None-Match": whole.headers["ETag"]})
+        assert other.status == 200
+        assert script not in other.headers["Content-Security-Policy"]
+        assert (await client.get("/boot.js")).headers["Content-Security-Policy"] == own
 
 
 async def test_modules_are_javascript(client: Client) -> None:
@@ -102,7 +128,8 @@ async def test_what_is_not_a_file_of_the_page_is_not_found(client: Client, path:
     assert (response.status, response.content_type) == (404, "text/html")
     text = await response.text()
     assert "secret" not in text
-    assert 'href="/"' in text
+    up = "../" * (path.count("/") - 1) or "./"  # relative: the page may be under any path
+    assert f'href="{up}"' in text
 
 
 @pytest.mark.parametrize("name", ["../outside.js", "vendor/../../outside.js", "/etc/hosts.txt", "", "x\0.js"])

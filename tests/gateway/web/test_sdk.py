@@ -19,6 +19,7 @@ import pytest_asyncio
 from container.protocol import MAX_PROMPT_CHARS, sandbox_token
 from gateway.errors import SandboxUnavailable
 from gateway.model import Mode, NewRun, OnBusy, Run, RunState
+from gateway.web.request.auth import mint
 from tests.gateway.stack import ENDLESS, SECONDS, SECRET, Stack, assert_whole, read_all, read_until
 from tests.gateway.store.store_samples import frames
 
@@ -58,6 +59,32 @@ async def test_other_websockets_meet_in_the_sessions_relay(stack: Stack) -> None
     ) * 2
     for socket in (one, other, inside):
         await socket.close()
+
+
+async def test_a_token_s_end_ends_the_relay_and_a_socket_that_came_in_with_its_ticket(stack: Stack) -> None:
+    session = await stack.session()
+    leeway = stack.settings.token_leeway_seconds
+    bearer = {"Authorization": f"Bearer {mint('ada', 3 - leeway, secret=SECRET)}"}
+    body = {"sessionId": session}
+    async with stack.http.post(f"{stack.url}/api/sdk/ticket", json=body, headers=bearer) as response:
+        ticket = (await response.json())["ticket"]
+    relay = await stack.http.ws_connect(f"{stack.url}/mcp/relay?sessionId={session}", headers=bearer)
+    socket = await stack.http.ws_connect(f"{stack.url}/api/sdk/ws?sessionId={session}&ticket={ticket}")
+    while (await relay.receive(timeout=SECONDS)).type is aiohttp.WSMsgType.TEXT:
+        pass
+    frames = await read_all(socket)
+    assert (relay.close_code, socket.close_code, frames[-1]["code"]) == (4401, 4401, "unauthorized")
+
+
+async def test_no_proxy_may_hold_events_back_to_compress_them(stack: Stack) -> None:
+    body = {"sessionId": await stack.session(), "prompt": "Echo hello"}
+    url = f"{stack.url}/api/sdk/stream"
+    async with stack.http.post(url, json=body, headers=stack.headers()) as response:
+        directives = {part.strip() for part in response.headers["Cache-Control"].split(",")}
+        assert {"no-cache", "no-transform"} <= directives
+        assert response.headers["X-Accel-Buffering"] == "no"
+        assert "Content-Encoding" not in response.headers
+        assert (await response.text()).endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,84 @@ def test_any_bytes_get_the_same_verdict_however_they_come(
     assert verdict([data]) == verdict(split(data, at))
 
 
+@given(stream=streams, at=cuts, masked=st.booleans())
+def test_what_passes_is_what_a_walk_finds_nothing_to_tell_of(
+    stream: Any, at: list[int], masked: bool
+) -> None:
+    framed = [encoded(*part, masked=masked) for message in stream for part in pieces_of(*message)]
+    framed += [frame(Op.TEXT, bytes(size), masked=masked) for size, _, _ in stream]
+    one, two = (Walker(masked=masked, whole=False, limit=LIMIT) for _ in range(2))
+    rest = b""
+    for piece in (*framed, *split(b"".join(framed), at)):
+        rest += piece
+        while rest and len(rest) >= one.need:
+            passed = one.passes(rest)
+            stop = two.walk(rest)
+            if passed:
+                assert (stop, two.at_boundary, two.small, two.hollow, two.plain) == (
+                    len(rest),
+                    True,
+                    0,
+                    0,
+                    True,
+                )
+            else:
+                assert one.walk(rest) == stop
+            one.small = two.small = one.hollow = two.hollow = 0
+            rest = rest[stop:]
+            if not stop:
+                break
+    assert (one.breach, one.room, one.at_boundary) == (two.breach, two.room, two.at_boundary)
+
+
+def walker_behind(*data: bytes) -> Walker:
+    """A server's walker of messages up to 70,000 bytes that has walked these."""
+    walker = Walker(masked=True, whole=False, limit=70_000)
+    for piece in data:
+        walker.walk(piece)
+    return walker
+
+
+MIDDLE = frame(Op.TEXT, b"m" * 200, masked=True)
+
+
+@pytest.mark.parametrize("size", [126, 200, 65535])
+def test_a_whole_message_passes(size: int) -> None:
+    assert walker_behind().passes(frame(Op.TEXT, b"x" * size, masked=True))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x81",
+        frame(Op.TEXT, b"x" * 125, masked=True),
+        frame(Op.TEXT, b"x" * 65536, masked=True),
+        frame(Op.TEXT, b"x" * 200, masked=False),
+        frame(Op.BINARY, b"x" * 200, masked=True),
+        frame(Op.PING, b"x" * 126, masked=True),
+        MIDDLE[:-1],
+        MIDDLE + b"\x81",
+        MIDDLE + MIDDLE,
+        b"\x01" + MIDDLE[1:],
+        b"\xc1" + MIDDLE[1:],
+        b"\x81\xff" + struct.pack(">Q", 126) + bytes(4 + 126),
+    ],
+    ids=[f"told-{number}" for number in range(13)],
+)
+def test_all_else_is_walked(data: bytes) -> None:
+    assert not walker_behind().passes(data)
+
+
+def test_nothing_passes_within_a_frame_or_a_message_or_behind_the_end() -> None:
+    assert not walker_behind(MIDDLE[:100]).passes(MIDDLE)
+    assert not walker_behind(b"\x01" + MIDDLE[1:]).passes(MIDDLE)
+    assert not walker_behind(close_frame(1000, masked=True)).passes(MIDDLE)
+    assert not walker_behind(b"\xf1\x80").passes(MIDDLE)
+    small = Walker(masked=True, whole=False, limit=199)
+    assert not small.passes(MIDDLE)
+
+
 GOOD = frame(Op.TEXT, b"good", masked=True)
 FIRST = b"\x01\x82\x00\x00\x00\x00xx"
 

@@ -25,7 +25,7 @@ class Two:
     upstream: End
     to_browser: MemoryTransport
     to_upstream: MemoryTransport
-    drained: asyncio.Event
+    over: asyncio.Event
     running: asyncio.Task[None]
 
     def closes(self) -> tuple[int | None, int | None]:
@@ -47,12 +47,17 @@ async def joined(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
     transports = MemoryTransport(), MemoryTransport()
     browser.begin(transports[0], frame(Op.TEXT, b"early", masked=True))
     upstream.begin(transports[1])
-    drained = asyncio.Event()
-    running = asyncio.create_task(tunnel.tunnel(browser, upstream, drained))
+    over = asyncio.Event()
+
+    async def ending() -> tuple[int, str]:
+        await over.wait()
+        return 1001, ""
+
+    running = asyncio.create_task(tunnel.tunnel(browser, upstream, ending()))
     await asyncio.sleep(0)
     assert frames_of(bytes(transports[1].written), masked=True) == [(Op.TEXT, b"early")]
     transports[1].written.clear()
-    yield Two(browser, upstream, *transports, drained, running)
+    yield Two(browser, upstream, *transports, over, running)
     async with asyncio.timeout(10):
         await running
     assert browser.lost.done()
@@ -124,7 +129,7 @@ async def test_a_drain_closes_both_behind_the_frames_on_their_way(monkeypatch: p
     async with joined(monkeypatch) as two:
         whole = frame(Op.TEXT, b"x" * 300, masked=False)
         two.upstream.data_received(whole[:100])
-        two.drained.set()
+        two.over.set()
         await until(lambda: two.to_upstream.written)
         assert two.to_browser.written == whole[:100]
         two.upstream.data_received(whole[100:] + whole)
@@ -205,6 +210,29 @@ def alone() -> tuple[End, MemoryTransport]:
     one, transport = End(server=True, limit=LIMIT, pace=Pace(), name="browser"), MemoryTransport()
     one.begin(transport)
     return one, transport
+
+
+@pytest.mark.parametrize("together", [1, 3])
+async def test_bytes_are_counted_however_many_messages_come_at_once(together: int) -> None:
+    said = frame(Op.TEXT, b"x" * 200, masked=True)
+    one, to_one = End(server=True, limit=LIMIT, pace=Pace(size=3000), name="browser"), MemoryTransport()
+    other, to_other = End(server=False, limit=LIMIT, pace=Pace(), name="upstream"), MemoryTransport()
+    one.begin(to_one)
+    other.begin(to_other)
+    one.join(other)
+    sent = 0
+    while to_one.is_reading():
+        assert sent <= 10_000
+        one.data_received(said * together)
+        sent += len(said) * together
+    assert sent > 3000
+    assert len(to_other.written) == sent
+    one.data_received(said)  # read already when it was told to rest: kept, and not passed
+    assert len(to_other.written) == sent
+    await until(to_one.is_reading)
+    assert to_other.written == said * (sent // len(said) + 1)
+    for transport in (to_one, to_other):
+        transport.close()
 
 
 async def test_little_is_kept_for_a_sandbox_that_is_not_there_yet() -> None:

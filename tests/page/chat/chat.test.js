@@ -27,6 +27,7 @@ class World {
   transcript = new FakeTranscript();
   problems = [];
   looks = [];
+  told = [];
   modes = [];
 
   api = {
@@ -34,6 +35,7 @@ class World {
     messages: (id, { cursor, signal } = {}) =>
       this.#read(cursor ? "earlier" : "messages", signal, () => ({ messages: structuredClone(this.messages).reverse(), cursor: this.cursor ?? null })),
     here: (iso) => Date.parse(iso),
+    now: () => Date.parse(at(30)),
     stop: async (id, run) => void this.stops.push(run),
     renameSession: async (id, title) => Object.assign(this.session, { title }),
   };
@@ -61,7 +63,7 @@ class World {
   open() {
     this.chat = new Chat(this.client, this.transcript, "s1", {
       changed: () => {},
-      onSession: () => {},
+      onSession: (session) => this.told.push(session),
       onProblem: (error) => this.problems.push(error),
       onMode: (mode) => this.modes.push(mode),
       onLooked: (error) => this.looks.push(error),
@@ -113,6 +115,49 @@ chatTest("an answer that no run wrote is shown once, however often it is read", 
   }
   assert.deepEqual(world.transcript.shown.map(({ text: shown }) => shown), ["answer m2", "persisted"]);
   assert.deepEqual(world.transcript.turns.map(({ fills }) => fills), [1, 1]);
+});
+
+chatTest("a run begins at the gateway's time, whatever the clock here says: a later read of the list is the newer one", async () => {
+  await world.open();
+  world.chat.send("prompt", "agent");
+  await settle();
+  world.streams[0].push({ type: "run", run: "r1", seq: 1 });
+  await settle();
+  const { activeRun, updatedAt } = world.told.at(-1);
+  assert.deepEqual([activeRun, updatedAt], ["r1", at(30)]);
+});
+
+chatTest("a prompt that is cancelled while it waits leaves the session's run on", async () => {
+  await world.open();
+  for (const [index, run] of ["r1", "r2"].entries()) {
+    world.chat.send(`prompt ${run}`, "agent");
+    await settle();
+    if (index) world.streams[1].push({ type: "status", phase: "queued", run, position: 1 });
+    else world.streams[0].push({ type: "run", run, seq: 1 });
+    await settle();
+  }
+  world.streams[1].push({ type: "run", run: "r2", seq: 1 }, { type: "ws-exit", run: "r2", seq: 2, reason: "stopped" });
+  world.streams[1].end();
+  await settle();
+  assert.equal(world.told.at(-1).activeRun, "r1");
+  assert.equal(world.chat.active.turn.run, "r1");
+});
+
+chatTest("a name that the reader gave stays, whatever was read before and whatever begins behind it", async () => {
+  await world.open();
+  let answer;
+  world.before = (kind) => kind === "messages" && new Promise((resolve) => (answer = resolve));
+  world.change({});
+  await tick(2000);
+  world.chat.renamed("Another name");
+  answer();
+  await settle();
+  world.before = () => {};
+  world.chat.send("prompt", "agent");
+  await settle();
+  world.streams[0].push({ type: "run", run: "r1", seq: 1 });
+  await settle();
+  assert.deepEqual([world.told.at(-1).activeRun, world.told.at(-1).title], ["r1", "Another name"]);
 });
 
 chatTest("a prompt that is admitted between two reads is not taken for one that was stopped", async () => {

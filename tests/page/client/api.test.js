@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError, createClient } from "../../../gateway/static/client/client.js";
-import { fakeGateway } from "../harness.js";
+import { fakeGateway, settle } from "../harness.js";
 
 test("times of the gateway's are told by this clock, and never in the future", async () => {
   const now = Date.parse("2026-03-10T14:00:00Z");
@@ -14,6 +14,7 @@ test("times of the gateway's are told by this clock, and never in the future", a
   await api.version();
   assert.equal(api.here("2026-03-10T11:59:00Z"), now - 60_000);
   assert.equal(api.here("2026-03-10T12:00:09Z"), now);
+  assert.equal(new Date(api.now()).toISOString(), "2026-03-10T12:00:00.000Z");
 });
 
 test("a limit of ours is for a person to know; another one, and that of tickets, passes", () => {
@@ -78,4 +79,47 @@ test("a request that is never answered ends with a timeout", async () => {
   const asked = createClient(env).api.version().catch((error) => error);
   await clock.advance(15_000);
   assert.equal((await asked).code, "timeout");
+});
+
+test("of many requests with a token that has ended one asks for another, and none goes out until it is there", async () => {
+  let token = "old";
+  let asked = 0;
+  let signIn;
+  const { env, log } = fakeGateway({
+    token: () => token,
+    renew: () => {
+      asked += 1;
+      return new Promise((resolve) => {
+        signIn = resolve;
+      });
+    },
+    http: (_path, { headers }) =>
+      headers.Authorization === "Bearer new"
+        ? Response.json({ sessions: [], cursor: null })
+        : Response.json({ error: "The token has expired; sign in again", code: "unauthorized" }, { status: 401 }),
+  });
+  const { api } = createClient(env);
+  const all = [api.listSessions(), api.getSession("s1")];
+  await settle();
+  all.push(api.stop("s1"));
+  const abort = new AbortController();
+  const left = api.getSession("s2", { signal: abort.signal });
+  await settle();
+  assert.deepEqual([asked, log.requests.length], [1, 2]);
+  abort.abort();
+  await assert.rejects(left, { code: "network" });
+  token = "new";
+  signIn(true);
+  await Promise.all(all);
+  assert.deepEqual(log.requests.map(({ headers }) => headers.Authorization.slice(7)), ["old", "old", "new", "new", "new"]);
+});
+
+test("tokens that change by themselves and are all refused are not tried for ever", async () => {
+  let made = 0;
+  const { env, log } = fakeGateway({
+    token: () => `token-${(made += 1)}`,
+    http: () => Response.json({ error: "No.", code: "unauthorized" }, { status: 401 }),
+  });
+  await assert.rejects(createClient(env).api.listSessions(), { code: "unauthorized" });
+  assert.equal(log.requests.length, 3);
 });

@@ -6,6 +6,7 @@ import { test } from "node:test";
 
 import { createClient } from "../../../gateway/static/client/client.js";
 import { BACKOFF_CAP_MS, SILENCE_MS } from "../../../gateway/static/client/run-stream.js";
+import { RETRY_MS } from "../../../gateway/static/client/socket-health.js";
 import { collect, drain, expectedSeqs, fakeGateway, makeRun, seeded, seqsOf, settle } from "../harness.js";
 
 const RUN = makeRun();
@@ -425,7 +426,7 @@ test("handshakes that never open for a second, while HTTP works, and the run com
     random: () => 1,
   });
   assert.equal(log.peers.length, 4);
-  assert.equal(clock.now(), 250 + 500 + 1000);
+  assert.equal(clock.now(), 1000);
   assert.deepEqual(seqsOf(events), expectedSeqs(RUN));
   const [request] = log.requests.filter(({ path }) => path === "/api/sdk/stream");
   assert.equal(request.headers.Authorization, "Bearer jwt");
@@ -436,13 +437,13 @@ test("handshakes that never open for a second, while HTTP works, and the run com
   assert.deepEqual(events.filter(({ state }) => state === "open").map(({ transport }) => transport), ["sse"]);
 });
 
-test("sockets that open and then pass nothing are blocked, too: a wait for the first frame, twice, then events", async () => {
+test("sockets that open and then pass nothing are blocked, too: a short wait for the first frame, then events", async () => {
   const { events, clock, log } = await run((peer) => peer.accept(), {}, {
     http: (path, request) => (path === "/api/sdk/stream" ? eventStream(request) : undefined),
     random: () => 1,
   });
-  assert.equal(log.peers.length, 2);
-  assert.equal(clock.now(), 15_000 + 250 + 15_000);
+  assert.equal(log.peers.length, 1);
+  assert.equal(clock.now(), 1500);
   assert.deepEqual(seqsOf(events), expectedSeqs(RUN));
   const cut = await run(
     (peer) => {
@@ -456,19 +457,88 @@ test("sockets that open and then pass nothing are blocked, too: a wait for the f
   assert.deepEqual(seqsOf(cut.events), expectedSeqs(RUN));
 });
 
-test("WebSockets are tried first again for the next prompt", async () => {
+/** What a tab keeps. */
+function memory() {
+  const kept = new Map();
+  return { get: (key) => kept.get(key) ?? null, set: (key, value) => kept.set(key, value), remove: (key) => kept.delete(key) };
+}
+
+const opened = ({ events }) => events.filter(({ state }) => state === "open").map(({ transport }) => transport);
+
+test("blocked WebSockets are found out once: the next prompts and the tab's next page go as events at once", async () => {
+  for (const serve of [(peer) => peer.close(1006), (peer) => peer.accept(), () => {}]) {
+    const { env, clock, log } = fakeGateway({
+      serve,
+      http: (path, request) => (path === "/api/sdk/stream" ? eventStream(request) : undefined),
+      memory: memory(),
+    });
+    const client = createClient(env);
+    await drain(clock, collect(client.streamWs(PROMPT)));
+    const [tried, at] = [log.peers.length, clock.now()];
+    assert.ok(at <= 2000, `${at} ms to the first text`);
+    for (const next of [client, createClient(env)]) {
+      const reader = collect(next.streamWs(PROMPT));
+      await drain(clock, reader);
+      assert.deepEqual(opened(reader), ["sse"]);
+    }
+    assert.deepEqual([log.peers.length, clock.now()], [tried, at], "no socket was tried, and nothing waited for");
+  }
+});
+
+test("blocked WebSockets are tried again beside a run, and used for the next prompt once one passes", async () => {
   let blocked = true;
   const { env, clock, log } = fakeGateway({
     serve: (peer) => (blocked ? peer.close(1006) : replay(peer)),
     http: (path, request) => (path === "/api/sdk/stream" ? eventStream(request) : undefined),
+    memory: memory(),
   });
   const client = createClient(env);
   await drain(clock, collect(client.streamWs(PROMPT)));
-  blocked = false;
+  await clock.advance(RETRY_MS);
+  let tried = log.peers.length;
+  for (const passes of [false, true]) {
+    blocked = !passes;
+    const beside = collect(client.streamWs(PROMPT));
+    await drain(clock, beside);
+    await settle();
+    assert.deepEqual(opened(beside), ["sse"]);
+    assert.deepEqual(seqsOf(beside.events), expectedSeqs(RUN));
+    assert.equal(log.peers.length, (tried += 1), "one, beside the run");
+    await clock.advance(RETRY_MS);
+  }
+  const next = collect(client.streamWs(PROMPT));
+  await drain(clock, next);
+  assert.deepEqual(opened(next), ["ws"]);
+});
+
+test("a clock that was set back keeps no WebSockets blocked", async () => {
+  const kept = memory();
+  kept.set("vaporforge.sockets-blocked", String(86_400_000));
+  const { env, clock } = fakeGateway({
+    serve: (peer) => replay(peer),
+    http: (path, request) => (path === "/api/sdk/stream" ? eventStream(request) : undefined),
+    memory: kept,
+  });
+  const client = createClient(env);
+  for (const way of ["sse", "ws"]) {
+    const reader = collect(client.streamWs(PROMPT));
+    await drain(clock, reader);
+    await settle();
+    assert.deepEqual(opened(reader), [way]);
+  }
+});
+
+test("where WebSockets have passed, a slow handshake is waited for", async () => {
+  const slow = async (peer, count) => {
+    if (count > 1) await new Promise((resolve) => clock.setTimeout(resolve, 9000));
+    replay(peer);
+  };
+  const { env, clock } = fakeGateway({ serve: slow });
+  const client = createClient(env);
+  await drain(clock, collect(client.streamWs(PROMPT)));
   const second = collect(client.streamWs(PROMPT));
   await drain(clock, second);
-  assert.deepEqual(second.events.filter(({ state }) => state === "open").map(({ transport }) => transport), ["ws"]);
-  assert.equal(log.peers.at(-1).closedByClient, true);
+  assert.deepEqual(opened(second), ["ws"]);
 });
 
 test("a network that just changed fails some handshakes at once, and WebSockets go on", async () => {
@@ -552,4 +622,215 @@ test("persistMessage says whether it was saved and never throws for the gateway'
   assert.equal(await persistMessage("s1", "text", "sdk-1"), true);
   assert.equal(await persistMessage("s1", "text"), false);
   assert.deepEqual(log.requests[0].body, { sessionId: "s1", content: "text", sdkSessionId: "sdk-1" });
+});
+
+test("a token's end in mid-answer waits for another token, and the answer goes on from its cursor", async () => {
+  for (const transport of ["ws", "sse"]) {
+    let token = "old";
+    let signIn;
+    const refused = { type: "error", error: "The token has expired; sign in again", code: "unauthorized" };
+    const events = (frames) => new Response(frames.map((frame) => `data: ${JSON.stringify(frame)}\n\n`).join(""));
+    const { env, clock, log } = fakeGateway({
+      token: () => token,
+      renew: () => new Promise((resolve) => {
+        signIn = () => resolve(true);
+      }),
+      serve: async (peer, count) => {
+        if (count > 1) return replay(peer);
+        peer.accept();
+        for (const frame of RUN.slice(0, 5)) peer.send(frame);
+        peer.send(refused);
+        return peer.close(4401);
+      },
+      http: (path, { headers }) => {
+        if (path !== "/api/sdk/stream") return undefined;
+        return headers["Last-Event-ID"] ? events(RUN.slice(5)) : events([...RUN.slice(0, 5), refused]);
+      },
+    });
+    const reader = collect(createClient(env).streamWs({ ...PROMPT, transport }));
+    await clock.advance(60_000);
+    assert.deepEqual(seqsOf(reader.events), [1, 2, 3, 4, 5], "what came stays, and nothing is asked for meanwhile");
+    assert.deepEqual([reader.over, reader.events.at(-1).reason], [false, "unauthorized"]);
+    token = "new";
+    signIn();
+    await drain(clock, reader);
+    assert.deepEqual(seqsOf(reader.events), expectedSeqs(RUN));
+    assert.equal(log.requests.at(-1).headers.Authorization, "Bearer new");
+    assert.ok(!reader.events.some(({ fatal }) => fatal));
+  }
+});
+
+test("a token that is refused before its prompt was sent costs the prompt nothing; without another one it is an error", async () => {
+  for (const renews of [true, false]) {
+    let token = "old";
+    const { env, clock, log } = fakeGateway({
+      token: () => token,
+      renew: async () => {
+        if (renews) token = "new";
+        return renews;
+      },
+      serve: (peer) => replay(peer),
+      http: (path, { headers }) => {
+        if (headers.Authorization === "Bearer new") return undefined;
+        return Response.json({ error: "The token has expired; sign in again", code: "unauthorized" }, { status: 401 });
+      },
+    });
+    const reader = collect(createClient(env).streamWs(PROMPT));
+    await drain(clock, reader);
+    assert.equal(log.peers.length, renews ? 1 : 0);
+    const waits = reader.events.filter(({ state }) => state === "waiting").map(({ reason }) => reason);
+    assert.equal(waits[0], "unauthorized", "what is waited for is told");
+    if (renews) assert.deepEqual(seqsOf(reader.events), expectedSeqs(RUN));
+    else assert.deepEqual([reader.events.at(-1).code, reader.events.at(-1).fatal], ["unauthorized", true]);
+  }
+});
+
+test("a reader that leaves while another token is waited for ends at once", async () => {
+  const abort = new AbortController();
+  const { env, clock } = fakeGateway({
+    renew: () => new Promise(() => {}),
+    http: () => Response.json({ error: "No.", code: "unauthorized" }, { status: 401 }),
+  });
+  const reader = collect(createClient(env).streamWs({ ...PROMPT, signal: abort.signal }));
+  await clock.advance(1000);
+  abort.abort();
+  await reader.ended;
+  assert.equal(clock.pending, 0);
+});
+
+/** What the tabs of a browser share: each hears of the others' changes. */
+function browser() {
+  const kept = memory();
+  const tabs = new Set();
+  return () => {
+    const hear = new Set();
+    const tell = () => [...tabs].filter((other) => other !== hear).forEach((other) => other.forEach((changed) => changed()));
+    tabs.add(hear);
+    return {
+      get: kept.get,
+      set: (key, value) => tell(kept.set(key, value)),
+      remove: (key) => tell(kept.remove(key)),
+      onChange: (changed) => {
+        hear.add(changed);
+        return () => hear.delete(changed);
+      },
+    };
+  };
+}
+
+/** A tab whose run comes as events that never end; what is recorded of it grows with `recorded`. */
+function eventsTab(shared, more = {}) {
+  const tab = { open: 0, recorded: 4 };
+  const { env, clock, log } = fakeGateway({
+    shared,
+    multiplexed: () => false,
+    http: (path, { headers, query, signal }) => {
+      if (path.startsWith("/api/sdk/replay/")) {
+        const after = Number(query.get("after"));
+        if (after > tab.recorded) return Response.json({ error: "Ahead.", code: "cursor-ahead" }, { status: 416 });
+        return new Response(RUN.slice(after, tab.recorded).map((frame) => `${JSON.stringify(frame)}\n`).join(""));
+      }
+      if (path !== "/api/sdk/stream") return undefined;
+      const after = Number(headers["Last-Event-ID"]?.split(":")[1] ?? 0);
+      tab.open += 1;
+      signal.addEventListener("abort", () => (tab.open -= 1));
+      const text = RUN.slice(after, 6).map((frame) => `data: ${JSON.stringify(frame)}\n\n`).join("");
+      const body = new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode(text)) });
+      return new Response(body);
+    },
+    ...more,
+  });
+  const abort = new AbortController();
+  tab.reader = collect(createClient(env).streamWs({ ...PROMPT, transport: "sse", signal: abort.signal }));
+  return Object.assign(tab, { clock, log, abort, wake: (why) => log.wake(why) });
+}
+
+test("over HTTP/1.1 one tab has a stream of events, the last that took it; the others read what is recorded, all of it", async () => {
+  const shared = browser();
+  const tabs = [];
+  for (let count = 0; count < 7; count += 1) {
+    tabs.push(eventsTab(shared()));
+    await settle();
+  }
+  assert.deepEqual(tabs.map(({ open }) => open), [0, 0, 0, 0, 0, 0, 1]);
+  const [first, last] = [tabs[0], tabs.at(-1)];
+  await first.clock.advance(3000);
+  assert.deepEqual(seqsOf(first.reader.events), expectedSeqs(RUN).slice(0, 6), "ahead of the store is no error");
+  assert.equal(opened(first.reader).at(-1), "poll");
+  first.wake("visible");
+  await first.clock.advance(1000);
+  assert.deepEqual([first.open, last.open], [1, 0], "who comes back has it");
+  first.abort.abort();
+  await first.reader.ended;
+  await last.clock.advance(1000);
+  assert.deepEqual([first.open, last.open], [0, 1], "who leaves gives it back");
+  last.recorded = tabs[1].recorded = RUN.length;
+  await drain(tabs[1].clock, tabs[1].reader);
+  assert.deepEqual(seqsOf(tabs[1].reader.events), expectedSeqs(RUN));
+  for (const { abort } of tabs) abort.abort();
+});
+
+test("a network that is back leaves the stream with the tab that has it: all of them hear of it, in no order", async () => {
+  const shared = browser();
+  const tabs = [];
+  for (let count = 0; count < 3; count += 1) {
+    tabs.push(eventsTab(shared()));
+    await settle();
+  }
+  for (const tab of [tabs[2], tabs[0], tabs[1]]) {
+    tab.wake("online");
+    await tab.clock.advance(3000);
+  }
+  assert.deepEqual(tabs.map(({ open }) => open), [0, 0, 1]);
+  for (const { abort } of tabs) abort.abort();
+});
+
+test("a prompt that leaves a tab takes nothing from the stream that is on in it", async () => {
+  const shared = browser();
+  const other = eventsTab(shared());
+  await settle();
+  let open = 0;
+  const { env } = fakeGateway({
+    shared: shared(),
+    multiplexed: () => false,
+    http: (path, { signal }) => {
+      if (path !== "/api/sdk/stream") return undefined;
+      open += 1;
+      signal.addEventListener("abort", () => (open -= 1));
+      const text = RUN.slice(0, 3).map((frame) => `data: ${JSON.stringify(frame)}\n\n`).join("");
+      return new Response(new ReadableStream({ start: (stream) => stream.enqueue(new TextEncoder().encode(text)) }));
+    },
+  });
+  const client = createClient(env);
+  const [on, queued] = [new AbortController(), new AbortController()];
+  collect(client.streamWs({ ...PROMPT, transport: "sse", signal: on.signal }));
+  const waits = collect(client.streamWs({ ...PROMPT, transport: "sse", signal: queued.signal }));
+  await settle();
+  queued.abort();
+  await waits.ended;
+  await other.clock.advance(3000);
+  assert.deepEqual([open, other.open], [1, 0]);
+  on.abort();
+  other.abort.abort();
+});
+
+test("a browser whose storage is full sends a prompt as events all the same", async () => {
+  const full = { get: () => null, remove() {}, onChange: () => () => {} };
+  full.set = () => {
+    throw new DOMException("full", "QuotaExceededError");
+  };
+  const tab = eventsTab(full);
+  await settle();
+  assert.equal(tab.open, 1);
+  assert.deepEqual(seqsOf(tab.reader.events), expectedSeqs(RUN).slice(0, 6));
+  tab.abort.abort();
+  await tab.reader.ended;
+});
+
+test("where requests share a connection every tab has a stream of its own", async () => {
+  const shared = browser();
+  const tabs = [1, 2, 3].map(() => eventsTab(shared(), { multiplexed: () => true }));
+  await settle();
+  assert.deepEqual(tabs.map(({ open }) => open), [1, 1, 1]);
+  for (const { abort } of tabs) abort.abort();
 });

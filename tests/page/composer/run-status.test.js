@@ -21,3 +21,11 @@ test("the status line and the connection say what goes on", () => {
   assert.deepEqual(connectionState(undefined, true), ["idle", "Ready"]);
   assert.deepEqual(connectionState(undefined, false), ["offline", "Offline"]);
 });
+
+test("what waits for a sign-in says so, and nothing reconnects meanwhile", () => {
+  const connection = { state: "waiting", transport: "ws", reason: "unauthorized" };
+  const followed = { activity: "", stopping: false, cut: true, connection };
+  assert.equal(activityText(followed), "Sign in to read on; the run goes on…");
+  assert.equal(activityText({ ...followed, unsent: true }), "Not sent yet: sign in again.");
+  assert.deepEqual(connectionState(followed, true), ["offline", "Signed out"]);
+});

@@ -70,3 +70,21 @@ test("what does not fit is kept beside, newest first, until it fits or is remove
   kept.remove("a");
   assert.equal(kept.get("a"), null);
 });
+
+test("of two gateways at one origin, one at its root, neither clears what is the other's", async (t) => {
+  const areas = { localStorage: area(), sessionStorage: area() };
+  Object.assign(globalThis, areas);
+  t.after(() => ["localStorage", "sessionStorage", "document"].forEach((name) => delete globalThis[name]));
+  const gateways = [];
+  for (const path of ["/", "/forge/"]) {
+    globalThis.document = { baseURI: `https://example.test${path}` };
+    gateways.push(await import(`../../../gateway/static/shared/storage.js?at=${path}`));
+  }
+  for (const [leaves, stays] of [gateways, gateways.toReversed()]) {
+    for (const name of ["own", "tab"]) {
+      stays[name].set("s1.draft", "text");
+      leaves[name].clear();
+      assert.equal(stays[name].get("s1.draft"), "text");
+    }
+  }
+});

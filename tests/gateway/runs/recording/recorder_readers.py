@@ -13,6 +13,8 @@ from gateway.runs.sink import Progress, copy
 from gateway.websocket.messages import Messages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway.model import Run
     from tests.gateway.runs.recording.recorder_world import Place, World
 
@@ -59,6 +61,14 @@ class Reader:
             self.ended = self.ended or json.loads(line)["type"] == "process-exit"
         if self._slow:
             await asyncio.sleep(MOMENT)
+
+    def encoded(self, messages: Iterable[bytes]) -> bytes:
+        """See Sink."""
+        return b"\n".join(messages)
+
+    async def write(self, data: bytes) -> None:
+        """See Sink."""
+        await self.send(data)
 
     async def pump(self, upstream: Messages, progress: Progress) -> None:
         """See Sink."""

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.broker.credentials import encrypt_servers
-from gateway.model import Mode, NewRun, OnBusy, Session
+from gateway.model import Author, Mode, NewRun, OnBusy, Session
 from gateway.runs.recording.query import build_query
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ async def test_servers_reach_the_agent_with_their_secrets(
         mode=Mode.PLAN,
         cwd="/workspace",
         created_at=now,
+        author=Author(name="Ada", email="ada@example.com"),
     )
     admission = await store.create_run(
         new, on_busy=OnBusy.QUEUE, queue_limit=8, gateway="test", lease_seconds=60
@@ -45,4 +46,5 @@ async def test_servers_reach_the_agent_with_their_secrets(
         "model": "",
         "mcpServers": servers,
         "sdkSessionId": "",
+        "author": {"name": "Ada", "email": "ada@example.com"},
     }

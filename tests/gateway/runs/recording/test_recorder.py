@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from container.protocol import MAX_FRAME_BYTES
 from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.condition import Condition
-from gateway.errors import SandboxUnavailable, StoreUnavailable
+from gateway.errors import RunNotFound, SandboxUnavailable, SandboxUnstartable, StoreUnavailable
 from gateway.model import RunState
 from gateway.runs.recording import reading, watchdog
 from gateway.runs.recording.recorder import Recorder
@@ -63,6 +64,20 @@ async def test_a_run_is_ended_only_once_its_sandbox_is_surely_stopped() -> None:
     assert (store.run.state, store.run.recorded, store.run.own) == (RunState.LOST, 3, 2)
 
 
+@pytest.mark.parametrize(("told", "reason"), [("spot", "spot"), ("oom", "oom"), ("", "gone")])
+async def test_a_lost_run_says_what_the_next_sandbox_knows_of_its_own(told: str, reason: str) -> None:
+    """Without volumes the next one has no log of the run, and was told why the one before it ended."""
+
+    class Woken(FakeDriver):
+        @property
+        def sandbox(self) -> Any:
+            return replace(super().sandbox, lost_before=told)
+
+    store = FakeStore(a_run(RunState.RUNNING, generation=2, recorded=1), [line(1, "run")])
+    await recorder(store, FakeAgent(RunNotFound("unknown")), Woken()).record()
+    assert ends(store) == [("run", None), ("sandbox-lost", reason), ("process-exit", "lost")]
+
+
 async def test_a_query_that_no_sandbox_has_waits_for_nobody() -> None:
     class Nowhere(FakeDriver):
         async def ensure(self, _session: str) -> Any:
@@ -72,6 +87,39 @@ async def test_a_query_that_no_sandbox_has_waits_for_nobody() -> None:
     driver.broken = SandboxUnavailable("the launcher is away")
     await recorder(store, FakeAgent(SILENT), driver).record("hello")
     assert store.run.state is RunState.FAILED
+
+
+class Unstartable(FakeDriver):
+    """A launcher whose image is gone."""
+
+    async def ensure(self, _session: str) -> Any:
+        raise SandboxUnstartable("The image agent:1 is not on the Docker engine; scripts/up builds it again.")
+
+
+async def test_a_run_that_no_sandbox_can_be_started_for_ends_at_once_with_the_sentence() -> None:
+    store = FakeStore(a_run())
+    async with asyncio.timeout(10):
+        await recorder(store, FakeAgent(SILENT), Unstartable(), start_seconds=600.0).record("hello")
+    assert store.run.state is RunState.FAILED
+    assert ends(store) == [("run", None), ("error", "sandbox-unstartable"), ("process-exit", "failed")]
+    assert "agent:1 is not on the Docker engine; scripts/up" in json.loads(store.frames[1])["error"]
+
+
+async def test_a_run_that_a_sandbox_had_waits_for_the_image_to_come_back() -> None:
+    class Away(Unstartable):
+        asked = 0
+
+        async def ensure(self, session: str) -> Any:
+            self.asked += 1
+            if self.asked > 2:
+                return await FakeDriver.ensure(self, session)
+            return await super().ensure(session)
+
+    store, driver = FakeStore(a_run(RunState.RUNNING, generation=2)), Away()
+    agent = FakeAgent(FakeSocket([line(1, "run"), line(2, "process-exit", reason="completed", exitCode=0)]))
+    await recorder(store, agent, driver, start_seconds=600.0).record()
+    assert driver.asked == 3
+    assert store.run.state is RunState.COMPLETED
 
 
 async def test_a_sandbox_that_sends_too_long_a_frame_is_stopped_and_its_run_fails() -> None:

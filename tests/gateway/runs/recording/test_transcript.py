@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ import pytest
 from container.protocol import encode, stamp
 from gateway.model import Mode, Run, RunState
 from gateway.runs.recording.transcript import Transcript
+from gateway.web.request.bodies import json_response
 from gateway.web.sessions import message_json
 
 RUN = Run(
@@ -101,6 +103,27 @@ def test_text_that_only_lenient_parsers_take_is_made_harmless() -> None:
     assert message.content == "a?b"
     assert message.parts[1]["input"] == {"n": "1e999", "m": 1.5}
     assert transcript.last == 2
+
+
+WHOLE = {"plain": 2**53 + 1, "long": 2**63, "longer": 2**64, "less": -(2**63) - 1, "longest": 10**308}
+
+
+@pytest.mark.parametrize("name", ["X", "half \ud83d"], ids=["strict", "lenient"])
+def test_whole_numbers_of_a_tool_s_input_are_shown_as_they_were_said(name: str) -> None:
+    transcript = Transcript()
+    frame = {"type": "tool-start", "id": "t", "name": name, "input": WHOLE}
+    transcript.feed(json.dumps({**frame, "run": "r1", "seq": 1}).encode())
+    answered = json_response(message_json(transcript.message(RUN, now=1))).body
+    assert isinstance(answered, bytes)
+    assert json.loads(answered)["parts"][0]["input"] == WHOLE
+
+
+@pytest.mark.parametrize("digits", [310, 5000])
+def test_a_whole_number_beyond_a_double_s_range_is_text(digits: int) -> None:
+    transcript = Transcript()
+    number = b"1" * digits
+    transcript.feed(b'{"type":"tool-start","id":"t","input":[%s],"run":"r1","seq":1}' % number)
+    assert transcript.message(RUN, now=1).parts[0]["input"] == [number.decode()]
 
 
 def test_a_message_keeps_so_much_and_says_that_there_was_more() -> None:

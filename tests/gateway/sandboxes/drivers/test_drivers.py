@@ -14,9 +14,13 @@ import pytest
 
 from gateway import errors
 from gateway.config import Settings
+from gateway.sandboxes.agent_client import AgentClient, sandbox_client
 from gateway.sandboxes.drivers import SandboxState
 from gateway.sandboxes.drivers.process import ProcessDriver
 from gateway.sandboxes.drivers.ready import ping
+from gateway.sandboxes.snapshots import Snapshots, Taken
+from gateway.sandboxes.waking import WakingDriver
+from gateway.store.blobs.factory import make_blobs
 from tests.gateway.sandboxes.drivers.docker_bench import DockerBench, agent_image
 from tests.gateway.sandboxes.drivers.driver_conformance import (
     DriverConformance,
@@ -26,11 +30,14 @@ from tests.gateway.sandboxes.drivers.driver_conformance import (
     session,
     until_stopped,
 )
+from tests.gateway.sandboxes.drivers.ecs_bench import EcsBench, ministack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-__all__ = ["agent_image", "probe", "session"]
+    from tests.aws.cloud.ministack import Cloud
+
+__all__ = ["agent_image", "ministack", "probe", "session"]
 
 SETTINGS = Settings(stack="test", jwt_secret="j" * 32, sandbox_secret="s" * 32, credential_key="c" * 32)
 
@@ -191,3 +198,37 @@ class TestDockerDriver(DriverConformance):
     async def bench(self, agent_image: str) -> AsyncIterator[DockerBench]:
         async with DockerBench(agent_image) as bench:
             yield bench
+
+
+@pytest.mark.docker
+@pytest.mark.e2e
+@pytest.mark.timeout(600)  # the first one builds the image
+class TestEcsDriver(DriverConformance):
+    """Every row of the contract, on an ECS that starts real containers."""
+
+    @pytest.fixture
+    async def bench(self, ministack: Cloud, agent_image: str) -> AsyncIterator[EcsBench]:
+        async with EcsBench(ministack, agent_image) as bench:
+            yield bench
+
+    async def test_what_a_lost_task_held_comes_back_in_the_next_one(
+        self, bench: EcsBench, probe: Probe, session: str
+    ) -> None:
+        await bench.keep_snapshots()
+        blobs = make_blobs(bench.settings)
+        assert blobs is not None
+        async with sandbox_client() as client:
+            snapshots = Snapshots(bench.settings, blobs, AgentClient(client, bench.settings.sandbox_secret))
+            driver = WakingDriver(bench.driver(), snapshots)
+            sandbox = await driver.ensure(session)
+            await probe.write(sandbox, "notes/a.txt", b"kept")
+            assert await snapshots.take_between_runs(sandbox) is Taken.DONE
+            await bench.kill(session)
+            await until_stopped(bench.driver(), session)
+            woken = await driver.ensure(session)
+            assert await probe.read(woken, "notes/a.txt") == (200, b"kept")
+            assert not (await driver.ensure(session)).fresh
+            await driver.delete(session)
+            assert await blobs.list() == []
+            await driver.close()
+        await blobs.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -11,7 +12,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from gateway.errors import OriginRefused, Unauthorized
-from gateway.web.request.auth import MAX_SUBJECT_CHARS, Authenticator, mint
+from gateway.web.request.auth import MAX_SUBJECT_CHARS, Authenticator, Caller, mint
+from gateway.web.request.author import author_of
 from tests.gateway.stack import SECRET, settings_for
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 OTHER_SECRET = "o" * 48
 ISSUER = "https://issuer.example"
+ADA = Caller("ada", author_of({"sub": "ada"}), 4_000_000_000.0)
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -65,13 +68,28 @@ def auth(store: DynamoStore) -> Authenticator:
 
 class TestTokens:
     async def test_a_minted_token_lets_its_subject_in(self, auth: Authenticator) -> None:
-        assert auth.verify(mint("ada", 60, secret=SECRET)) == "ada"
+        assert auth.verify(mint("ada", 60, secret=SECRET)).user == "ada"
 
-    async def test_clocks_may_differ_a_little(self, auth: Authenticator) -> None:
-        assert auth.verify(signed(exp=int(time.time()) - 1)) == "ada"
+    @pytest.mark.parametrize(
+        "off", [{"iat": 10}, {"nbf": 10}, {"iat": 25, "nbf": 25}, {"exp": -1}, {"exp": -25}]
+    )
+    async def test_clocks_may_differ_by_the_leeway(self, auth: Authenticator, off: dict[str, Any]) -> None:
+        now = int(time.time())
+        assert auth.verify(signed(**{name: now + by for name, by in off.items()})).user == "ada"
+
+    async def test_the_leeway_is_a_setting(self, store: DynamoStore) -> None:
+        strict = Authenticator(settings_for("", "none", token_leeway_seconds=0), store)
+        with pytest.raises(Unauthorized, match="not valid yet"):
+            strict.verify(signed(iat=int(time.time()) + 10))
+
+    @pytest.mark.parametrize(("exp", "until"), [(4_000_000_000, 4_000_000_030), (10**400, 2**53 + 30)])
+    async def test_a_token_tells_until_when_it_holds(
+        self, auth: Authenticator, exp: int, until: float
+    ) -> None:
+        assert auth.verify(signed(exp=exp)).until == until
 
     async def test_one_of_several_audiences_is_enough(self, auth: Authenticator) -> None:
-        assert auth.verify(signed(aud=["elsewhere", "vaporforge"])) == "ada"
+        assert auth.verify(signed(aud=["elsewhere", "vaporforge"])).user == "ada"
 
     @pytest.mark.parametrize("name", BAD_TOKENS)
     async def test_a_bad_token_is_refused_in_one_sentence_without_it(
@@ -85,7 +103,7 @@ class TestTokens:
 
     async def test_the_issuer_counts_once_it_is_set(self, store: DynamoStore) -> None:
         auth = Authenticator(settings_for("", "none", jwt_issuer=ISSUER), store)
-        assert auth.verify(mint("ada", 60, secret=SECRET, issuer=ISSUER)) == "ada"
+        assert auth.verify(mint("ada", 60, secret=SECRET, issuer=ISSUER)).user == "ada"
         for token, said in (
             (signed(), "has no iss|issuer"),
             (signed(iss="https://evil.example"), "another issuer"),
@@ -123,39 +141,52 @@ class TestWebSockets:
         token = signed()
         filled = {name: value.format(token=token) for name, value in headers.items()}
         request = make_mocked_request("GET", "/api/sdk/ws" + query.format(token=token), headers=filled)
-        assert await auth.websocket_user(request) == ("ada", selected)
+        caller, chosen = await auth.websocket_caller(request)
+        assert (caller.user, chosen) == ("ada", selected)
 
     async def test_a_bad_token_in_the_query_is_not_made_good_by_another(self, auth: Authenticator) -> None:
         headers = {"Authorization": f"Bearer {signed()}"}
         with pytest.raises(Unauthorized):
-            await auth.websocket_user(make_mocked_request("GET", "/?token=bad", headers=headers))
+            await auth.websocket_caller(make_mocked_request("GET", "/?token=bad", headers=headers))
 
     async def test_a_token_without_our_subprotocol_is_none(self, auth: Authenticator) -> None:
         headers = {"Sec-WebSocket-Protocol": f"graphql-ws, {signed()}"}
         with pytest.raises(Unauthorized):
-            await auth.websocket_user(make_mocked_request("GET", "/", headers=headers))
+            await auth.websocket_caller(make_mocked_request("GET", "/", headers=headers))
 
     async def test_a_foreign_origin_is_refused_before_its_token_is_looked_at(
         self, auth: Authenticator
     ) -> None:
         headers = {"Origin": "https://evil.example", "Host": "vf.example"}
         with pytest.raises(OriginRefused):
-            await auth.websocket_user(make_mocked_request("GET", f"/?token={signed()}", headers=headers))
+            await auth.websocket_caller(make_mocked_request("GET", f"/?token={signed()}", headers=headers))
 
 
 class TestTickets:
     async def ask(self, auth: Authenticator, ticket: str, session: str = "") -> str:
         query = f"?ticket={ticket}" + (f"&sessionId={session}" if session else "")
-        return (await auth.websocket_user(make_mocked_request("GET", f"/api/sdk/ws{query}")))[0]
+        return (await auth.websocket_caller(make_mocked_request("GET", f"/api/sdk/ws{query}")))[0].user
 
     async def test_a_ticket_lets_in_once(self, auth: Authenticator) -> None:
-        ticket = await auth.issue_ticket("ada")
+        ticket = await auth.issue_ticket(ADA)
         assert await self.ask(auth, ticket, "any") == "ada"
         with pytest.raises(Unauthorized, match="used already"):
             await self.ask(auth, ticket, "any")
 
+    async def test_who_comes_in_with_a_ticket_stays_no_longer_than_the_token(
+        self, auth: Authenticator
+    ) -> None:
+        url = f"/api/sdk/ws?sessionId=s1&ticket={await auth.issue_ticket(ADA)}"
+        assert (await auth.websocket_caller(make_mocked_request("GET", url)))[0] == ADA
+
+    async def test_a_ticket_lets_nobody_in_once_its_token_has_ended(self, auth: Authenticator) -> None:
+        ticket = await auth.issue_ticket(replace(ADA, until=time.time() + 0.05))
+        await asyncio.sleep(0.1)
+        with pytest.raises(Unauthorized, match="ticket was given for has expired"):
+            await self.ask(auth, ticket)
+
     async def test_of_many_at_once_one_gets_in(self, auth: Authenticator) -> None:
-        ticket = await auth.issue_ticket("ada", "s1")
+        ticket = await auth.issue_ticket(ADA, "s1")
         results = await asyncio.gather(
             *(self.ask(auth, ticket, "s1") for _ in range(8)), return_exceptions=True
         )
@@ -163,19 +194,20 @@ class TestTickets:
         assert sum(isinstance(result, Unauthorized) for result in results) == 7
 
     async def test_one_request_may_be_asked_about_twice(self, auth: Authenticator) -> None:
-        request = make_mocked_request("GET", f"/?ticket={await auth.issue_ticket('ada')}")
-        assert await auth.websocket_user(request) == await auth.websocket_user(request) == ("ada", None)
+        request = make_mocked_request("GET", f"/?ticket={await auth.issue_ticket(ADA)}")
+        first = await auth.websocket_caller(request)
+        assert await auth.websocket_caller(request) == first == (ADA, None)
 
     @pytest.mark.parametrize("session", ["s2", ""])
     async def test_a_session_s_ticket_fits_no_other(self, auth: Authenticator, session: str) -> None:
-        ticket = await auth.issue_ticket("ada", "s1")
+        ticket = await auth.issue_ticket(ADA, "s1")
         with pytest.raises(Unauthorized, match="another session"):
             await self.ask(auth, ticket, session)
 
     async def test_a_ticket_runs_out(self, store: DynamoStore) -> None:
         auth = Authenticator(settings_for("", "none", ticket_seconds=-1.0), store)
         with pytest.raises(Unauthorized, match="expired"):
-            await self.ask(auth, await auth.issue_ticket("ada"))
+            await self.ask(auth, await auth.issue_ticket(ADA))
 
     async def test_an_unknown_ticket_and_the_stored_hash_let_nobody_in(
         self, auth: Authenticator, store: DynamoStore

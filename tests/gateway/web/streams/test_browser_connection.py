@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.errors import BadRequest, CursorAhead, StoreUnavailable, VaporForgeError
 from gateway.model import RunState
+from gateway.web.request.expiry import NO_END
 from gateway.web.streams import browser_connection as relay
 from gateway.web.streams.browser_connection import (
     BrowserConnection,
@@ -54,12 +56,14 @@ async def serving(handle: Callable[[web.Request], Any]) -> AsyncIterator[TestCli
         yield client
 
 
-def leg(runs: Any, work: Callable[[BrowserConnection], Any]) -> Callable[[web.Request], Any]:
+def leg(
+    runs: Any, work: Callable[[BrowserConnection], Any], ends: float = NO_END
+) -> Callable[[web.Request], Any]:
     async def handle(request: web.Request) -> web.StreamResponse:
         socket = browser_socket(SESSION, Pace(), 10)
         response = Upgraded(None, socket)
         await response.prepare(request)
-        one = BrowserConnection(runs, socket, SESSION, batch=True)
+        one = BrowserConnection(runs, socket, SESSION, ends, batch=True)
         try:
             await work(one)
         except VaporForgeError as error:
@@ -110,7 +114,8 @@ async def test_pongs_do_not_make_the_time_for_a_start_frame_longer(monkeypatch: 
     async with serving(leg(live(), work)) as client, client.ws_connect("/") as socket:
         async with asyncio.timeout(30):
             while not socket.closed:
-                await socket.send_json({"type": "pong"})
+                with suppress(ConnectionError):  # it may be closed before `receive` has told so
+                    await socket.send_json({"type": "pong"})
                 with suppress(TimeoutError):
                     await socket.receive(timeout=0.02)
 
@@ -126,11 +131,35 @@ async def test_a_start_frame_of_no_time_left_is_not_waited_for_without_end(
         assert (await socket.receive_json(timeout=30))["code"] == "bad-request"
 
 
-async def events(runs: Any, run: Any = RUNNING, after: int = 0) -> str:
+async def test_a_token_s_end_ends_the_connection_and_not_the_run() -> None:
+    runs = live(line(1, "run"))
+    work = leg(runs, lambda one: one.serve(RUNNING, 0, {}), time.time() + 0.2)
+    async with serving(work) as client, client.ws_connect("/") as socket:
+        async with asyncio.timeout(30):
+            said = [json.loads(message.data) async for message in socket]
+    assert [frame["type"] for frame in said] == ["timing", "run", "error"]
+    assert (said[-1]["code"], socket.close_code) == ("unauthorized", 4401)
+
+
+async def test_a_token_s_end_ends_a_connection_that_has_not_asked_yet() -> None:
+    work = leg(live(), lambda one: one.first_frame(), time.time() + 0.2)
+    async with serving(work) as client, client.ws_connect("/") as socket:
+        assert (await socket.receive_json(timeout=30))["code"] == "unauthorized"
+        await socket.receive(timeout=30)
+    assert socket.close_code == 4401
+
+
+async def test_a_token_s_end_ends_events_for_good() -> None:
+    text = await events(live(line(1, "run")), ends=time.time() + 0.2)
+    assert '"code":"unauthorized"' in text
+    assert text.endswith("data: [DONE]\n\n")
+
+
+async def events(runs: Any, run: Any = RUNNING, after: int = 0, ends: float = NO_END) -> str:
     async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        await serve_events(runs, response, run, after, {})
+        await serve_events(runs, response, run, after, {}, ends)
         return response
 
     async with serving(handle) as client, client.get("/", timeout=aiohttp.ClientTimeout(30)) as response:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+from dataclasses import fields
+from pathlib import Path
 
-from infra.components.docker.gateway import DRAIN_SECONDS
+import pytest
+import yaml
+
 from infra.components.docker.machine import Machine
+from infra.config import ROOT, Settings
 from infra.program import program
 from tests.infra.certificates import certificate_and_key
 from tests.infra.mocked import IMAGE_ID, MADE, STACK_ID, Declared, Program, run
@@ -120,8 +125,8 @@ def test_sandboxes_with_internet_get_a_network_of_their_own_for_it() -> None:
 
 def test_the_gateways_get_more_time_to_stop_than_they_take_to_drain(declared: Program) -> None:
     inputs = declared.container("gateway-0").inputs
-    assert inputs["stopTimeout"] == inputs["destroyGraceSeconds"] > DRAIN_SECONDS
-    assert declared.env("gateway-0")["VF_DRAIN_SECONDS"] == str(DRAIN_SECONDS)
+    assert inputs["stopTimeout"] == inputs["destroyGraceSeconds"] == 30
+    assert declared.env("gateway-0")["VF_DRAIN_SECONDS"] == "20"
 
 
 def test_gateways_are_replaced_one_after_another_with_no_gap(declared: Program) -> None:
@@ -227,43 +232,66 @@ def test_generated_secrets_are_secret_outputs(declared: Program) -> None:
     assert set(secrets.secret_outputs) == set(MADE)
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "part", "variable"),
-    [
-        ("sandboxMemoryMb", "512", "launcher", "VF_SANDBOX_MEMORY_MB"),
-        ("sandboxCpus", "1.5", "launcher", "VF_SANDBOX_CPUS"),
-        ("sandboxPids", "99", "launcher", "VF_SANDBOX_PIDS"),
-        ("sandboxRuntime", "runsc", "launcher", "VF_SANDBOX_RUNTIME"),
-        ("model", "some-model", "launcher", "VF_MODEL"),
-        ("agent", "my-agent --flag", "launcher", "VF_AGENT"),
-        ("agent", "my-agent --flag", "gateway-0", "VF_AGENT"),
-        ("modelApiUrl", "https://api.example", "gateway-0", "VF_MODEL_API_URL"),
-        ("queueLimit", "3", "gateway-0", "VF_QUEUE_LIMIT"),
-        ("stopSeconds", "30", "gateway-0", "VF_STOP_SECONDS"),
-        ("promptsPerMinute", "3", "gateway-0", "VF_PROMPTS_PER_MINUTE"),
-        ("promptsPerDay", "4", "gateway-0", "VF_PROMPTS_PER_DAY"),
-        ("sessionsPerHour", "5", "gateway-0", "VF_SESSIONS_PER_HOUR"),
-        ("sessionsPerUser", "6", "gateway-0", "VF_SESSIONS_PER_USER"),
-        ("storedMbPerUser", "7", "gateway-0", "VF_STORED_MB_PER_USER"),
-        ("ticketsPerMinute", "8", "gateway-0", "VF_TICKETS_PER_MINUTE"),
-        ("failedSignIns", "9", "gateway-0", "VF_FAILED_SIGN_INS"),
-        ("sandboxesPerUser", "10", "gateway-0", "VF_SANDBOXES_PER_USER"),
-        ("sandboxes", "11", "gateway-0", "VF_SANDBOXES"),
-        ("modelCallsPerMinute", "12", "gateway-0", "VF_MODEL_CALLS_PER_MINUTE"),
-        ("modelMbPerDay", "13", "gateway-0", "VF_MODEL_MB_PER_DAY"),
-        ("idleMinutes", "5", "gateway-0", "VF_IDLE_MINUTES"),
-        ("streamFramesPerSecond", "2000", "gateway-0", "VF_STREAM_FRAMES_PER_SECOND"),
-        ("streamMbPerSecond", "7", "gateway-0", "VF_STREAM_MB_PER_SECOND"),
-        ("streamControlBurst", "99", "gateway-0", "VF_STREAM_CONTROL_BURST"),
-        ("messagesPerSecond", "3", "gateway-0", "VF_MESSAGES_PER_SECOND"),
-        ("messageTtlDays", "30", "gateway-0", "VF_MESSAGE_TTL_DAYS"),
-        ("allowedOrigins", "https://a.example", "gateway-0", "VF_ALLOWED_ORIGINS"),
-        ("jwtAudience", "team", "gateway-0", "VF_JWT_AUDIENCE"),
-        ("logLevel", "DEBUG", "gateway-0", "VF_LOG_LEVEL"),
-    ],
-)
-def test_a_key_reaches_its_part(key: str, value: str, part: str, variable: str) -> None:
-    assert run(program, {key: value}).env(part)[variable] == value
+KEYS = [
+    ("sandboxMemoryMb", "512", "launcher", "VF_SANDBOX_MEMORY_MB"),
+    ("sandboxCpus", "1.5", "launcher", "VF_SANDBOX_CPUS"),
+    ("sandboxPids", "99", "launcher", "VF_SANDBOX_PIDS"),
+    ("sandboxRuntime", "runsc", "launcher", "VF_SANDBOX_RUNTIME"),
+    ("model", "some-model", "launcher", "VF_MODEL"),
+    ("agent", "my-agent --flag", "launcher", "VF_AGENT"),
+    ("agent", "my-agent --flag", "gateway-0", "VF_AGENT"),
+    ("modelApiUrl", "https://api.example", "gateway-0", "VF_MODEL_API_URL"),
+    ("queueLimit", "14", "gateway-0", "VF_QUEUE_LIMIT"),
+    ("stopSeconds", "30", "gateway-0", "VF_STOP_SECONDS"),
+    ("drainSeconds", "18", "gateway-0", "VF_DRAIN_SECONDS"),
+    ("startSeconds", "31", "gateway-0", "VF_START_SECONDS"),
+    ("snapshotMb", "32", "gateway-0", "VF_SNAPSHOT_MB"),
+    ("snapshotSeconds", "33", "gateway-0", "VF_SNAPSHOT_SECONDS"),
+    ("connections", "300", "gateway-0", "VF_CONNECTIONS"),
+    ("userConnections", "2", "gateway-0", "VF_USER_CONNECTIONS"),
+    ("brokerConnections", "135", "gateway-0", "VF_BROKER_CONNECTIONS"),
+    ("sandboxConnections", "37", "gateway-0", "VF_SANDBOX_CONNECTIONS"),
+    ("sandboxCalls", "36", "gateway-0", "VF_SANDBOX_CALLS"),
+    ("callMb", "38", "gateway-0", "VF_CALL_MB"),
+    ("headSeconds", "39", "gateway-0", "VF_HEAD_SECONDS"),
+    ("bodySeconds", "40", "gateway-0", "VF_BODY_SECONDS"),
+    ("bodyKbPerSecond", "41", "gateway-0", "VF_BODY_KB_PER_SECOND"),
+    ("promptsPerMinute", "3", "gateway-0", "VF_PROMPTS_PER_MINUTE"),
+    ("promptsPerDay", "4", "gateway-0", "VF_PROMPTS_PER_DAY"),
+    ("sessionsPerHour", "5", "gateway-0", "VF_SESSIONS_PER_HOUR"),
+    ("sessionsPerUser", "6", "gateway-0", "VF_SESSIONS_PER_USER"),
+    ("storedMbPerUser", "7", "gateway-0", "VF_STORED_MB_PER_USER"),
+    ("ticketsPerMinute", "8", "gateway-0", "VF_TICKETS_PER_MINUTE"),
+    ("failedSignIns", "9", "gateway-0", "VF_FAILED_SIGN_INS"),
+    ("sandboxesPerUser", "10", "gateway-0", "VF_SANDBOXES_PER_USER"),
+    ("sandboxes", "11", "gateway-0", "VF_SANDBOXES"),
+    ("modelCallsPerMinute", "12", "gateway-0", "VF_MODEL_CALLS_PER_MINUTE"),
+    ("modelMbPerDay", "13", "gateway-0", "VF_MODEL_MB_PER_DAY"),
+    ("idleMinutes", "16", "gateway-0", "VF_IDLE_MINUTES"),
+    ("backgroundMinutes", "0", "gateway-0", "VF_BACKGROUND_MINUTES"),
+    ("streamFramesPerSecond", "2000", "gateway-0", "VF_STREAM_FRAMES_PER_SECOND"),
+    ("streamMbPerSecond", "17", "gateway-0", "VF_STREAM_MB_PER_SECOND"),
+    ("streamControlBurst", "98", "gateway-0", "VF_STREAM_CONTROL_BURST"),
+    ("messagesPerSecond", "15", "gateway-0", "VF_MESSAGES_PER_SECOND"),
+    ("messageTtlDays", "29", "gateway-0", "VF_MESSAGE_TTL_DAYS"),
+    ("allowedOrigins", "https://a.example", "gateway-0", "VF_ALLOWED_ORIGINS"),
+    ("jwtAudience", "team", "gateway-0", "VF_JWT_AUDIENCE"),
+    ("logLevel", "DEBUG", "gateway-0", "VF_LOG_LEVEL"),
+]
+"""A key, a value of it that no other key here has, and the part and the variable that it must reach."""
+
+
+@pytest.fixture(scope="module")
+def keyed() -> Program:
+    """What a stack with all of these keys declares."""
+    values = {key: value for key, value, _, _ in KEYS}
+    assert len(set(values.values())) == len(values)
+    return run(program, values)
+
+
+@pytest.mark.parametrize(("key", "value", "part", "variable"), KEYS)
+def test_a_key_reaches_its_part(key: str, value: str, part: str, variable: str, keyed: Program) -> None:
+    assert keyed.env(part)[variable] == value
 
 
 @pytest.mark.parametrize(
@@ -288,10 +316,58 @@ def test_files_and_processes_are_their_keys() -> None:
     assert stack.of_type(":ProcessLimits")[0].inputs["pids"] == 300
 
 
-def test_replicas_and_slots_follow_the_configuration() -> None:
+def test_replicas_follow_the_configuration() -> None:
     stack = run(program, {"gatewayReplicas": "5"})
     assert len([item for item in stack.of_type(":Container") if "-gateway-" in item.name]) == 5
-    assert stack.env("proxy")["VF_SLOTS"] == "12"
+
+
+def test_the_proxy_has_room_for_the_old_and_the_new_of_the_most_gateways() -> None:
+    text = (ROOT / "infra" / "proxy" / "haproxy.cfg").read_text(encoding="utf-8")
+    [slots] = re.findall(r"^ +server-template gateway (\S+) ", text, re.MULTILINE)
+    [replicas] = [item.metadata for item in fields(Settings) if item.name == "gateway_replicas"]
+    assert int(slots) >= 2 * replicas["most"]
+
+
+OTHER = {
+    "agent": "claude",
+    "model": "another",
+    "modelApiUrl": "https://model.example",
+    "allowedOrigins": "https://page.example",
+    "jwtAudience": "another",
+    "logLevel": "DEBUG",
+    "sandboxCpus": "1",
+    "sandboxMemoryMb": "2049",
+    "startSeconds": "61",
+    "sandboxInternet": "true",
+    "sandboxRuntime": "runsc",
+    "dynamodbTable": "another",
+    "region": "eu-central-1",
+    "dynamodbImage": "another:1",
+    "dockerSocket": "/run/another.sock",
+    "bindAddress": "10.1.2.3",
+    "baseImage": "another:1",
+    "logDays": "60",
+}
+"""Another value of each key that is no number, no secret, and does not make another stack."""
+
+PROXY_KEYS = {
+    *("bindAddress", "port", "connections", "addressConnections", "proxyMemoryMb", "partFiles", "baseImage"),
+}
+"""What the proxy itself is or is built of, besides its certificate; docs/deploy.md names them."""
+
+
+def test_only_what_is_about_the_proxy_changes_the_proxy(tmp_path: Path, declared: Program) -> None:
+    (tmp_path / "ca.pem").write_text(certificate_and_key()[0])
+    config = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
+    others = {key: str(item["default"] + 1) for key, item in config.items() if item["type"] == "integer"}
+    others |= {**OTHER, "caBundle": str(tmp_path / "ca.pem")}
+    kept = declared.container("proxy").inputs
+    # All that leave it alone at once; those that do not one by one.
+    alone = {key: value for key, value in others.items() if key not in PROXY_KEYS}
+    assert len(alone) > 30
+    assert run(program, alone).container("proxy").inputs == kept
+    for key in PROXY_KEYS:
+        assert run(program, {key: others[key]}).container("proxy").inputs != kept, key
 
 
 @pytest.mark.parametrize(
@@ -324,3 +400,33 @@ def test_the_table_s_data_lies_on_the_stack_s_volume(declared: Program) -> None:
     [volume] = declared.container("dynamodb").inputs["volumes"]
     assert volume == {"volumeName": f"{STACK_ID}-table-0abcdef", "containerPath": "/data"}
     assert "-inMemory" not in declared.container("dynamodb").inputs["command"]
+
+
+def test_a_proxy_reaches_the_broker_and_builds_and_no_sandbox() -> None:
+    stack = run(program, {"httpProxy": "http://proxy.example:3128", "noProxy": ".corp"})
+    env = stack.env("gateway-0")
+    assert (env["VF_HTTP_PROXY"], env["VF_NO_PROXY"]) == ("http://proxy.example:3128", ".corp")
+    for image in stack.of_type(":Image"):
+        args = image.inputs["build"]["args"]
+        assert {args[name] for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")} == {
+            "http://proxy.example:3128"
+        }
+        assert (args["no_proxy"], args["NO_PROXY"]) == (".corp", ".corp")
+    assert "proxy.example" not in str(stack.container("launcher").inputs)
+    assert "proxy" not in str(run(program, {}).of_type(":Image")[0].inputs["build"]["args"]).lower()
+
+
+def test_a_part_s_plain_settings_are_told_by_name_and_no_secret_with_them() -> None:
+    pem, key = "".join(certificate_and_key()).strip(), "sk-1-never-told"
+    stack = run(program, {"queueLimit": "7", "agent": "claude"}, {"tlsCertificate": pem, "modelApiKey": key})
+    told = {
+        part: stack.named(f"{STACK_ID}-{part}", f":docker:{part.capitalize()}").inputs["settings"]
+        for part in ("gateway", "launcher", "proxy")
+    }
+    assert told["gateway"]["VF_QUEUE_LIMIT"] == "7"
+    assert told["launcher"]["VF_AGENT"] == "claude"
+    assert told["proxy"]["VF_CONNECTIONS"] == "2000"
+    for part, settings in told.items():
+        env = stack.env("gateway-0" if part == "gateway" else part)
+        assert settings.items() <= env.items()
+        assert not {value for value in settings.values() if value in (*MADE.values(), pem, key)}

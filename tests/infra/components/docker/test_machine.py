@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,16 @@ def test_a_limit_that_is_more_than_the_machine_has_is_refused(key: str) -> None:
         run(program, {key: "32001"}, machine=ROOMY)
 
 
+def test_a_runtime_that_the_engine_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(memory_mb=32_000, cpus=16, runtimes=frozenset({"runc", "runsc"}))
+    with pytest.raises(
+        ConfigError, match=r"^vaporforge:sandboxRuntime is 'kata'; .* knows runc, runsc: add it"
+    ):
+        run(program, {"sandboxRuntime": "kata"}, machine=machine)
+    assert declared(machine, {"sandboxRuntime": "runsc"}, monkeypatch) == []
+    assert declared(ROOMY, {"sandboxRuntime": "kata"}, monkeypatch) == []
+
+
 def test_the_table_s_is_nobody_s_where_it_is_in_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {"awsAccessKeyId": "a", "awsSecretAccessKey": "b"}
     run(program, {"dynamodb": "aws", "tableMemoryMb": "99999"}, keys, machine=ROOMY)
@@ -60,6 +71,14 @@ def test_where_the_parts_alone_leave_no_room_it_is_they_that_must_shrink(
     assert warning.endswith("set gatewayReplicas or gatewayMemoryMb lower")
 
 
+def test_a_pool_that_does_not_fit_when_all_of_it_is_used_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = {"poolSize": "2"}
+    parts = 2 * 1024 + 1024 + 256 + 1024
+    assert declared(Machine(memory_mb=parts + 3 * 2048, cpus=2), pool, monkeypatch) == []
+    [warning] = declared(Machine(memory_mb=parts + 3 * 2048 - 1, cpus=2), pool, monkeypatch)
+    assert warning.startswith("vaporforge:poolSize is 2: with one more they may take 6144 MiB together")
+
+
 def test_more_processors_than_there_are_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     [warning] = declared(ROOMY, {"sandboxCpus": "17"}, monkeypatch)
     assert warning.startswith("vaporforge:sandboxCpus is 17, and the Docker engine's machine has 16")
@@ -85,10 +104,14 @@ def test_what_the_engine_tells_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def from_env(**given: Any) -> Any:
         asked.update(given)
-        return SimpleNamespace(info=lambda: info, close=lambda: None)
+        version = {"Os": "linux", "Arch": "arm64"}
+        return SimpleNamespace(info=lambda: info, version=lambda: version, close=lambda: None)
 
     monkeypatch.setattr(docker, "from_env", from_env)
-    assert machine_of("tcp://there:2376") == Machine(memory_mb=2048, cpus=3, limits_swap=False)
+    told = Machine(memory_mb=2048, cpus=3, platform="linux/arm64", limits_swap=False)
+    assert machine_of("tcp://there:2376") == told
+    info["Runtimes"] = {"runc": {"path": "runc"}}
+    assert machine_of("tcp://there:2376") == replace(told, runtimes=frozenset({"runc"}))
     assert asked["environment"]["DOCKER_HOST"] == "tcp://there:2376"
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import docker
 import pytest
 
-from infra.components.docker.limits import process_limits_provider
+from infra.plugin.diff import diff
+from infra.plugin.enginelog import EngineLog
+from infra.plugin.resource import Context, PluginError
+from infra.plugin.stack.limits import ProcessLimitsType
 
-PROPS = {"containers": {"gateway-0": "aaa", "proxy": "bbb"}, "pids": 512, "dockerHost": ""}
+
+def no_engine() -> docker.APIClient:
+    raise AssertionError("the type names its engine itself")
+
+
+CONTEXT = Context(connect=no_engine, configured={}, urn="", log=EngineLog(""), cancelled=threading.Event())
+
+PROPS: dict[str, Any] = {"containers": {"gateway-0": "aaa", "proxy": "bbb"}, "pids": 512, "dockerHost": ""}
 
 
 class Engine:
@@ -34,7 +45,7 @@ class Engine:
 def test_each_container_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine()
     monkeypatch.setattr(docker, "from_env", lambda **_: engine)
-    process_limits_provider().create(PROPS)
+    ProcessLimitsType().create(CONTEXT, PROPS)
     assert engine.told == [("aaa/update", {"PidsLimit": 512}), ("bbb/update", {"PidsLimit": 512})]
     assert engine.closed
 
@@ -42,20 +53,21 @@ def test_each_container_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_container_or_number_is_a_change_and_the_same_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    provider = process_limits_provider()
-    assert not provider.diff("x", PROPS | {"__provider": "p"}, dict(PROPS)).changes
+    traits = ProcessLimitsType.traits
+    assert not diff(traits, PROPS, dict(PROPS)).diffs
     replaced = {**PROPS, "containers": {"gateway-0": "ccc", "proxy": "bbb"}}
-    assert provider.diff("x", PROPS, replaced).changes
-    assert provider.diff("x", PROPS, {**PROPS, "pids": 600}).changes
+    for news in (replaced, {**PROPS, "pids": 600}):
+        assert len(diff(traits, PROPS, news).diffs) == 1
+        assert not diff(traits, PROPS, news).replaces
     engine = Engine()
     monkeypatch.setattr(docker, "from_env", lambda **_: engine)
-    provider.update("x", PROPS, replaced)
+    ProcessLimitsType().update(CONTEXT, "x", replaced, PROPS)
     assert ("ccc/update", {"PidsLimit": 512}) in engine.told
 
 
 def test_a_refusal_names_the_part_and_the_engine_s_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine('{"message":"no such container"}')
     monkeypatch.setattr(docker, "from_env", lambda **_: engine)
-    with pytest.raises(RuntimeError, match=r"does not limit the processes of gateway-0: .*no such container"):
-        process_limits_provider().create(PROPS)
+    with pytest.raises(PluginError, match=r"does not limit the processes of gateway-0: .*no such container"):
+        ProcessLimitsType().create(CONTEXT, PROPS)
     assert engine.closed

@@ -1,0 +1,47 @@
+"""Whose sandbox this is: a session's from its start, or a member of the pool until a session claims it, once."""
+
+from __future__ import annotations
+
+from container.claim import claim_proof, open_claim
+from container.errors import Conflict, NotFound, Unauthorized
+from container.protocol import POOL_PREFIX
+
+
+class Occupant:
+    """`session`, `token`: whose the sandbox is, and what opens it; `lost_reason`: why the one before it ended.
+    The token that it was started with dies with the claim: from then on it opens nothing, and can but repeat that."""
+
+    def __init__(self, session: str, token: str, lost_reason: str) -> None:
+        self.session = session
+        self.lost_reason = lost_reason
+        self.token = token
+        self.waits = session.startswith(POOL_PREFIX)
+        """Whether it is nobody's yet."""
+        self._start_token = token if self.waits else ""
+
+    def claim(self, claim: str) -> str:
+        """Become the session's that `claim` names, and return the proof for whoever sent it. The same session again is
+        success. Raises NotFound for a sandbox that was a session's from its start, Unauthorized for a claim that its
+        start token did not make, Conflict when it is another session's."""
+        if not self._start_token:
+            raise NotFound("This sandbox is of no pool.")
+        opened = open_claim(self._start_token, claim)
+        if opened is None:
+            raise Unauthorized("A claim made with this sandbox's start token is needed.")
+        session, token, lost_reason = opened
+        if self.waits:
+            self.session, self.token, self.waits = session, token, False
+            self.lost_reason = lost_reason or self.lost_reason
+        elif (session, token) != (self.session, self.token):
+            raise Conflict("Another session has claimed this sandbox.")
+        return claim_proof(self._start_token, claim)
+
+    def environment(self) -> dict[str, str]:
+        """What an agent is told in place of what the sandbox was started with; empty where that is right."""
+        if not self._start_token or self.waits:
+            return {}
+        return {
+            "VF_SESSION": self.session,
+            "VF_SANDBOX_TOKEN": self.token,
+            "ANTHROPIC_API_KEY": self.token,
+        }

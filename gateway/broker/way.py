@@ -1,0 +1,34 @@
+"""The way from the broker to the model's API: by the stack's proxy, by the environment's, or straight."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from yarl import URL
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+
+def way_to_model(settings: Settings) -> dict[str, Any]:
+    """What aiohttp's `ClientSession` is told: `proxy`, and whether it may ask the environment for one (`trust_env`).
+    What is on this machine is never asked by a proxy."""
+    url = URL(settings.model_api_url)
+    host = url.host or ""
+    if _is_here(host):
+        return {"proxy": None, "trust_env": False}
+    if not settings.http_proxy:
+        return {"proxy": None, "trust_env": True}
+    # It is not in the types of the standard library.
+    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]
+    exempt = bypass(f"{host}:{url.port}", {"no": settings.no_proxy})
+    return {"proxy": None if exempt else settings.http_proxy, "trust_env": False}
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

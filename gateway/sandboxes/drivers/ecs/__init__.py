@@ -1,0 +1,1 @@
+"""The `ecs` driver: a sandbox is a Fargate task of its own, without volumes; what outlives it is its snapshot."""

@@ -1,0 +1,1 @@
+"""What a killed command left behind, put right by the next one: processes, Pulumi's lock, things on the engine."""

@@ -1,0 +1,87 @@
+"""What the targets have in common: the settings that every gateway has, and what a stack tells."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pulumi
+
+from infra.config import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What the stack tells about itself. `url`: empty when down. `jwt_secret` signs users' tokens; `images`: names by
+    part, empty when down. `instance`: what its gateways say that they are, and nobody else can know. `more`: outputs
+    that this target has besides."""
+
+    jwt_secret: pulumi.Output[str]
+    instance: pulumi.Output[str]
+    images: dict[str, str]
+    url: pulumi.Input[str]
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+GATEWAY_NUMBERS: Final = (
+    "connections",
+    "user_connections",
+    "broker_connections",
+    "sandbox_connections",
+    "sandbox_calls",
+    "call_mb",
+    "head_seconds",
+    "body_seconds",
+    "body_kb_per_second",
+    "queue_limit",
+    "start_seconds",
+    "stop_seconds",
+    "snapshot_mb",
+    "snapshot_seconds",
+    "prompts_per_minute",
+    "prompts_per_day",
+    "sessions_per_hour",
+    "sessions_per_user",
+    "stored_mb_per_user",
+    "tickets_per_minute",
+    "failed_sign_ins",
+    "sandboxes_per_user",
+    "sandboxes",
+    "model_calls_per_minute",
+    "model_mb_per_day",
+    "pool_size",
+    "pool_max_minutes",
+    "idle_minutes",
+    "background_minutes",
+    "message_ttl_days",
+    "stream_frames_per_second",
+    "stream_mb_per_second",
+    "stream_control_burst",
+    "messages_per_second",
+)
+"""Settings of the stack that are the gateway's own, by the same name."""
+
+
+def instance_of(sandbox_secret: str) -> str:
+    """As the gateway derives it (gateway/ids.py)."""
+    return hmac.digest(sandbox_secret.encode(), b"vaporforge: instance", "sha256").hex()[:32]
+
+
+def gateway_environment(settings: Settings) -> dict[str, pulumi.Input[str]]:
+    """The gateway's settings (`gateway/config.py`) that are the stack's own, and no secrets."""
+    env: dict[str, pulumi.Input[str]] = {
+        "VF_BASE_PATH": settings.base_path,
+        "VF_JWT_AUDIENCE": settings.jwt_audience,
+        "VF_TOKEN_LEEWAY_SECONDS": str(settings.token_leeway_seconds),
+        "VF_ALLOWED_ORIGINS": settings.allowed_origins,
+        "VF_REGION": settings.region,
+        "VF_AGENT": settings.agent,
+        "VF_MODEL": settings.model,
+        "VF_MODEL_API_URL": settings.model_api_url,
+        "VF_HTTP_PROXY": settings.http_proxy,
+        "VF_NO_PROXY": settings.no_proxy,
+        "VF_LOG_LEVEL": settings.log_level,
+    }
+    return env | {f"VF_{name.upper()}": str(getattr(settings, name)) for name in GATEWAY_NUMBERS}

@@ -1,0 +1,1 @@
+"""Rows by AWS's services."""

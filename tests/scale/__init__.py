@@ -1,0 +1,1 @@
+"""A plan for many users, and the simulation that it rests on."""

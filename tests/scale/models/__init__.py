@@ -1,0 +1,1 @@
+"""One model a question: traffic, units of the table, fleet, pool, storm, takeovers, walls."""
