@@ -199,7 +199,7 @@ async def _relay(
     upstream = free_port()
     log = folder / "upstream.log"
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(
+        upstream_pid = await stack.enter_async_context(
             process([sys.executable, "-m", "tests.bench.upstream", str(upstream)], log)
         )
         await wait_open(upstream, log)
@@ -225,7 +225,7 @@ async def _relay(
             relay.Way("gateway", URL(local.url + path), headers, (local.pid,)),
         ]
         # The client blocks: in a thread, so that it waits for the wire alone.
-        return await asyncio.to_thread(_race, ways, arguments)
+        return await asyncio.to_thread(_race, ways, upstream_pid, arguments)
 
 
 async def _stdout(
@@ -282,7 +282,8 @@ async def _pool(arguments: argparse.Namespace, folder: Path, endpoint: str) -> d
     return figures
 
 
-def _race(ways: list[relay.Way], arguments: argparse.Namespace) -> dict[str, Any]:
+def _race(ways: list[relay.Way], upstream: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    where = relay.place(ways, upstream)
     samples: dict[str, dict[str, list[float]]] = {way.name: defaultdict(list) for way in ways}
     for way in ways:
         relay.round_trips(way, 200)
@@ -306,7 +307,7 @@ def _race(ways: list[relay.Way], arguments: argparse.Namespace) -> dict[str, Any
         cells = [shown(figures[way.name][what], digits) if what in figures[way.name] else "" for way in ways]
         ratio = figures["gateway"][what]["median"] / figures["nginx"][what]["median"]
         rows.append([what, *cells, f"{ratio:.2f}"])
-    say(table(f"relay of 200 B frames; {relay.load()}", ["", *figures, "gateway / nginx"], rows))
+    say(table(f"relay of 200 B frames, {where}; {relay.load()}", ["", *figures, "gateway / nginx"], rows))
     return figures
 
 
