@@ -16,6 +16,7 @@ from google.protobuf import json_format
 from pulumi.runtime import config as runtime_config
 from pulumi.runtime import mocks, rpc
 from pulumi.runtime import settings as runtime_settings
+from pulumi.runtime.proto import source_pb2
 
 from infra.components.docker.machine import Machine
 from tests.infra.mocked_aws import AWS_CALLS, aws_made
@@ -173,6 +174,8 @@ def run(
     try:
         with (
             mock.patch("infra.targets.docker.machine_of", return_value=machine),
+            # Where a resource was declared nobody here asks; to find out takes a good part of a program's time.
+            mock.patch("pulumi.runtime.resource._get_stack_trace", source_pb2.StackTrace),
             nullcontext() if page else mock.patch("infra.images.present", return_value=True),
         ):
             pulumi.runtime.test(lambda: _run(program, declared))()  # type: ignore[no-untyped-call]

@@ -100,11 +100,12 @@ def test_a_containers_processes_are_not_judged_by_ids_of_this_machine(
         (table / name / "ns" / "pid").symlink_to(space)
     for name in ("comm", "environ", "stat"):
         (table / str(child) / name).write_bytes((processes.PROC / str(child) / name).read_bytes())
-    monkeypatch.setattr(processes, "PROC", table)
-    assert processes.left(tmp_path, "dev") == []
-    (table / str(child) / "ns" / "pid").unlink()
-    (table / str(child) / "ns" / "pid").symlink_to("pid:[1]")
-    assert processes.left(tmp_path, "dev") == [child]
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "PROC", table)
+        assert processes.left(tmp_path, "dev") == []
+        (table / str(child) / "ns" / "pid").unlink()
+        (table / str(child) / "ns" / "pid").symlink_to("pid:[1]")
+        assert processes.left(tmp_path, "dev") == [child]
 
 
 def test_an_id_that_was_given_again_while_its_end_was_waited_for_is_left_alone(

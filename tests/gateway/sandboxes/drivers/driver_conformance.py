@@ -236,9 +236,9 @@ class DriverConformance:
             await bench.driver_of_failing().ensure(session)
         assert await bench.alive(session) == 0
 
-    @pytest.mark.parametrize("malformed", ["", "../up", "a/b", "a b", "a" * 65, "ä"])
-    async def test_malformed_ids_reach_nothing(self, bench: Bench, malformed: str) -> None:
+    async def test_malformed_ids_reach_nothing(self, bench: Bench) -> None:
         driver = bench.driver()
-        for call in (driver.ensure, driver.status, driver.stop, driver.delete):
-            with pytest.raises(errors.BadRequest):
-                await call(malformed)
+        for malformed in ("", "../up", "a/b", "a b", "a" * 65, "ä"):
+            for call in (driver.ensure, driver.status, driver.stop, driver.delete):
+                with pytest.raises(errors.BadRequest):
+                    await call(malformed)

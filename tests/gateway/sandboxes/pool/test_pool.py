@@ -1,4 +1,4 @@
-"""The pool on every driver: its own suite, and the drivers' suite through it; and what is the keeper's alone."""
+"""The pool on every driver: its own suite; and the drivers' suite through it, on processes and on containers."""
 
 from __future__ import annotations
 
@@ -95,10 +95,3 @@ class TestDriverOnPoolOnDocker(OnDocker, Filled, DriverConformance):
 @pytest.mark.timeout(600)
 class TestPoolOnEcs(OnEcs, PoolConformance):
     """Every promise of the pool."""
-
-
-@pytest.mark.docker
-@pytest.mark.e2e
-@pytest.mark.timeout(600)
-class TestDriverOnPoolOnEcs(OnEcs, Filled, DriverConformance):
-    """Every row of the drivers' contract."""
