@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from yarl import URL
@@ -65,8 +66,8 @@ def place(ways: list[Way], upstream: int) -> str:
     if not others:
         return "all on one core"
     for pid, cores in ((upstream, others), *((pid, (first,)) for way in ways for pid in way.pids)):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setaffinity(int(thread), cores)
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
     os.sched_setaffinity(0, others)
     return "each way on a core of its own"
 
