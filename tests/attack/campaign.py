@@ -80,7 +80,7 @@ class Campaign:
         self._size = size
         self._http = http
         self._calm = calm
-        self._watch = Watch(scene.nets, scene.health, scene.front, http)
+        self._watch = Watch(scene, http)
 
     @property
     def held(self) -> bool:
@@ -117,7 +117,7 @@ class Campaign:
             await asyncio.sleep(AFTER_SECONDS)
         ended = time.monotonic()
         computed = await self._scene.attackers_cpu() - computed
-        front = await self._watch.front_answers()
+        others = await self._watch.others_are_answered()
         grown = max((await memory.settled(GROWTH_MIB, SETTLE_SECONDS)).values(), default=0.0)
         row = Row(
             attack,
@@ -131,9 +131,11 @@ class Campaign:
         if row.during.p99_ms > P99_FACTOR * row.control_ms:
             row.beside = await self._beside(max(0.0, computed) / (ended - begun))
         row.faults = [*noticed(row), *found.faults]
-        if not front:
+        if not others:
             row.faults.append("nobody new was answered where people come in")
         row.faults += self._leases(await written())
+        if not await self._quiet():
+            row.faults.append("the attackers' own address was not let in again")
         return row
 
     async def _beside(self, cores: float) -> Figures:
@@ -147,17 +149,18 @@ class Campaign:
         await asyncio.gather(*work)
         return self._watch.figures(begun, time.monotonic())
 
-    async def _quiet(self) -> None:
-        """Until what came before is over: the control is a time in which nothing happens."""
+    async def _quiet(self) -> bool:
+        """Wait until what came before is over: the control is a time in which nothing happens. Whether it is."""
         deadline = time.monotonic() + QUIET_SECONDS
         while time.monotonic() < deadline:
             now = time.monotonic()
             seen = self._watch.figures(now - 1.0, now)
             quiet = seen.largest_ms < QUIET_MS and not seen.health_failed
             # Behind Docker's forwarder everybody has the attacker's address, and its refusals, for ten seconds.
-            if quiet and await self._watch.front_answers(below=400):
-                return
+            if quiet and await self._watch.front_answers():
+                return True
             await asyncio.sleep(0.25)
+        return await self._watch.front_answers()
 
     def _leases(self, text: bytes) -> list[str]:
         lost = [

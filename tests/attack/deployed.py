@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Self
 
 import aiohttp
@@ -20,7 +20,7 @@ from tests.attack.attack import MALLORY
 from tests.attack.containers import attacker, beside, place
 from tests.attack.scene import AttackError, Gate, children_cpu, outcome, started
 from tests.chaos.child import ROOT
-from tests.chaos.reader import Net
+from tests.chaos.reader import Net, client
 from tests.chaos.stack import DockerStack, StackError
 
 PUBLIC_PORT, BROKER_PORT, LAUNCHER_PORT = 8080, 8081, 8090
@@ -77,6 +77,8 @@ class Deployed:
         self._made: list[Container] = []
         self._gates: dict[str, Gate] = {}
         self._gateways: list[Container] = []
+        self._exit = AsyncExitStack()
+        self._elsewhere: tuple[aiohttp.ClientSession, str]
 
     async def __aenter__(self) -> Self:
         self._gateways = await self._stack.parts("gateway")
@@ -86,9 +88,14 @@ class Deployed:
         self._gates["proxy"] = Gate("proxy", "127.0.0.1", url.port or 0)
         self._gates["public"] = Gate("public", addresses(self._gateways[0])[public], PUBLIC_PORT)
         self._health = [f"http://{addresses(one)[public]}:{PUBLIC_PORT}" for one in self._gateways]
+        # Who calls the published port, or from this machine a container, has the address of that container's network.
+        other = await self._stack.in_thread(address_of_bridge, self._stack.engine)
+        http = await self._exit.enter_async_context(client(other))
+        self._elsewhere = http, f"http://{addresses(proxy)[public]}:{PUBLIC_PORT}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
         for container in self._made:
             with suppress(APIError):  # with a sandbox that has ended it ended too
                 await self._stack.in_thread(container.remove, force=True)
@@ -113,6 +120,11 @@ class Deployed:
     def front(self) -> str:
         """See `Scene`."""
         return self._stack.url()
+
+    @property
+    def elsewhere(self) -> tuple[aiohttp.ClientSession, str]:
+        """See `Scene`: at the proxy itself, from the address of another network than the stack's."""
+        return self._elsewhere
 
     def headers(self, user: str) -> Mapping[str, str]:
         """See `Scene`."""
@@ -206,6 +218,14 @@ def addresses(container: Container) -> Mapping[str, str]:
     """A container's address in each of its networks."""
     networks = container.attrs["NetworkSettings"]["Networks"]
     return {name: str(joined["IPAddress"]) for name, joined in networks.items()}
+
+
+def address_of_bridge(engine: Any) -> str:
+    """This machine's address in the engine's default network. Raises AttackError."""
+    for subnet in engine.networks.get("bridge").attrs["IPAM"]["Config"]:
+        if gateway := subnet.get("Gateway"):
+            return str(gateway)
+    raise AttackError("the engine has no default network, from which somebody else could come")
 
 
 def attacked_stack(name: str) -> AttackedStack:

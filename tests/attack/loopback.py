@@ -79,6 +79,11 @@ class Loopback:
         """See `Scene`: the attacked gateway itself."""
         return self._processes.urls[0]
 
+    @property
+    def elsewhere(self) -> tuple[aiohttp.ClientSession, str]:
+        """See `Scene`."""
+        return self._http, self.front
+
     def headers(self, user: str) -> Mapping[str, str]:
         """See `Scene`."""
         return {"Authorization": f"Bearer {self._processes.token(user)}"}

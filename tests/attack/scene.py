@@ -12,6 +12,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import aiohttp
+
 from tests.chaos.child import ROOT
 from tests.chaos.reader import Net
 
@@ -59,6 +61,10 @@ class Scene(Protocol):
     @property
     def front(self) -> str:
         """Where people come in."""
+
+    @property
+    def elsewhere(self) -> tuple[aiohttp.ClientSession, str]:
+        """Who comes in from an address that no attacker has, and where."""
 
     def headers(self, user: str) -> Mapping[str, str]:
         """What signs this user in."""

@@ -48,6 +48,7 @@ NAMES = (
     "odd requests: bytes that are no text, names too long at public",
     "odd requests: bytes that are no text, names too long at broker",
     "held before: smuggling at public",
+    "held before: smuggling by a folded header at public",
     "held before: paths that lead out at public",
     "held before: forged tokens",
 )
@@ -59,7 +60,7 @@ class Attacked:
     def __init__(self, scene: Loopback, http: aiohttp.ClientSession) -> None:
         self.scene = scene
         self.http = http
-        self.watch = Watch(scene.nets, scene.health, scene.front, http)
+        self.watch = Watch(scene, http)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

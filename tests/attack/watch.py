@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
 
+from tests.attack.scene import Scene
 from tests.chaos.api import Api
 from tests.chaos.reader import Net, WebSocketReader
 
@@ -93,15 +94,14 @@ class GoodUser:
 
 
 class Watch:
-    """The good users of `nets`, one each, and polls of `health` (URLs that answer 200)."""
+    """The good users of a scene, one for each of its nets, and polls of its gateways' health."""
 
-    def __init__(
-        self, nets: Sequence[Net], health: Sequence[str], front: str, http: aiohttp.ClientSession
-    ) -> None:
-        self.users = [GoodUser(net, f"good user {number + 1}") for number, net in enumerate(nets)]
-        self._health = {url: _Polls() for url in health}
-        self._front = front
+    def __init__(self, scene: Scene, http: aiohttp.ClientSession) -> None:
+        self.users = [GoodUser(net, f"good user {number + 1}") for number, net in enumerate(scene.nets)]
+        self._health = {url: _Polls() for url in scene.health}
+        self._front = scene.front
         self._http = http
+        self._other, self._entrance = scene.elsewhere
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -135,13 +135,13 @@ class Watch:
                     failed += not ok
         return Figures(largest * 1000, p99 * 1000, slowest * 1000, failed, frames)
 
-    async def front_answers(self, below: int = 500) -> bool:
-        """Whether somebody new gets an answer where people come in, of a status `below` this."""
-        with suppress(aiohttp.ClientError, TimeoutError):
-            timeout = aiohttp.ClientTimeout(total=FRONT_SECONDS)
-            async with self._http.get(f"{self._front}/api/version", timeout=timeout) as response:
-                return response.status < below
-        return False
+    async def others_are_answered(self) -> bool:
+        """Whether somebody new, who has not the attackers' address, is let in."""
+        return await _answers(self._other, self._entrance)
+
+    async def front_answers(self) -> bool:
+        """Whether the attackers' own address is let in where people come in."""
+        return await _answers(self._http, self._front)
 
     async def _poll(self, url: str) -> None:
         polls = self._health[url]
@@ -150,10 +150,18 @@ class Watch:
             ok = False
             with suppress(aiohttp.ClientError, TimeoutError):
                 timeout = aiohttp.ClientTimeout(total=HEALTH_SECONDS)
-                async with self._http.get(f"{url}/api/ready", timeout=timeout) as response:
+                async with self._other.get(f"{url}/api/ready", timeout=timeout) as response:
                     ok = response.status == 200
             # Filed under its beginning: a check is part of the time in which it was asked.
             polls.at.append(began)
             polls.took.append(time.monotonic() - began)
             polls.ok.append(ok)
             await asyncio.sleep(max(0.0, began + POLL_SECONDS - time.monotonic()))
+
+
+async def _answers(http: aiohttp.ClientSession, url: str) -> bool:
+    with suppress(aiohttp.ClientError, TimeoutError):
+        timeout = aiohttp.ClientTimeout(total=FRONT_SECONDS)
+        async with http.get(f"{url}/api/version", timeout=timeout) as response:
+            return response.status < 400
+    return False

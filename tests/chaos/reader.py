@@ -215,9 +215,10 @@ class EventReader(Reader):
 
 
 @asynccontextmanager
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client without limits of its own."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+async def client(address: str = "") -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client without limits of its own. `address`: of this machine's, the one that it calls from."""
+    local = (address, 0) if address else None
+    connector = aiohttp.TCPConnector(limit=0, force_close=True, local_addr=local)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=2**20) as http:
         yield http

@@ -479,6 +479,31 @@ def test_an_address_that_has_too_many_connections_is_told_so_and_then_closed_on(
     eventually(port)
 
 
+def test_an_address_that_sends_what_cannot_be_read_is_closed_on_and_written_down_no_more(
+    bench: Bench,
+) -> None:
+    port = proxied(bench, VF_ADDRESS_CONNECTIONS="200")  # 180 in ten seconds
+    container = bench.containers[-1]
+    answers = [said(port, b"MARK MARK MARK\r\n\r\n") for _ in range(250)]
+    assert 180 <= sum(b"400" in answer for answer in answers) <= 190
+    assert answers[-1] == b""
+    assert container.logs().count(b"<BADREQ>\n") <= 190
+    eventually(port)
+
+
+def said(port: int, request: bytes) -> bytes:
+    """What a connection of its own gets for some bytes, until it ends."""
+    answer = b""
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", port), timeout=20) as peer,
+    ):
+        peer.sendall(request)
+        while data := peer.recv(65536):
+            answer += data
+    return answer
+
+
 def test_idle_connections_do_not_fill_it(bench: Bench) -> None:
     """5,000 of them, as the engine's own proxy in front of it would die of: what is too much is closed at once."""
     port = proxied(bench, VF_CONNECTIONS="200", VF_ADDRESS_CONNECTIONS="10000")

@@ -44,9 +44,17 @@ def smuggling() -> Sequence[str]:
         request("POST", "/nowhere", {}, b"")[:-2]
         + b"Transfer-Encoding: chunked\r\n\r\n5;\n=x\r\nhello\r\n"
         + chunked,
-        request("POST", "/nowhere", {}, b"")[:-2] + b"Transfer-Encoding:\r\n chunked\r\n\r\n" + chunked,
     ]
     return [form.decode("latin-1") for form in forms]
+
+
+def folded() -> Sequence[str]:
+    """A length in a header of two lines. A proxy may make one line of it (RFC 9112, section 5.2): then no two read it
+    in two ways, and what follows is a request of its own."""
+    form = (
+        request("POST", "/nowhere", {}, b"")[:-2] + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + INNER
+    )
+    return [form.decode("latin-1")]
 
 
 def traversal() -> Sequence[str]:
@@ -177,16 +185,25 @@ def _forged(field: Field) -> Sequence[str]:
     return forged(field.headers["Authorization"].removeprefix("Bearer "))
 
 
-def _listed(family: str, what: str, forms: Forms, allowed: Sequence[str]) -> list[Attack]:
+def _listed(
+    family: str,
+    what: str,
+    forms: Forms,
+    allowed: Sequence[str],
+    gates: Sequence[str] = ("proxy", "public", "broker"),
+) -> list[Attack]:
     return [
         Attack(family, f"{what} at {gate}", gate, partial(try_all, gate=gate, forms=forms, allowed=allowed))
-        for gate in ("proxy", "public", "broker")
+        for gate in gates
     ]
 
 
 ATTACKS = [
     *_listed("odd requests", "bytes that are no text, names too long", lambda _: odd(), (*ALLOWED, "200")),
     *_listed("held before", "smuggling", lambda _: smuggling(), ALLOWED),
+    *_listed(
+        "held before", "smuggling by a folded header", lambda _: folded(), ALLOWED, ("public", "broker")
+    ),
     *_listed("held before", "paths that lead out", lambda _: traversal(), ALLOWED),
     Attack(
         "held before",

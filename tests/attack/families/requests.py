@@ -27,7 +27,9 @@ async def bad_upgrades(field: Field, *, gate: str) -> Found:
         count=count,
         rate=1000.0,
     )
-    wrong = {status for status in seen["answers"] if status not in ("401", "429", "503")}
+    # The proxy closes on an address that has had its sentence often enough.
+    allowed = {"401", "429", "503", *(("none",) if gate == "proxy" else ())}
+    wrong = seen["answers"].keys() - allowed
     faults = [f"some were answered with {status}" for status in sorted(wrong)]
     return Found(f"{seen['asked']} in {seen['seconds']:.0f} s; {counted(seen['answers'])}", faults)
 
