@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -89,8 +90,7 @@ class Deployed:
         self._gates["public"] = Gate("public", addresses(self._gateways[0])[public], PUBLIC_PORT)
         self._health = [f"http://{addresses(one)[public]}:{PUBLIC_PORT}" for one in self._gateways]
         # Who calls the published port, or from this machine a container, has the address of that container's network.
-        other = await self._stack.in_thread(address_of_bridge, self._stack.engine)
-        http = await self._exit.enter_async_context(client(other))
+        http = await self._exit.enter_async_context(client(address_outside()))
         self._elsewhere = http, f"http://{addresses(proxy)[public]}:{PUBLIC_PORT}"
         return self
 
@@ -123,7 +123,7 @@ class Deployed:
 
     @property
     def elsewhere(self) -> tuple[aiohttp.ClientSession, str]:
-        """See `Scene`: at the proxy itself, from the address of another network than the stack's."""
+        """See `Scene`: at the proxy itself, from the address that this machine has in the world."""
         return self._elsewhere
 
     def headers(self, user: str) -> Mapping[str, str]:
@@ -220,12 +220,17 @@ def addresses(container: Container) -> Mapping[str, str]:
     return {name: str(joined["IPAddress"]) for name, joined in networks.items()}
 
 
-def address_of_bridge(engine: Any) -> str:
-    """This machine's address in the engine's default network. Raises AttackError."""
-    for subnet in engine.networks.get("bridge").attrs["IPAM"]["Config"]:
-        if gateway := subnet.get("Gateway"):
-            return str(gateway)
-    raise AttackError("the engine has no default network, from which somebody else could come")
+def address_outside() -> str:
+    """The one that this machine calls others from: not of the engine's networks, which the engine would put its own
+    for. Raises AttackError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect(("192.0.2.1", 9))  # of nobody (RFC 5737), and nothing is sent
+        except OSError as error:
+            raise AttackError(
+                f"this machine has no address from which somebody else could come: {error}"
+            ) from error
+        return str(asked.getsockname()[0])
 
 
 def attacked_stack(name: str) -> AttackedStack:

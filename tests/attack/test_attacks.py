@@ -66,7 +66,8 @@ class Attacked:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def attacked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Attacked]:
     folder = tmp_path_factory.mktemp("attacked")
-    async with Processes(folder, 0, settings=SETTINGS) as processes, client() as http:
+    settings = {**SETTINGS, "VF_DRAIN_SECONDS": "1"}  # at their end attackers' runs are still on
+    async with Processes(folder, 0, settings=settings) as processes, client() as http:
         attacked = Attacked(Loopback(processes, http, folder), http)
         async with attacked.watch.watching():
             await attacked.scene.meet(attacked.watch.users[0].session)
