@@ -113,6 +113,8 @@ def with_all(inventory: Inventory) -> dict[str, str]:
 def in_a_network_that_is_there(inventory: Inventory) -> dict[str, str]:
     ec2 = inventory.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    internet = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=internet, VpcId=vpc)
     subnets = [
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")[
             "Subnet"
