@@ -103,7 +103,7 @@ def _without_tags_of_stopped(answer: bytes) -> bytes:
 
 
 def _without_ended_deployments(answer: bytes) -> bytes:
-    """One whose tasks have been replaced is none any more (ECS's reference, Deployment); ministack keeps it for good."""
+    """One whose tasks have been replaced is none any more (ECS's reference, Deployment); ministack keeps them all."""
     told = json.loads(answer)
     for service in told["services"]:
         newest = service["deployments"][:1]
