@@ -153,7 +153,7 @@ def test_what_the_program_declares_is_made_told_as_it_was_given_and_taken_away(
 
 def test_what_aws_refuses_and_ministack_does_not_is_refused(inventory: Inventory) -> None:
     made = {item.type: item for item in make()}
-    with pytest.raises(PluginError, match="has a activeServicesCount of 1"):
+    with pytest.raises(PluginError, match="has activeServicesCount 1"):
         made["aws:ecs/cluster:Cluster"].delete()
     with pytest.raises(PluginError, match="some mapped public addresses"):
         made["aws:ec2/internetGateway:InternetGateway"].delete()

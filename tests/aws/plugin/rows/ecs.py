@@ -143,7 +143,7 @@ def _remove_cluster(call: Call) -> None:
     found = _cluster(call, call.id)
     for count in ("activeServicesCount", "pendingTasksCount", "runningTasksCount"):
         if found[count]:
-            raise PluginError(f"ecs refused: {call.id} has a {count} of {found[count]}")
+            raise PluginError(f"ecs refused: {call.id} has {count} {found[count]}")
     call.aws.delete_cluster(cluster=call.id)
 
 
