@@ -151,10 +151,11 @@ class Deployment:
         return Preview(changes=progress.changes, outputs=progress.outputs)
 
     def destroy(self) -> None:
-        """Delete everything of the stack, its data and its secrets too, and the stack."""
+        """Delete everything of the stack, its data and its secrets too, and the stack. Raises `CliError` for a
+        protected one, before anything is deleted."""
         path = self._config_file({})
         with self._failures_told():
-            self._recovery.mend(self._select(), path, volumes=True)
+            self._refuse_protected(self._recovery.mend(self._select(), path, volumes=True))
         try:
             self._destroy(path, refresh=False)
         except CliError as error:
@@ -167,6 +168,16 @@ class Deployment:
         self.state.own_file(self.name).unlink(missing_ok=True)
         Plugins(self.state.folder, self.environ).forget(self.name)
         Path(path).unlink(missing_ok=True)
+
+    def _refuse_protected(self, resources: Sequence[Mapping[str, Any]]) -> None:
+        # Pulumi, without a preview, deletes all around it first.
+        kept = sorted(str(item["urn"]).rpartition("::")[2] for item in resources if item.get("protect"))
+        if kept:
+            raise CliError(
+                f"the stack {self.name} is protected, and nothing of it was deleted: {', '.join(dict.fromkeys(kept))} "
+                f"would go. scripts/up --stack {self.name} --set protect=false, then this again, deletes all; "
+                f"scripts/down --stack {self.name} stops it and keeps its data"
+            )
 
     def _destroy(self, path: str, *, refresh: bool) -> None:
         progress = Progress()

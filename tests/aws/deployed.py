@@ -15,6 +15,7 @@ from infra.config import PROJECT, ROOT
 from infra.program import program
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pulumi.automation import EngineEvent
@@ -69,13 +70,13 @@ class AwsStack:
         )
         self._stack = Stack.create(name, workspace)
 
-    def up(self, **config: str) -> Done:
-        """Update to these settings, keys without the project."""
+    def up(self, *, replace: Sequence[str] = (), **config: str) -> Done:
+        """Update to these settings, keys without the project. `replace`: URNs of what is made anew in any case."""
         settings = {"target": "aws", "region": "us-east-1", **config}
         values = {f"{PROJECT}:{key}": value for key, value in settings.items()}
         self._config.write_text(yaml.safe_dump({"config": values}))
         done = Done()
-        result = self._stack.up(on_event=done.see, config_file=str(self._config))
+        result = self._stack.up(on_event=done.see, config_file=str(self._config), replace=list(replace))
         done.outputs = {key: output.value for key, output in result.outputs.items()}
         return done
 
@@ -86,6 +87,10 @@ class AwsStack:
         counts = result.summary.resource_changes or {}
         done.changes = [f"{operation} {count}" for operation, count in counts.items() if operation != "same"]
         return done
+
+    def preview_destroy(self) -> None:
+        """What `pulumi destroy` does first, and stops at where it fails."""
+        self._stack.preview_destroy(config_file=str(self._config))
 
     def destroy(self, *, exclude_protected: bool = False) -> Done:
         done = Done()

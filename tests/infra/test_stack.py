@@ -43,6 +43,7 @@ class FakeStack:
         self.config: dict[str, Any] = {}
         self.removed = False
         self.made = True
+        self.resources = IMAGES
         self._failures = list(failures)
         self.workspace = SimpleNamespace(remove_stack=self._remove)
 
@@ -56,7 +57,7 @@ class FakeStack:
         return self._call("destroy", options)
 
     def export_stack(self) -> Any:
-        return SimpleNamespace(version=3, deployment={"resources": IMAGES})
+        return SimpleNamespace(version=3, deployment={"resources": self.resources})
 
     def _call(self, name: str, options: dict[str, Any]) -> Any:
         self.calls.append((name, options))
@@ -232,6 +233,20 @@ def test_a_destroy_that_fails_twice_keeps_the_stack(
     fake = selects(FakeStack(CommandError(FAILED), CommandError(FAILED)))
     with pytest.raises(CliError):
         deployment.destroy()
+    assert not fake.removed
+
+
+def test_a_protected_stack_is_not_destroyed_and_what_would_be_is_told(
+    deployment: Deployment, selects: Callable[[FakeStack], FakeStack]
+) -> None:
+    fake = selects(FakeStack())
+    fake.resources = [
+        *IMAGES,
+        {"urn": "urn:pulumi:dev::x::aws:Table::dev-table", "type": "t", "protect": True},
+    ]
+    with pytest.raises(CliError, match=r"nothing of it was deleted: dev-table would go.*--set protect=false"):
+        deployment.destroy()
+    assert fake.calls == []
     assert not fake.removed
 
 

@@ -24,7 +24,7 @@ KEPT_IMAGES: Final = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryArgs:
-    """As `infra.images.ImagesArgs`. `protect`: whether images stay where the stack is destroyed."""
+    """As `infra.images.ImagesArgs`."""
 
     stack_id: str
     root: Path
@@ -33,7 +33,6 @@ class RegistryArgs:
     http_proxy: str
     no_proxy: str
     slim: bool
-    protect: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +96,10 @@ class Registry(pulumi.ComponentResource):
             encryption_configurations=[
                 aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="AES256")
             ],
-            force_delete=not args.protect,
+            # Images are no data: a protected stack, too, that is stopped or destroyed builds them again.
+            force_delete=True,
             tags=tags_of(args.stack_id, part),
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.protect),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         aws.ecr.LifecyclePolicy(
             f"{args.stack_id}-{part}",
@@ -120,6 +120,6 @@ class Registry(pulumi.ComponentResource):
                     ]
                 }
             ),
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.protect),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         return repository

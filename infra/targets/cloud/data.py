@@ -36,7 +36,8 @@ class Data:
 
 def make_data(place: Place) -> Data:
     settings, stack_id, protect = place.settings, place.stack_id, place.protect
-    made = GeneratedSecrets(f"{stack_id}-secrets", pulumi.ResourceOptions())
+    # What users have encrypted is read with them, and what is drawn anew is another.
+    made = GeneratedSecrets(f"{stack_id}-secrets", pulumi.ResourceOptions(protect=protect))
     key = Key(
         f"{stack_id}-key",
         KeyArgs(

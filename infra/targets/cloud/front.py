@@ -83,6 +83,7 @@ def make_front(place: Place, data: Data) -> Front:
             stack_id=stack_id,
             vpc_id=vpc.vpc_id,
             subnets=vpc.public_subnets,
+            internet=vpc.internet,
             group=groups.alb,
             certificate=certificate,
             domain=settings.domain,

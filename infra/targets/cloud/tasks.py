@@ -43,7 +43,6 @@ def run_tasks(place: Place, data: Data, front: Front) -> dict[str, str]:
             http_proxy=settings.http_proxy,
             no_proxy=settings.no_proxy,
             slim=settings.agent != "claude",
-            protect=place.protect,
         ),
         place.options,
     )

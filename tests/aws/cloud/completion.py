@@ -1,4 +1,5 @@
-"""Stands in front of ministack for what it leaves out: client tokens, tags that go with a task's end, and scaling.
+"""Stands in front of ministack for what it leaves out: client tokens, the end of a service's old deployments, tags that
+go with a task's end, and scaling.
 
 A server that hands every request on as it is, but RunTask: a client token starts one task, and a request of other
 parameters with the same one is a conflict (ECS's reference, Ensuring idempotency); and Application Auto Scaling's.
@@ -58,6 +59,8 @@ class StandInCompletion:
         status, headers, answer = await self._pass_on(request, body)
         if operation.endswith(".DescribeTasks") and status == 200:
             answer = _without_tags_of_stopped(answer)
+        elif operation.endswith(".DescribeServices") and status == 200:
+            answer = _without_ended_deployments(answer)
         return web.Response(status=status, headers=headers, body=answer)
 
     async def _run_task(self, request: web.Request, body: bytes, token: str) -> web.Response:
@@ -96,4 +99,14 @@ def _without_tags_of_stopped(answer: bytes) -> bytes:
     for task in told["tasks"]:
         if task["lastStatus"] == "STOPPED":
             task["tags"] = []
+    return json.dumps(told).encode()
+
+
+def _without_ended_deployments(answer: bytes) -> bytes:
+    """One whose tasks have been replaced is none any more (ECS's reference, Deployment); ministack keeps them all."""
+    told = json.loads(answer)
+    for service in told["services"]:
+        newest = service["deployments"][:1]
+        if newest and newest[0]["runningCount"] == service["desiredCount"]:
+            service["deployments"] = newest
     return json.dumps(told).encode()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 REGION: Final = "us-east-1"
 
@@ -31,6 +32,12 @@ class Inventory:
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+
+
+def kinds(there: Iterable[str]) -> Counter[str]:
+    """How many of each kind."""
+    longest_first = sorted(_KINDS, key=len, reverse=True)
+    return Counter(next(kind for kind in longest_first if item.startswith(f"{kind} ")) for item in there)
 
 
 def _listed(

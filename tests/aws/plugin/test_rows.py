@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.config import ROOT
+from infra.plugin.resource import PluginError
 from tests.aws.cloud.inventory import Inventory
-from tests.aws.made import make, whole_ministack
+from tests.aws.made import CONTEXT, make, whole_ministack
 from tests.aws.plugin.row import same
-from tests.aws.plugin.types import ROWS, UNTOLD
+from tests.aws.plugin.types import AWS, ROWS, UNTOLD
 from tests.infra.aws_programs import EXISTING, TLS, aws_program
 from tests.infra.plugin_client import Plugin, started
 
@@ -113,6 +114,8 @@ def with_all(inventory: Inventory) -> dict[str, str]:
 def in_a_network_that_is_there(inventory: Inventory) -> dict[str, str]:
     ec2 = inventory.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    internet = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=internet, VpcId=vpc)
     subnets = [
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")[
             "Subnet"
@@ -146,6 +149,20 @@ def test_what_the_program_declares_is_made_told_as_it_was_given_and_taken_away(
     assert inventory.there() == before
     for item in made:
         item.delete()  # What is gone already is success.
+
+
+def test_what_aws_refuses_and_ministack_does_not_is_refused(inventory: Inventory) -> None:
+    made = {item.type: item for item in make()}
+    with pytest.raises(PluginError, match="has activeServicesCount 1"):
+        made["aws:ecs/cluster:Cluster"].delete()
+    with pytest.raises(PluginError, match="some mapped public addresses"):
+        made["aws:ec2/internetGateway:InternetGateway"].delete()
+    ec2, balancer = inventory.client("ec2"), made["aws:lb/loadBalancer:LoadBalancer"]
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.0.0/24")["Subnet"]["SubnetId"]
+    alone = {**balancer.inputs, "name": "another", "subnets": [subnet]}
+    with pytest.raises(PluginError, match="has no internet gateway"):
+        AWS.types[balancer.type].create(CONTEXT, alone)
 
 
 def differing(item: Made) -> Properties:

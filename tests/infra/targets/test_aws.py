@@ -156,6 +156,22 @@ def test_a_protected_stack_that_is_down_keeps_its_load_balancer_which_says_so() 
     }
 
 
+@pytest.mark.parametrize("stack", ["test", "prod"])
+def test_what_aws_keeps_the_state_keeps_too(stack: str) -> None:
+    up = aws_program(stack)
+    # A bucket's settings and a secret's version are written again over those that there are.
+    written_again = ("aws:s3/bucket", "aws:secretsmanager/secretVersion:")
+    lost = [
+        item.name
+        for item in up.resources.values()
+        if item.retain_on_delete and not item.protect and not item.type.startswith(written_again)
+    ]
+    assert lost == []
+    # What goes on the way down must really go: the next update makes it under another name.
+    gone = up.resources.keys() - aws_program(stack, running="false").resources.keys()
+    assert [up.resources[urn].name for urn in gone if up.resources[urn].retain_on_delete] == []
+
+
 @pytest.mark.parametrize(("config", "warned"), [({}, True), (TLS, False)])
 def test_tokens_in_the_clear_are_warned_of(
     config: dict[str, str], warned: bool, caplog: pytest.LogCaptureFixture

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pulumi
 import pulumi_aws as aws
 
-from infra.components.aws.names import tags_of
+from infra.components.aws.names import kept, tags_of
 
 ROLES: Final = ("gateway", "sandbox")
 
@@ -39,7 +39,7 @@ class Logs(pulumi.ComponentResource):
                 retention_in_days=args.days,
                 kms_key_id=args.key,
                 tags=tags_of(args.stack_id, role),
-                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.protect),
+                opts=kept(self, args.protect),
             )
             for role in ROLES
         }

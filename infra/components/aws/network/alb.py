@@ -27,12 +27,14 @@ HEALTH_SECONDS: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlbArgs:
-    """`certificate`: an ARN, None for HTTP alone. `domain`, `hosted_zone`: where a record is made, unless empty.
-    `running`: whether there are gateways; without, everybody is told that the stack is stopped."""
+    """`internet`: what the subnets are reached by, there as long as the load balancer is. `certificate`: an ARN, None
+    for HTTP alone. `domain`, `hosted_zone`: where a record is made, unless empty. `running`: whether there are
+    gateways; without, everybody is told that the stack is stopped."""
 
     stack_id: str
     vpc_id: pulumi.Input[str]
     subnets: Sequence[pulumi.Input[str]]
+    internet: Sequence[pulumi.Resource]
     group: pulumi.Input[str]
     certificate: pulumi.Input[str] | None
     domain: str
@@ -68,7 +70,9 @@ class Alb(pulumi.ComponentResource):
             xff_header_processing_mode="append",
             enable_deletion_protection=args.protect,
             tags=tags_of(stack_id, "alb"),
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+            # A VPC without a gateway to the internet gets no load balancer, and one whose load balancer has public
+            # addresses keeps its gateway.
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect, depends_on=list(args.internet)),
         )
         self.host, self.dimension = balancer.dns_name, balancer.arn_suffix
         self.ready = []

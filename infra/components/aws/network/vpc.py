@@ -27,14 +27,15 @@ class VpcArgs:
 
 
 class Vpc(pulumi.ComponentResource):
-    """`route_tables`: of the network that was made, else empty. `ways_out`: what the gateways' way to the internet is
-    made of. `gateways_public`: whether gateways are in public subnets, as the private ones have no way out."""
+    """`route_tables`: of the network that was made, else empty. `internet`: what the public subnets' way from and to
+    the internet is made of, empty in a network that was there. `gateways_public`: whether gateways are in public
+    subnets, as the private ones have no way out."""
 
     vpc_id: pulumi.Output[str]
     public_subnets: list[pulumi.Output[str]]
     private_subnets: list[pulumi.Output[str]]
     route_tables: list[pulumi.Output[str]]
-    ways_out: list[pulumi.Resource]
+    internet: list[pulumi.Resource]
     own: bool
     gateways_public: bool
 
@@ -43,7 +44,7 @@ class Vpc(pulumi.ComponentResource):
         self._args = args
         self.own = not args.vpc_id
         self.gateways_public = self.own and args.nat == "none"
-        self.route_tables, self.ways_out = [], []
+        self.route_tables, self.internet = [], []
         if self.own:
             self._make()
         else:
@@ -95,7 +96,7 @@ class Vpc(pulumi.ComponentResource):
             gateway_id=internet.id,
             opts=self._child(),
         )
-        self.ways_out.append(out)
+        self.internet.append(out)
         self._private_ways(out)
 
     def _subnets(
@@ -154,12 +155,10 @@ class Vpc(pulumi.ComponentResource):
         for number, subnet in enumerate(self.private_subnets):
             table = self._table(f"private-{number}", [subnet])
             if nats:
-                self.ways_out.append(
-                    aws.ec2.Route(
-                        f"{stack_id}-private-{number}-out",
-                        route_table_id=table.id,
-                        destination_cidr_block=ANYWHERE,
-                        nat_gateway_id=nats[min(number, len(nats) - 1)].id,
-                        opts=self._child(),
-                    )
+                aws.ec2.Route(
+                    f"{stack_id}-private-{number}-out",
+                    route_table_id=table.id,
+                    destination_cidr_block=ANYWHERE,
+                    nat_gateway_id=nats[min(number, len(nats) - 1)].id,
+                    opts=self._child(),
                 )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from infra.plugin.properties import Properties
+from infra.plugin.resource import PluginError
+from tests.aws.plugin.clients import client_of
 from tests.aws.plugin.row import Call, Row, names
-from tests.aws.plugin.rows.ec2 import one
+from tests.aws.plugin.rows.ec2 import network_of, one
 from tests.aws.plugin.tags import pairs, retag, unpaired
 
 _BALANCER: Final = {
@@ -63,8 +65,18 @@ def _suffix(arn: str, kind: str) -> str:
     return arn.partition(f":{kind}")[2]
 
 
+def _refuse_without_internet(call: Call) -> None:
+    """As ELBv2; ministack's asks nothing of a network."""
+    ec2 = client_of("ec2", call.aws.meta.region_name)
+    network = network_of(ec2, call.given["subnets"])
+    gateways = ec2.describe_internet_gateways()["InternetGateways"]
+    if network not in {at["VpcId"] for gateway in gateways for at in gateway["Attachments"]}:
+        raise PluginError(f"elbv2 refused: {network} has no internet gateway")
+
+
 def _make_balancer(call: Call) -> str:
     given = call.given
+    _refuse_without_internet(call)
     made = call.aws.create_load_balancer(
         Name=given["name"],
         Type=given["loadBalancerType"],

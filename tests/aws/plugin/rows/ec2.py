@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from infra.plugin.properties import Properties
-from infra.plugin.resource import MissingError
+from infra.plugin.resource import MissingError, PluginError
+from tests.aws.plugin.clients import client_of
 from tests.aws.plugin.row import Call, Row, names
 from tests.aws.plugin.tags import pairs, retag, unpaired
 
@@ -133,7 +134,18 @@ def _find_internet(call: Call) -> Properties:
     return {"vpcId": one(found["Attachments"])["VpcId"], "tags": unpaired(found.get("Tags"))}
 
 
+def network_of(aws: Any, subnets: list[str]) -> str:
+    """The VPC that has them."""
+    return str(aws.describe_subnets(SubnetIds=subnets)["Subnets"][0]["VpcId"])
+
+
 def _remove_internet(call: Call) -> None:
+    # As EC2; ministack's load balancers have no addresses.
+    balancing = client_of("elbv2", call.aws.meta.region_name)
+    for balancer in balancing.describe_load_balancers()["LoadBalancers"]:
+        subnets = [zone["SubnetId"] for zone in balancer["AvailabilityZones"]]
+        if network_of(call.aws, subnets) == call.given["vpcId"]:
+            raise PluginError(f"ec2 refused: {call.given['vpcId']} has some mapped public addresses")
     call.aws.detach_internet_gateway(InternetGatewayId=call.id, VpcId=call.given["vpcId"])
     call.aws.delete_internet_gateway(InternetGatewayId=call.id)
 

@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 from infra.plugin.properties import Properties
-from infra.plugin.resource import MissingError
+from infra.plugin.resource import MissingError, PluginError
 from tests.aws.plugin.row import Call, Row, names
 from tests.aws.plugin.rows.ec2 import one
 from tests.aws.plugin.tags import pairs, retag, unpaired
@@ -138,6 +138,15 @@ def _change_cluster(call: Call) -> None:
     _retagged(call)
 
 
+def _remove_cluster(call: Call) -> None:
+    # As ECS; ministack lets a cluster go with what is in it.
+    found = _cluster(call, call.id)
+    for count in ("activeServicesCount", "pendingTasksCount", "runningTasksCount"):
+        if found[count]:
+            raise PluginError(f"ecs refused: {call.id} has {count} {found[count]}")
+    call.aws.delete_cluster(cluster=call.id)
+
+
 CLUSTER: Final = Row(
     service="ecs",
     inputs=names("name settings tags"),
@@ -148,7 +157,7 @@ CLUSTER: Final = Row(
     make=_make_cluster,
     find=_find_cluster,
     change=_change_cluster,
-    remove=lambda call: call.aws.delete_cluster(cluster=call.id),
+    remove=_remove_cluster,
 )
 
 

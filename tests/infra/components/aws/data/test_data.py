@@ -11,7 +11,7 @@ from tests.infra.mocked import MADE, STACK_ID
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/vaporforge-test-key-0abcdef"
 
-DATA = (":Table", ":Bucket", ":Key", ":Secret")
+DATA = (":Table", ":Bucket", ":Key", ":Secret", ":LogGroup")
 """Types of what is protected."""
 
 
@@ -127,7 +127,13 @@ def test_data_is_kept_where_the_stack_is_protected(stack: str, protect: str, kep
         for item in made.resources.values()
         if item.type.startswith("aws:") and item.type.endswith(DATA) and "Attachment" not in item.type
     ]
-    assert {item.type.rpartition(":")[2] for item in data} == {"Table", "Bucket", "Key", "Secret"}
+    assert {item.type.rpartition(":")[2] for item in data} == {
+        "Table",
+        "Bucket",
+        "Key",
+        "Secret",
+        "LogGroup",
+    }
     assert {(item.protect, item.retain_on_delete) for item in data} == {(kept, kept)}
     [balancer] = made.of_type(":LoadBalancer")
     assert balancer.protect is balancer.inputs["enableDeletionProtection"] is kept
@@ -136,7 +142,6 @@ def test_data_is_kept_where_the_stack_is_protected(stack: str, protect: str, kep
     assert bucket.inputs["forceDestroy"] is not kept
     [secret] = made.of_type(":Secret")
     assert secret.inputs["recoveryWindowInDays"] == (30 if kept else 0)
-    assert {item.inputs["forceDelete"] for item in made.of_type(":Repository")} == {not kept}
     [table] = [item for item in data if item.type.endswith(":Table")]
     assert table.inputs["deletionProtectionEnabled"] is kept
     settings = [item for item in made.resources.values() if item.type.startswith("aws:s3/bucket")]
@@ -147,4 +152,18 @@ def test_nothing_else_is_protected() -> None:
     protected = {
         item.type.rpartition(":")[2] for item in aws_program("prod").resources.values() if item.protect
     }
-    assert protected == {"Table", "Bucket", "Key", "Secret", "LoadBalancer"}
+    assert protected == {"Table", "Bucket", "Key", "Secret", "LogGroup", "Secrets", "LoadBalancer"}
+
+
+@pytest.mark.parametrize("protect", ["true", "false"])
+def test_images_are_no_data_and_go_with_the_stack(protect: str) -> None:
+    made = aws_program(protect=protect)
+    assert {item.inputs["forceDelete"] for item in made.of_type(":Repository")} == {True}
+    for kind in (":Repository", ":LifecyclePolicy"):
+        assert {(item.protect, item.retain_on_delete) for item in made.of_type(kind)} == {(False, False)}
+
+
+@pytest.mark.parametrize("protect", ["true", "false"])
+def test_the_generated_secrets_are_kept_with_what_is_encrypted_with_them(protect: str) -> None:
+    [made] = aws_program(protect=protect).of_type(":index:Secrets")
+    assert made.protect is (protect == "true")

@@ -46,6 +46,15 @@ def test_gateways_are_private_unless_that_has_no_way_out() -> None:
         assert ("public" if public else "private") in kind
 
 
+def test_the_load_balancer_comes_after_its_way_to_the_internet_and_goes_before_it() -> None:
+    stack = aws_program()
+    [balancer] = stack.of_type(":LoadBalancer")
+    before = stack.before(balancer)
+    assert {f"{STACK_ID}-internet", f"{STACK_ID}-public-out"} <= before
+    # What is kept with a protected one: no NAT gateway, which costs.
+    assert not {item.name for item in stack.of_type(":NatGateway")} & before
+
+
 def test_an_existing_network_is_used_as_it_is() -> None:
     stack = aws_program(**EXISTING)
     made = (":Vpc", ":Subnet", ":NatGateway", ":InternetGateway", ":RouteTable", ":Route", ":VpcEndpoint")
