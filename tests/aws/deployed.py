@@ -49,7 +49,8 @@ class Done:
 class AwsStack:
     """One stack, with its state in `folder`. Every operation raises the Automation API's errors."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, *, images: str = "unbuilt") -> None:
+        """`images`: `local` has them built by this machine's engine."""
         self.name = name
         self._state = State(folder)
         self._backend = folder / "backend"
@@ -63,7 +64,7 @@ class AwsStack:
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "VF_PYTHON": sys.executable,
-            "VF_TEST_IMAGES": "unbuilt",
+            "VF_TEST_IMAGES": images,
         }
         workspace = LocalWorkspace(
             work_dir=str(self._state.project_folder), program=program, env_vars=environ

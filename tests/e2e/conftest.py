@@ -38,15 +38,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Kept:
     """One Chromium for many tests: the system's, or the one that Playwright brought."""
 
-    def __init__(self, playwright: Playwright) -> None:
+    def __init__(self, playwright: Playwright, *flags: str) -> None:
+        """`flags`: further ones of Chromium's."""
         self._playwright = playwright
+        self._flags = [*FLAGS, *flags]
         self._browser: Browser | None = None
 
     async def browser(self) -> Browser:
         """Started anew when the last one has ended."""
         if self._browser is None or not self._browser.is_connected():
             self._browser = await self._playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=FLAGS, timeout=120_000
+                executable_path=shutil.which("chromium"), args=self._flags, timeout=120_000
             )
         return self._browser
 

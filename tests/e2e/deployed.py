@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
     from playwright.async_api import Browser
 
+    from tests.e2e.people import Site
+
 COPIED = ("Pulumi.yaml", ".dockerignore", "requirements.txt", "container", "gateway", "infra", "scripts")
 
 UP_SECONDS = 1500  # the image of the real agent fetches 365 MB when nobody has built it before
@@ -109,18 +111,7 @@ class Deployed:
 
     def serving(self, session: str) -> Container:
         """The gateway that holds the most connections to the session's sandbox."""
-        networks = self.sandbox(session).attrs["NetworkSettings"]["Networks"].values()
-        addresses = {socket.inet_aton(network["IPAddress"])[::-1].hex().upper() for network in networks}
-        peers = {f"{address}:{AGENT_PORT:04X}" for address in addresses}
-
-        def connections(gateway: Container) -> int:
-            lines = run_in(gateway, "cat", "/proc/net/tcp").splitlines()[1:]
-            return sum(line.split()[2] in peers for line in lines)
-
-        held = {gateway: connections(gateway) for gateway in self.containers("vaporforge.role=gateway")}
-        busiest = max(held, key=lambda gateway: held[gateway])
-        assert held[busiest] > 0, "no gateway is connected to the sandbox"
-        return busiest
+        return busiest(self.containers("vaporforge.role=gateway"), self.sandbox(session))
 
     def public_address(self) -> str:
         """This machine's address on the stack's public network, where its gateways reach it and nobody else does."""
@@ -176,6 +167,22 @@ class Claude:
             self._has_key = False
 
 
+def busiest(gateways: Sequence[Container], sandbox: Container) -> Container:
+    """The gateway that holds the most connections to a sandbox."""
+    networks = sandbox.attrs["NetworkSettings"]["Networks"].values()
+    addresses = {socket.inet_aton(network["IPAddress"])[::-1].hex().upper() for network in networks}
+    peers = {f"{address}:{AGENT_PORT:04X}" for address in addresses}
+
+    def connections(gateway: Container) -> int:
+        lines = run_in(gateway, "cat", "/proc/net/tcp").splitlines()[1:]
+        return sum(line.split()[2] in peers for line in lines)
+
+    held = {gateway: connections(gateway) for gateway in gateways}
+    found = max(held, key=lambda gateway: held[gateway])
+    assert held[found] > 0, "no gateway is connected to the sandbox"
+    return found
+
+
 def run_in(container: Container, *argv: str) -> str:
     """What a command in a container writes. Raises `AssertionError` with it when the command fails."""
     status, output = container.exec_run(list(argv))
@@ -185,10 +192,10 @@ def run_in(container: Container, *argv: str) -> str:
 
 
 @asynccontextmanager
-async def visitors(stack: Deployed, browser: Browser, name: str) -> AsyncIterator[People]:
+async def visitors(stack: Site, browser: Browser, name: str, secret: str = SECRET) -> AsyncIterator[People]:
     """People in front of a deployed stack. `name`: of the test, for their pictures."""
     expect.set_options(timeout=PATIENCE_MS)
-    people = People(browser, stack, ROOT / "artifacts" / "deployed", name, PATIENCE_MS)
+    people = People(browser, stack, ROOT / "artifacts" / "deployed", name, PATIENCE_MS, secret)
     yield people
     await people.leave()
 

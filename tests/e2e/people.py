@@ -29,18 +29,20 @@ async def until(holds: Callable[[], bool], seconds: float = 180) -> None:
 
 
 class Site(Protocol):
-    """What people visit: a gateway of a test, or a deployed stack, that takes tokens signed with `SECRET`."""
+    """What people visit: a gateway of a test, or a deployed stack."""
 
     @property
     def url(self) -> str: ...
 
 
 class Person:
-    """One browser tab of a user who is logged in; `frames`: what came over its WebSockets, with their arrival in ms."""
+    """One browser tab of a user who is logged in; `frames`: what came over its WebSockets, with their arrival in ms.
+    `secret`: signs the user's token."""
 
-    def __init__(self, page: Page, url: str, patience: float = PATIENCE_MS) -> None:
+    def __init__(self, page: Page, url: str, patience: float = PATIENCE_MS, secret: str = SECRET) -> None:
         self.page = page
         self.patience = patience
+        self.secret = secret
         self.url = url
         self.sockets: list[str] = []
         self.sent: list[dict[str, Any]] = []
@@ -77,7 +79,7 @@ class Person:
 
     async def open(self, path: str = "/", user: str = "ada") -> None:
         """Open the page with a token in the address, as `scripts/up` prints it."""
-        await self.page.goto(f"{self.url}/#token={mint(user, 600, secret=SECRET)}")
+        await self.page.goto(f"{self.url}/#token={mint(user, 600, secret=self.secret)}")
         await expect(self.see("prompt")).to_be_visible()
         if path != "/":
             await self.page.goto(f"{self.url}{path}")
@@ -131,11 +133,18 @@ class People:
     """Makes persons; `leave` closes their browsers, keeps a picture of what they saw, and repeats their complaints."""
 
     def __init__(
-        self, browser: Browser, site: Site, pictures: Path, name: str, patience: float = PATIENCE_MS
+        self,
+        browser: Browser,
+        site: Site,
+        pictures: Path,
+        name: str,
+        patience: float = PATIENCE_MS,
+        secret: str = SECRET,
     ) -> None:
         self._browser = browser
         self._site = site
         self._patience = patience
+        self._secret = secret
         self._pictures = pictures
         self._name = re.sub(r"\W+", "-", name)
         self._persons: list[Person] = []
@@ -148,7 +157,7 @@ class People:
             self._contexts.append(context)
         else:
             context = same_browser.page.context
-        person = Person(await context.new_page(), url or self._site.url, self._patience)
+        person = Person(await context.new_page(), url or self._site.url, self._patience, self._secret)
         self._persons.append(person)
         return person
 

@@ -1,0 +1,231 @@
+"""Stands in for ECS's service scheduler as rolling updates go: in ministack a service's tasks know no load balancer's
+health, and are told to end as soon as new ones have started, with 5 s to do so."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from docker.errors import APIError
+
+from tests.aws.cloud.completion import StandInCompletion
+from tests.aws.cloud.ministack import TASK_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.aws.cloud.balancer import StandInBalancer
+    from tests.aws.cloud.ministack import Cloud
+
+Body = dict[str, Any]
+
+OPERATIONS: Final = frozenset({"CreateService", "UpdateService", "DeleteService", "DescribeServices"})
+
+MOST_ENDED: Final = 5
+"""Tasks of a service that may end by themselves before the scheduler gives up."""
+
+
+@dataclass(slots=True)
+class Task:
+    """A task of a service. `leaving`: since when its target is leaving; `told`: since when its containers know."""
+
+    arn: str
+    definition: str
+    address: str = ""
+    leaving: float | None = None
+    told: float | None = None
+
+
+@dataclass(slots=True)
+class Service:
+    """`asked`: CreateService's arguments with UpdateService's over them. Requests replace it and `count` as a whole;
+    `tasks` are the scheduler's."""
+
+    arn: str
+    asked: Body
+    count: int
+    tasks: dict[str, Task] = field(default_factory=dict)
+    ended: int = 0
+    """How many ended by themselves."""
+
+    @property
+    def group(self) -> str:
+        """The ARN of its target group."""
+        return str(self.asked["loadBalancers"][0]["targetGroupArn"])
+
+    @property
+    def port(self) -> int:
+        return int(self.asked["loadBalancers"][0]["containerPort"])
+
+    def told(self, service: Body) -> Body:
+        """What DescribeServices says of it, with its tasks. `service`: ministack's words, of none."""
+        tasks = list(self.tasks.values())
+        others = {task.definition for task in tasks} - {service["taskDefinition"]}
+        deployments = [
+            {
+                **service["deployments"][0],
+                "status": "PRIMARY" if definition == service["taskDefinition"] else "ACTIVE",
+                "taskDefinition": definition,
+                "desiredCount": self.count if definition == service["taskDefinition"] else 0,
+                "runningCount": sum(bool(task.address) for task in tasks if task.definition == definition),
+            }
+            for definition in (service["taskDefinition"], *sorted(others))
+        ]
+        ends = service["status"] == "INACTIVE" and tasks
+        return {
+            **service,
+            "status": "DRAINING" if ends else service["status"],
+            "desiredCount": self.count,
+            "runningCount": sum(bool(task.address) for task in tasks),
+            "deployments": deployments,
+        }
+
+
+class StandInServices:
+    """The services of an account. A step starts what lacks, and when all that is new is healthy what is old leaves: its
+    target first, for the deregistration delay, then its container has its `stopTimeout`."""
+
+    def __init__(self, cloud: Cloud, balancer: StandInBalancer, ecs: Any, elbv2: Any) -> None:
+        """`ecs`, `elbv2`: clients of ministack's own."""
+        self.known: dict[str, Service] = {}
+        self.environment: Mapping[str, str] = {}
+        self._cloud = cloud
+        self._balancer = balancer
+        self._ecs = ecs
+        self._elbv2 = elbv2
+
+    def step(self) -> None:
+        """Do what is to be done now."""
+        for service in list(self.known.values()):
+            self._look(service)
+            wanted = service.asked["taskDefinition"]
+            staying = [task for task in service.tasks.values() if task.leaving is None]
+            new = [task for task in staying if task.definition == wanted]
+            for _ in range(service.count - len(new)):
+                self._start(service)
+            healthy = self._balancer.healthy(service.group)
+            if len(new) >= service.count and all(task.address in healthy for task in new[: service.count]):
+                kept = {task.arn for task in new[: service.count]}
+                for task in staying:
+                    if task.arn not in kept:
+                        self._deregister(service, task)
+                        task.leaving = time.monotonic()
+            for task in service.tasks.values():
+                if task.leaving is not None:
+                    self._end(service, task)
+
+    # -- tasks --
+    def _start(self, service: Service) -> None:
+        """Told besides: credentials, for boto3 takes those of a task's role from no address that ministack has."""
+        asked = service.asked
+        environment = [{"name": name, "value": value} for name, value in self.environment.items()]
+        container = asked["loadBalancers"][0]["containerName"]
+        made = self._ecs.run_task(
+            cluster=asked["cluster"],
+            taskDefinition=asked["taskDefinition"],
+            launchType=asked["launchType"],
+            startedBy=service.arn.rpartition("/")[2][:36],
+            networkConfiguration=asked["networkConfiguration"],
+            overrides={"containerOverrides": [{"name": container, "environment": environment}]},
+        )
+        task = Task(arn=made["tasks"][0]["taskArn"], definition=asked["taskDefinition"])
+        service.tasks[task.arn] = task
+
+    def _look(self, service: Service) -> None:
+        if not service.tasks:
+            return
+        found = self._ecs.describe_tasks(cluster=service.asked["cluster"], tasks=list(service.tasks))
+        there = {item["taskArn"]: item for item in found["tasks"] if item["lastStatus"] != "STOPPED"}
+        for task in list(service.tasks.values()):
+            if task.arn not in there:
+                if task.leaving is None:
+                    self._gone(service, task)
+                del service.tasks[task.arn]
+            elif not task.address and (address := _address(there[task.arn])):
+                self._elbv2.register_targets(
+                    TargetGroupArn=service.group, Targets=[{"Id": address, "Port": service.port}]
+                )
+                task.address = address
+
+    def _gone(self, service: Service, task: Task) -> None:
+        """It ended, and nobody has told it to."""
+        service.ended += 1
+        if service.ended > MOST_ENDED:
+            raise RuntimeError(f"tasks of {service.arn} end again and again: see its log group")
+        self._deregister(service, task)
+
+    def _deregister(self, service: Service, task: Task) -> None:
+        if not task.address:
+            return
+        with contextlib.suppress(self._elbv2.exceptions.TargetGroupNotFoundException):
+            self._elbv2.deregister_targets(
+                TargetGroupArn=service.group, Targets=[{"Id": task.address, "Port": service.port}]
+            )
+
+    def _end(self, service: Service, task: Task) -> None:
+        """ministack sees that its container has ended."""
+        now = time.monotonic()
+        if task.told is None and now - (task.leaving or now) >= self._delay(service):
+            self._signal(task, "SIGTERM")
+            task.told = now
+        elif task.told is not None and now - task.told >= self._stop_seconds(task):
+            self._signal(task, "SIGKILL")
+
+    def _delay(self, service: Service) -> float:
+        found = self._elbv2.describe_target_group_attributes(TargetGroupArn=service.group)["Attributes"]
+        return next(
+            float(item["Value"]) for item in found if item["Key"] == "deregistration_delay.timeout_seconds"
+        )
+
+    def _stop_seconds(self, task: Task) -> float:
+        found = self._ecs.describe_task_definition(taskDefinition=task.definition)["taskDefinition"]
+        return float(found["containerDefinitions"][0]["stopTimeout"])
+
+    def _signal(self, task: Task, signal: str) -> None:
+        for container in self._cloud.api.containers(filters={"label": f"{TASK_LABEL}={task.arn}"}):
+            with contextlib.suppress(APIError):  # it has ended just now
+                self._cloud.api.kill(container["Id"], signal=signal)
+
+
+class StandInFront(StandInCompletion):
+    """What completes ministack, services that run their tasks too."""
+
+    def __init__(self, upstream: str, services: StandInServices) -> None:
+        super().__init__(upstream)
+        self._services = services
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        service, _, operation = request.headers.get("X-Amz-Target", "").rpartition(".")
+        if not service.startswith("AmazonEC2ContainerService") or operation not in OPERATIONS:
+            return await super()._handle(request)
+        asked = json.loads(await request.read())
+        known = self._services.known
+        # ministack itself starts none.
+        none = {"desiredCount": 0} if operation in {"CreateService", "UpdateService"} else {}
+        status, headers, answer = await self._pass_on(request, json.dumps({**asked, **none}).encode())
+        if status == 200:
+            told = json.loads(answer)
+            if operation == "CreateService":
+                arn = told["service"]["serviceArn"]
+                known[arn] = Service(arn=arn, asked=asked, count=asked["desiredCount"])
+            elif operation == "UpdateService":
+                service = known[told["service"]["serviceArn"]]
+                service.count = asked.get("desiredCount", service.count)
+                service.asked = {**service.asked, **asked}
+            listed = told["services"] if "services" in told else [told["service"]]
+            patched = [known[item["serviceArn"]].told(item) for item in listed]
+            told |= {"services": patched} if "services" in told else {"service": patched[0]}
+            answer = json.dumps(told).encode()
+        return web.Response(status=status, headers=headers, body=answer)
+
+
+def _address(task: Mapping[str, Any]) -> str:
+    """Of a task that runs."""
+    if task["lastStatus"] != "RUNNING":
+        return ""
+    details = [item for attachment in task["attachments"] for item in attachment["details"]]
+    return next((str(item["value"]) for item in details if item["name"] == "privateIPv4Address"), "")
