@@ -49,6 +49,7 @@ class Service:
         self.bucket = ""
         self._stack = AwsStack(STACK, folder, images="local")
         self._settings = built_on()
+        self._before = inventory.there()
 
     def up(self, **changes: str) -> Done:
         """With these settings besides those that it has."""
@@ -59,13 +60,11 @@ class Service:
         return done
 
     def destroy(self) -> None:
-        """Raises `AssertionError` when a task's container is left."""
+        """Raises `AssertionError` when anything is left of it, a task's container too."""
         self._stack.destroy()
-        left = [item.name for item in self._containers("gateway") + self._containers("sandbox")]
+        left = [item.name for item in self.gateways() + self._containers("sandbox")]
         assert not left, left
-
-    def close(self) -> None:
-        self.engine.close()
+        assert self.inventory.there() == self._before
 
     def is_ready(self) -> bool:
         """Whether the load balancer has a gateway that is ready."""
@@ -139,7 +138,7 @@ def deployed_service(proxy_image: str, folder: Path, patch: pytest.MonkeyPatch) 
         inventory = Inventory()
         stack.callback(inventory.close)
         service = Service(cloud, folder, inventory)
-        stack.callback(service.close)
+        stack.callback(service.engine.close)
         service.up()
         yield service
         service.destroy()
