@@ -106,7 +106,7 @@ class Service:
 
     def _containers(self, role: str) -> list[Container]:
         label = f"{FAMILY_LABEL}=vaporforge-{STACK}-{role}"
-        ours = {"label": [label, TASK_LABEL], "network": self.cloud.bare.network}
+        ours: dict[str, Any] = {"label": [label, TASK_LABEL], "network": self.cloud.bare.network}
         return list(self.engine.containers.list(filters=ours, ignore_removed=True))
 
 

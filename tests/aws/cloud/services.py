@@ -92,11 +92,27 @@ class StandInServices:
     def __init__(self, cloud: Cloud, balancer: StandInBalancer, ecs: Any, elbv2: Any) -> None:
         """`ecs`, `elbv2`: clients of ministack's own."""
         self.known: dict[str, Service] = {}
+        """By ARN."""
         self.environment: Mapping[str, str] = {}
         self._cloud = cloud
         self._balancer = balancer
         self._ecs = ecs
         self._elbv2 = elbv2
+
+    def answer(self, operation: str, asked: Body, told: Body) -> Body:
+        """Take over what a request asks for. `told`: ministack's answer to it, which becomes what is so."""
+        if operation == "DescribeServices":
+            return {
+                **told,
+                "services": [self.known[item["serviceArn"]].told(item) for item in told["services"]],
+            }
+        arn = told["service"]["serviceArn"]
+        if operation == "CreateService":
+            self.known[arn] = Service(arn=arn, asked=asked, count=asked["desiredCount"])
+        elif operation == "UpdateService":
+            self.known[arn].count = asked.get("desiredCount", self.known[arn].count)
+            self.known[arn].asked = {**self.known[arn].asked, **asked}
+        return {**told, "service": self.known[arn].told(told["service"])}
 
     def step(self) -> None:
         """Do what is to be done now."""
@@ -199,27 +215,15 @@ class StandInFront(StandInCompletion):
         self._services = services
 
     async def _handle(self, request: web.Request) -> web.Response:
-        service, _, operation = request.headers.get("X-Amz-Target", "").rpartition(".")
-        if not service.startswith("AmazonEC2ContainerService") or operation not in OPERATIONS:
+        api, _, operation = request.headers.get("X-Amz-Target", "").rpartition(".")
+        if not api.startswith("AmazonEC2ContainerService") or operation not in OPERATIONS:
             return await super()._handle(request)
         asked = json.loads(await request.read())
-        known = self._services.known
         # ministack itself starts none.
         none = {"desiredCount": 0} if operation in {"CreateService", "UpdateService"} else {}
         status, headers, answer = await self._pass_on(request, json.dumps({**asked, **none}).encode())
         if status == 200:
-            told = json.loads(answer)
-            if operation == "CreateService":
-                arn = told["service"]["serviceArn"]
-                known[arn] = Service(arn=arn, asked=asked, count=asked["desiredCount"])
-            elif operation == "UpdateService":
-                service = known[told["service"]["serviceArn"]]
-                service.count = asked.get("desiredCount", service.count)
-                service.asked = {**service.asked, **asked}
-            listed = told["services"] if "services" in told else [told["service"]]
-            patched = [known[item["serviceArn"]].told(item) for item in listed]
-            told |= {"services": patched} if "services" in told else {"service": patched[0]}
-            answer = json.dumps(told).encode()
+            answer = json.dumps(self._services.answer(operation, asked, json.loads(answer))).encode()
         return web.Response(status=status, headers=headers, body=answer)
 
 
