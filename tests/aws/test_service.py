@@ -137,6 +137,7 @@ async def test_a_sandbox_that_is_killed_is_told_and_its_files_come_back(
     await ada.ask(CREATE)
     await until(lambda: session in service.snapshots())
     await ada.say(ENDLESS)
+    await expect(ada.answers).to_have_count(2)
     await expect(ada.prose).to_contain_text(" 20 ")
     killed = service.sandbox(session)
     killed.kill()
