@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import json
 import subprocess
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 
 import docker
 
+from gateway.web.request.auth import mint
 from infra.config import ROOT
 from tests.aws.cloud.inventory import Inventory
 from tests.aws.cloud.ministack import TASK_LABEL
@@ -68,14 +70,17 @@ class Service:
 
     def is_ready(self) -> bool:
         """Whether the load balancer has a gateway that is ready."""
-        request = urllib.request.Request(
-            f"http://{self.cloud.balancer.address}/api/ready", headers={"Host": self.host}
-        )
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                return bool(answer.status == 200)
+            self._get("/api/ready", {})
         except OSError:
             return False
+        return True
+
+    def contents(self, session: str, user: str = "ada") -> list[str]:
+        """The texts of a session's messages as the table has them, oldest first."""
+        token = mint(user, 600, secret=self.secret)
+        answer = self._get(f"/api/sessions/{session}/messages", {"Authorization": f"Bearer {token}"})
+        return [message["content"] for message in json.loads(answer)["messages"]]
 
     def is_whole(self) -> bool:
         """Whether all gateways that it wants take requests."""
@@ -103,6 +108,15 @@ class Service:
         """The sessions that have one."""
         found: Any = self.inventory.client("s3").list_objects_v2(Bucket=self.bucket)
         return [item["Key"].rpartition("/")[2] for item in found.get("Contents", ())]
+
+    def _get(self, path: str, headers: dict[str, str]) -> bytes:
+        """By the load balancer. Raises `OSError` where the answer is none, or bad."""
+        request = urllib.request.Request(
+            f"http://{self.cloud.balancer.address}{path}", headers={"Host": self.host, **headers}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            body: bytes = answer.read()
+            return body
 
     def _containers(self, role: str) -> list[Container]:
         label = f"{FAMILY_LABEL}=vaporforge-{STACK}-{role}"

@@ -123,6 +123,9 @@ async def test_the_answer_of_a_gateway_that_is_killed_is_resumed_by_the_other(
     killed = busiest(service.gateways(), service.sandbox(ada.session))
     killed.kill()
     await assert_counted(ada)
+    # The run is recorded to its end too, by the gateway that took it over.
+    counted = "".join(f"{number} " for number in range(1, LAST + 1))
+    await until(lambda: service.contents(ada.session) == [LONG, counted])
     # Another one takes its place.
     await until(lambda: len(ids(service.gateways()) - {str(killed.id)}) == GATEWAYS)
     await until(service.is_whole)
