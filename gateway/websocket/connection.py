@@ -8,8 +8,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-from gateway.websocket.frames import Breach, Code, Op, Walker, close_frame, frame
+from gateway.websocket.frames import Breach, Code, Op, close_frame, frame
 from gateway.websocket.pace import Bucket, Pace
+from gateway.websocket.walker import Walker
 
 log = logging.getLogger(__name__)
 

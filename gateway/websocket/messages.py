@@ -10,20 +10,9 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from gateway.websocket.connection import PEER, QUEUE, Connection
-from gateway.websocket.frames import (
-    CONTROL,
-    FIN,
-    OPCODE,
-    Breach,
-    Code,
-    Frame,
-    Op,
-    close_code,
-    frame,
-    is_text,
-    mask,
-)
+from gateway.websocket.frames import CONTROL, FIN, OPCODE, Breach, Code, Op, close_code, frame, is_text, mask
 from gateway.websocket.pace import Bucket, Pace
+from gateway.websocket.walker import Frame
 
 TEXT: Final = int(Op.TEXT)
 QUEUE_BYTES: Final = 64 * 1024

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from gateway.websocket.frames import CONTROL, OPCODE, Op, Walker, mask
+from gateway.websocket.frames import CONTROL, OPCODE, Op, mask
+from gateway.websocket.walker import Walker
 
 if TYPE_CHECKING:
     from gateway.websocket.connection import Connection

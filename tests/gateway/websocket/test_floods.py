@@ -12,10 +12,11 @@ from gateway.sandboxes.agent_client import MESSAGE_LIMIT
 from gateway.web.streams.browser_connection import browser_socket
 from gateway.websocket import connection as connections
 from gateway.websocket.connection import Connection
-from gateway.websocket.frames import SLICE_FRAMES, Op, Walker, frame
+from gateway.websocket.frames import Op, frame
 from gateway.websocket.messages import Messages
 from gateway.websocket.pace import Bucket, Pace
 from gateway.websocket.tunnel import End
+from gateway.websocket.walker import SLICE_FRAMES, Walker
 from tests.gateway.websocket.memory import MemoryTransport, frames_of
 
 PACE = Pace(frames=20_000)

@@ -10,18 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.websocket.frames import (
-    OPCODE,
-    Breach,
-    Code,
-    Op,
-    Walker,
-    close_code,
-    close_frame,
-    frame,
-    is_text,
-    mask,
-)
+from gateway.websocket.frames import OPCODE, Breach, Code, Op, close_code, close_frame, frame, is_text, mask
+from gateway.websocket.walker import Walker
 
 LIMIT = 100_000
 SIZES = (0, 1, 5, 125, 126, 127, 300, 65535, 65536, 70000)
