@@ -121,7 +121,7 @@ class Settings:
     tickets_per_minute: int = number(600, 0)
     failed_sign_ins: int = number(100, 0)
     sandboxes_per_user: int = number(50, 0)
-    sandboxes: int = number(200, 0)
+    sandboxes: int = number(200, 0, 10_000)
     model_calls_per_minute: int = number(1_200, 0)
     model_mb_per_day: int = number(50_000, 0)
     idle_minutes: int = number(15, 1)

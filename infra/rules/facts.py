@@ -66,6 +66,11 @@ PROXY_TIMEOUTS: Final[Mapping[str, int]] = MappingProxyType(
 RESERVED_ADDRESSES: Final = 5
 """Of each subnet, AWS's own (*Amazon VPC User Guide*, subnet sizing)."""
 
+WIDEST_PREFIX: Final = 16
+NARROWEST_PREFIX: Final = 24
+"""Networks of a VPC that is made, by their prefixes: AWS makes none wider (*Amazon VPC User Guide*, VPC sizing), and an
+eighth of a narrower one is no subnet that a load balancer takes."""
+
 BALANCER_ADDRESSES: Final = 8
 """Free addresses that a load balancer wants in each of its subnets (*Elastic Load Balancing*, subnets)."""
 

@@ -19,7 +19,7 @@ def _cidr(settings: Settings) -> str | None:
         network = ipaddress.ip_network(settings.vpc_cidr, strict=False)
     except ValueError:
         return f"{said} a network such as 10.42.0.0/16"
-    if not 16 <= network.prefixlen <= 24:
+    if not facts.WIDEST_PREFIX <= network.prefixlen <= facts.NARROWEST_PREFIX:
         return (
             f"{said} a network of /16 to /24: AWS makes no larger ones, and a smaller one has no subnets that a load "
             "balancer takes"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Protocol
 
 from infra.config import Settings
+from infra.rules import shape
 from infra.rules.terms import Term, named, worded
 
 BOTH: Final = frozenset({"docker", "aws"})
@@ -96,6 +97,10 @@ class Ordered:
 
     def bound(self, settings: Settings, name: str) -> str:
         """What the setting `name` alone must be for the rule to hold; empty where no value that it may have does."""
+        if name == "vpc_cidr":
+            networks = shape.wider_networks(settings)
+            fitting = (one for one in networks if self.holds(_with(settings, name, one)))
+            return next((f"{network} or wider" for network in fitting), "")
         found = self.edge(settings, name)
         if found is None:
             return ""
@@ -141,6 +146,6 @@ class Formed:
         return self.judge(settings)
 
 
-def _with(settings: Settings, name: str, value: int) -> Settings:
+def _with(settings: Settings, name: str, value: int | str) -> Settings:
     changes: dict[str, Any] = {name: value}
     return replace(settings, **changes)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from typing import Final
 
 from infra.addresses import divided
 from infra.config import Settings
-from infra.rules.facts import BALANCER_ADDRESSES, RESERVED_ADDRESSES
+from infra.rules.facts import BALANCER_ADDRESSES, RESERVED_ADDRESSES, WIDEST_PREFIX
 
 PULLING: Final = ("ecr.api", "ecr.dkr", "logs")
 """What a Fargate task without a way out needs to start: its image and its log come and go by its own interface."""
@@ -90,6 +91,13 @@ def private_addresses(settings: Settings) -> int:
 def public_addresses(settings: Settings) -> int:
     """As `private_addresses`, of the public ones."""
     return _usable(divided(settings.vpc_cidr, settings.zones).public)
+
+
+def wider_networks(settings: Settings) -> Iterator[str]:
+    """Those around `vpc_cidr`, the next first, up to the widest that AWS makes."""
+    network = ipaddress.ip_network(settings.vpc_cidr)
+    for prefix in reversed(range(WIDEST_PREFIX, network.prefixlen)):
+        yield str(network.supernet(new_prefix=prefix))
 
 
 def _usable(subnets: tuple[str, ...]) -> int:
