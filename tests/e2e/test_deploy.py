@@ -164,7 +164,9 @@ def left(engine: docker.DockerClient, tree: Tree) -> list[str]:
     found = [f"container {item.name}" for item in engine.containers.list(all=True, filters=labelled)]
     found += [f"network {item.name}" for item in engine.networks.list(filters=labelled)]
     found += [f"volume {item.name}" for item in engine.volumes.list(filters=labelled)]
-    found += [f"image {item.tags}" for item in engine.images.list(filters={"reference": f"{tree.id}/*"})]
+    # An image that another stack has built alike bears its name too.
+    images = engine.images.list(filters={"reference": f"{tree.id}/*"})
+    found += [f"image {tag}" for item in images for tag in item.tags if tag.startswith(f"{tree.id}/")]
     return sorted(found)
 
 

@@ -335,7 +335,9 @@ async def test_the_clock_of_a_run_goes_on_over_a_reload(people: People) -> None:
     ada = await people.person()
     await ada.open()
     await ada.say("Count to 99999 every 30 ms")
-    await expect(ada.page.locator("#elapsed")).to_have_text(re.compile(r"^[5-9] s$|^\d\d s$"))
+    # A reload counts from when the gateway had the prompt, which is later than when the page sent it. From the reload
+    # on a clock that begins anew would be seen at 2 s.
+    await expect(ada.page.locator("#elapsed")).to_have_text(re.compile(r"^([89]|\d\d) s$"))
     await ada.page.reload()
     await expect(ada.page.locator("#elapsed")).not_to_be_empty()
     first = await ada.page.locator("#elapsed").inner_text()

@@ -14,7 +14,8 @@ PAUSE_SECONDS: Final = 0.2
 
 @contextlib.contextmanager
 def repeated(step: Callable[[], None], name: str) -> Iterator[None]:
-    """While the block runs. What a step raises ends the thread, and is raised where the block ends."""
+    """While the block runs. What a step raises ends the thread, and is raised where the block ends, also where the
+    block has failed: most likely for that."""
     end = threading.Event()
     failed: list[Exception] = []
 
@@ -32,5 +33,5 @@ def repeated(step: Callable[[], None], name: str) -> Iterator[None]:
     finally:
         end.set()
         thread.join()
-    if failed:
-        raise failed[0]
+        if failed:
+            raise failed[0]
