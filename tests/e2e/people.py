@@ -75,7 +75,8 @@ class Person:
 
     @property
     def prose(self) -> Locator:
-        return self.answers.last.locator(".prose")
+        """The last text of the last answer, which until a prompt's own has begun is the one before."""
+        return self.answers.last.locator(".prose").last
 
     async def open(self, path: str = "/", user: str = "ada") -> None:
         """Open the page with a token in the address, as `scripts/up` prints it."""
