@@ -96,10 +96,11 @@ class Agent:
             return AgentState.DOWN
         return AgentState.READY if self._ready or self._one_shot else AgentState.STARTING
 
-    def start(self, env: Mapping[str, str] | None = None) -> None:
-        """Begin to keep a process alive. `env`: what every one of them is told, on top of the server's own."""
+    def start(self, env: Mapping[str, str] | None = None, *, after: float = 0.0) -> None:
+        """Begin to keep a process alive. `env`: what every one of them is told, on top of the server's own. `after`:
+        seconds from now on for which there is none but for a query."""
         self._own_env = env or {}
-        self._keeper = asyncio.create_task(self._keep(), name="agent-keeper")
+        self._keeper = asyncio.create_task(self._keep(after), name="agent-keeper")
 
     async def keep_none(self) -> None:
         """Start no process any more but for a query; the present one stays. May be called twice."""
@@ -241,7 +242,8 @@ class Agent:
         if self._process is not None:
             await self._process.close()
 
-    async def _keep(self) -> None:
+    async def _keep(self, after: float) -> None:
+        await asyncio.sleep(after)
         counted: AgentProcess | None = None
         while True:
             self._answered.clear()

@@ -117,7 +117,7 @@ async def test_an_answer_that_grew_is_what_it_is_when_it_is_read_whole(people: P
 async def test_an_answer_that_nests_too_deep_hides_nothing(people: People, marker: str) -> None:
     ada = await people.person()
     await ada.open()
-    await ada.ask(f"Echo {marker * 1500}deep")
+    await ada.ask(f"Echo {marker * 1500}deep (every 1 ms)")
     await expect(ada.prose).to_contain_text("deep")
     await ada.ask("Echo after it")
     await ada.page.reload()

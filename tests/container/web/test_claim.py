@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from container.claim import claim_proof, make_claim, open_claim
+from container.web import handlers
 from tests.container.conftest import TOKEN, Sandbox, Start, eventually, text
 from tests.container.web.test_app import ROUTES
 
@@ -84,6 +85,16 @@ async def test_its_agent_has_the_sessions_token_and_no_other(member: Sandbox) ->
         ("VF_SESSION", "session-2"),
     ):
         assert text(await member.ask(f"run-{name}", f"say(os.environ['{name}'])")) == value
+
+
+async def test_behind_a_claim_an_agent_is_started_for_a_query_alone(
+    member: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "CLAIMED_SECONDS", 3600.0)
+    assert (await send(member, CLAIM))[0] == 200
+    assert (await ping(member, "its-token"))["agent"] == "down"
+    member.http.headers["Authorization"] = "Bearer its-token"
+    assert text(await member.ask("run-1", "say('at once')")) == "at once"
 
 
 async def test_the_same_claim_again_changes_nothing_and_another_is_refused(member: Sandbox) -> None:
