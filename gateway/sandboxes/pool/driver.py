@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 TRIES: Final = 4
 """Decisions about a session's place: another gateway may decide at the same moment, or its member turn out dead."""
 
+NEW_SECONDS: Final = 10.0
+"""So long after it was made a session most likely has no place yet."""
+
 REMEMBERED: Final = 16_384
 """Sessions whose place is remembered."""
 
@@ -175,10 +178,12 @@ class PooledDriver:
 
     # -- start --
     async def _ensure(self, session: str) -> Sandbox:
+        # A new session's place is not read before it is claimed, for it has none: were there one, the claim says so.
+        is_new = session not in self._places and self._clock() - made_at(session) < NEW_SECONDS
         try:
-            for _ in range(TRIES):
+            for tried in range(TRIES):
                 try:
-                    sandbox = await self._try(session)
+                    sandbox = await self._try(session, reads=tried > 0 or not is_new)
                 except PlaceChanged:  # by another gateway: see what it has decided
                     self._places.pop(session, None)
                     continue
@@ -192,9 +197,10 @@ class PooledDriver:
             f"The sandbox of session {session} was started in several places at once; send the prompt again."
         )
 
-    async def _try(self, session: str) -> Sandbox | None:
-        """The session's sandbox; None when its place is to be decided again. Raises `PlaceChanged`."""
-        place = await self._place(session)
+    async def _try(self, session: str, *, reads: bool) -> Sandbox | None:
+        """The session's sandbox; None when its place is to be decided again. Raises `PlaceChanged`, also where there is
+        a place that was not read (`reads`)."""
+        place = await self._place(session) if reads else None
         lost = ""
         if place is not None or not self._settings.keeps_files:
             found = await self._live(session, place)

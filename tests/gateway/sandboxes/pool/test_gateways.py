@@ -194,7 +194,8 @@ async def test_while_the_store_is_away_nobody_guesses_where_a_sandbox_is(
     async def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(gateway.app[STORE].pool, "place", away)
+    for method in ("place", "claim", "place_own"):
+        monkeypatch.setattr(gateway.app[STORE].pool, method, away)
     assert await gateway.runs.driver.ensure(known) == sandbox
     with pytest.raises(SandboxUnavailable, match="cannot be read: away"):
         await gateway.runs.driver.ensure(unknown)

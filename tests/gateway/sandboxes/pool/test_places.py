@@ -155,6 +155,21 @@ async def test_one_that_was_begun_just_now_is_not_left_because_it_is_listed_late
     assert await world.name(session) == session
 
 
+async def test_another_gateway_finds_the_place_of_a_new_session_and_keeps_the_member_that_it_tried(
+    world: World,
+) -> None:
+    session, mine = new_id(), await world.member()
+    assert (await world.driver.ensure(session)).session == session
+    spare = await world.member()
+    other = World(world.store, world.told, world.settings)
+    other.driver.members.know(await world.store.pool.members(), "f")
+    assert (await other.driver.ensure(session)).host == f"host-of-{mine}"
+    assert await world.name(session) == mine
+    assert other.driver.members.ready == 1
+    assert (await other.driver.ensure(new_id())).host == f"host-of-{spare}"
+    await other.driver.close()
+
+
 async def test_one_that_claimed_and_lost_its_member(world: World) -> None:
     session, first = new_id(), await world.member()
     await world.driver.ensure(session)
