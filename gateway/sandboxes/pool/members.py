@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway import errors
 from gateway.concurrency.single_flight import SingleFlight
+from gateway.store.pool import PlaceChanged
 
 if TYPE_CHECKING:
     from gateway.sandboxes.drivers import Poolable
@@ -58,7 +59,11 @@ class Members:
         while self._free:
             member = self._free.popleft()
             self._tried.add(member.id)
-            place = await self._rows().claim(member, session, before=before)
+            try:
+                place = await self._rows().claim(member, session, before=before)
+            except (PlaceChanged, errors.StoreUnavailable):
+                self._tried.discard(member.id)  # it may be there still, for another session
+                raise
             if place is not None:
                 self.claimed += 1
                 return member, place
