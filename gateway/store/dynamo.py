@@ -61,6 +61,8 @@ class DynamoStore:
         self._places = Places(self._table)
         self._holdings = Holdings(self._table, self._sessions)
         self._pools = settings.pool_size > 0
+        # A gateway that is protected while it records runs goes on serving beside its successors for so long.
+        self._settle = SETTLE_SECONDS + (settings.protect_minutes * 60 if settings.driver == "ecs" else 0)
         self.pool = PoolRows(self._table)
 
     async def open(self) -> None:
@@ -106,7 +108,7 @@ class DynamoStore:
                     keys.BIRTH,
                     "SET #pooled_since = if_not_exists(#pooled_since, :since)",
                     "attribute_exists(#pk)",
-                    since=time.time() + SETTLE_SECONDS,
+                    since=time.time() + self._settle,
                 )
             )
         return float(found["pooled_since"]) if "pooled_since" in found else None

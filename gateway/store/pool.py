@@ -20,8 +20,9 @@ from gateway.store.queries import by_prefix
 from gateway.store.requests import ConditionFailed, Write, delete, put, update
 
 SETTLE_SECONDS: Final = 600.0
-"""How long a pool that is new to a table gives nothing away: by then no gateway runs that knows nothing of it, and
-would start another sandbox for a session that has claimed one."""
+"""How long a pool that is new to a table gives nothing away, and for as long besides as a gateway's task may be
+protected: by then no gateway runs that knows nothing of it, and would start another sandbox for a session that has
+claimed one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.websocket.frames import Breach, Code, Op, close_frame, frame
 from gateway.websocket.pace import Bucket, Pace
-from gateway.websocket.walker import Walker
+from gateway.websocket.walker import SLICE_FRAMES, Walker
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
         "loop",
         "lost",
         "masks",
+        "most",
         "name",
         "on_lost",
         "source",
@@ -79,6 +80,8 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.walker = Walker(masked=server, whole=whole, limit=limit)
         self.masks = not server
+        self.most = SLICE_FRAMES
+        """Frames that are walked at once; with 0 what is walked ends with the one that was begun."""
         self.linger = SERVER_LINGER_SECONDS if server else CLIENT_LINGER_SECONDS
         self.name = name
         self.lost: asyncio.Future[None] = self.loop.create_future()
@@ -141,7 +144,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         walker = self.walker
-        stop = walker.walk(data)
+        stop = walker.walk(data, self.most)
         if stop:
             self.walked(data, stop)
         wait = self._size.take(stop)

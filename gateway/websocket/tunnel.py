@@ -9,6 +9,7 @@ from typing import Any, Final
 from gateway.websocket.connection import PEER, QUEUE, START, Connection
 from gateway.websocket.frames import Breach
 from gateway.websocket.pace import Pace
+from gateway.websocket.walker import SLICE_FRAMES
 
 GOING_AWAY: Final = 1001
 TRY_AGAIN: Final = 1013
@@ -79,6 +80,7 @@ class End(Connection):
         other.write(data if stop == len(data) else data[:stop])
         if self.walker.at_boundary:
             if other.leaving is not None:
+                self.most = SLICE_FRAMES
                 other.finish(*other.leaving)
             if self.walker.closing:
                 self._closed(other)
@@ -96,10 +98,11 @@ class End(Connection):
 
     def leave(self, code: int, reason: str = "") -> None:
         """Close with this code, behind the frame that is on its way to the peer."""
-        if self.at_boundary():
+        if self.other is None or self.at_boundary():
             self.finish(code, reason)
         else:
             self.leaving = code, reason
+            self.other.most = 0
             self.loop.call_later(BOUNDARY_SECONDS, self._cut_within)
 
     def _cut_within(self) -> None:

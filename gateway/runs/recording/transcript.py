@@ -45,6 +45,7 @@ class Transcript:
         self._size = 0
         self._parts: list[dict[str, Any]] = []
         self._text: list[str] = []
+        self._has_text = False
         self._tools: dict[str, dict[str, Any]] = {}
         self._meta: dict[str, Any] = {}
 
@@ -65,6 +66,7 @@ class Transcript:
             self._meta["truncated"] = True
         elif kind == TEXT_DELTA:
             self._text.append(str(frame.get("text", "")))
+            self._has_text = True
         elif kind == FrameType.TOOL_START:
             self._end_text()
             tool = {
@@ -108,9 +110,9 @@ class Transcript:
         told = {"usage": usage_of(frame.get("usage")), "costUsd": cost_of(frame.get("costUsd"))}
         self._meta |= {name: value for name, value in told.items() if value is not None}
         self._keep_session(frame)
-        streamed = any(part["type"] == "text" for part in self._parts) or self._text
-        if not streamed and frame.get("fullText"):
+        if not self._has_text and frame.get("fullText"):
             self._text.append(str(frame["fullText"]))
+            self._has_text = True
 
     def _keep_session(self, frame: dict[str, Any]) -> None:
         """The SDK's session, for the next query; an id that a query could not carry is left out."""

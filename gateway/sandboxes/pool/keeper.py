@@ -183,7 +183,9 @@ class Keeper:
                 member, ready=True, host=sandbox.host, port=sandbox.port, started_at=sandbox.started_at
             )
             if not await self._store.pool.make_ready(ready):
-                await self._driver.delete(member.id)
+                # Two keepers may have finished one start; then a session may have claimed it in between.
+                if not await self._store.pool.sessions_of([member.id]):
+                    await self._driver.delete(member.id)
                 return
             self._backoff.reset()
             log.info("pool: %s is ready", member.id)

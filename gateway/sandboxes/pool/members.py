@@ -61,9 +61,8 @@ class Members:
             self._tried.add(member.id)
             try:
                 place = await self._rows().claim(member, session, before=before)
-            except PlaceChanged:  # the member was not in the way, and is another session's
-                self._tried.discard(member.id)
-                self._free.append(member)
+            except (PlaceChanged, errors.StoreUnavailable):
+                self._tried.discard(member.id)  # it may be there still, for another session
                 raise
             if place is not None:
                 self.claimed += 1

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,9 +33,10 @@ READY = Member(
 
 
 @asynccontextmanager
-async def opened(endpoint: str, table: str, size: int) -> AsyncIterator[DynamoStore]:
+async def opened(endpoint: str, table: str, size: int, **changes: Any) -> AsyncIterator[DynamoStore]:
     """A gateway's store."""
-    store = DynamoStore(settings_for(endpoint, table, pool_size=size), retry_seconds=RETRY_SECONDS)
+    settings = settings_for(endpoint, table, pool_size=size, **changes)
+    store = DynamoStore(settings, retry_seconds=RETRY_SECONDS)
     await store.open()
     try:
         yield store
@@ -64,6 +65,15 @@ async def test_a_pool_that_is_new_to_a_table_waits_and_is_never_forgotten(dynamo
             for size in (3, 0):
                 async with opened(dynamodb_endpoint, table, size) as later:
                     assert later.pool.since == since
+
+
+async def test_it_waits_for_gateways_that_are_protected_as_well(dynamodb_endpoint: str) -> None:
+    table, protected = f"test-{new_id()}", 2 * SETTLE_SECONDS
+    async with opened(dynamodb_endpoint, table, 0):
+        before = time.time()
+        changes = {"driver": "ecs", "protect_minutes": protected / 60}
+        async with opened(dynamodb_endpoint, table, 2, **changes) as first:
+            assert (first.pool.since or 0) >= before + protected + SETTLE_SECONDS
 
 
 async def test_members_are_read_as_they_were_written(store: DynamoStore) -> None:

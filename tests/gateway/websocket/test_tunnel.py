@@ -139,6 +139,21 @@ async def test_a_drain_closes_both_behind_the_frames_on_their_way(monkeypatch: p
         assert two.to_browser.is_closing()
 
 
+async def test_a_drain_finds_the_end_of_a_frame_in_a_flow_that_never_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with joined(monkeypatch) as two:
+        whole = frame(Op.TEXT, b"x" * 300, masked=False)
+        two.upstream.data_received(whole[:100])
+        two.over.set()
+        await until(lambda: two.to_upstream.written)
+        two.upstream.data_received(whole[100:] + whole[:100])
+        assert two.closes() == (1001, 1001)
+        assert frames_of(bytes(two.to_browser.written))[0] == (Op.TEXT, b"x" * 300)
+        two.upstream.data_received(whole[100:] + whole)
+        two.browser.data_received(close_frame(1001, masked=True))
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

@@ -194,8 +194,10 @@ class EcsDriver:
             begun = time.time()
             try:
                 task = await self._api.run(run_task(self._settings, session, place, before))
-                # To a token that it knows ECS says what it said then.
-                task = await self._api.describe(task.arn) or task
+                # To a token that it knows ECS says what it said then, of a task that it has forgotten too.
+                old = task.created_at <= begun - CLOCK_SECONDS
+                now = await self._api.describe(task.arn)
+                task = now or (forgotten(task.arn, session) if old else task)
             except Refused as refused:
                 # A gateway with other settings, as in an update, has started it.
                 if refused.trouble is not Trouble.CONFLICT or not refused.tasks:

@@ -224,3 +224,23 @@ def test_a_reason_is_one_of_the_protocol_s(reason: Any) -> None:
     transcript = Transcript()
     transcript.feed(lines({"type": "process-exit", "exitCode": 1, "reason": reason}))
     assert (transcript.state, transcript.reason) == (RunState.FAILED, "failed")
+
+
+class Unwalked(list[Any]):
+    """Parts that nobody may walk through."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("a frame costs as much as there are parts")
+
+
+@pytest.mark.parametrize("before", ["tool-start", "text-delta"])
+def test_an_answers_end_costs_the_same_however_many_parts_came_before_it(before: str) -> None:
+    transcript = Transcript()
+    transcript.feed(lines({"type": before, "text": "a", "id": "t"}, {"type": "tool-start", "id": "u"}))
+    parts = transcript._parts
+    transcript._parts = Unwalked(parts)
+    for seq in range(3, 6):
+        transcript.feed(lines({"type": "done", "fullText": f"whole {seq}"}, first=seq))
+    transcript._parts = parts
+    said = "a" if before == "text-delta" else "whole 3"
+    assert transcript.message(RUN, now=1).content == said

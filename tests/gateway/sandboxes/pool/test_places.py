@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway import errors
 from gateway.ids import new_id
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 from gateway.sandboxes.pool import driver as pool_driver
 from gateway.sandboxes.pool.driver import PooledDriver
 from gateway.sandboxes.pool.keeper import LISTED_SECONDS, Keeper
 from gateway.store.dynamo import DynamoStore
-from gateway.store.pool import Member
+from gateway.store.pool import Member, PlaceChanged
 from tests.gateway.fakes import until
 from tests.gateway.stack import SECRET, settings_for
 from tests.gateway.store.store_table import RETRY_SECONDS
@@ -165,7 +167,7 @@ async def test_another_gateway_finds_the_place_of_a_new_session_and_keeps_the_me
     other.driver.members.know(await world.store.pool.members(), "f")
     assert (await other.driver.ensure(session)).host == f"host-of-{mine}"
     assert await world.name(session) == mine
-    assert other.driver.members.ready == 1
+    other.driver.members.know(await world.store.pool.members(), "f")
     assert (await other.driver.ensure(new_id())).host == f"host-of-{spare}"
     await other.driver.close()
 
@@ -251,3 +253,48 @@ async def test_a_session_that_is_older_than_the_pool_claims_nothing_where_it_may
     world.driver._clock = lambda: time.time() + 1
     await world.driver.ensure(session)
     assert await world.name(session) == ("" if world.settings.keeps_files else member)
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+async def test_a_start_that_another_keeper_has_finished_too_takes_no_session_its_sandbox(
+    world: World, monkeypatch: pytest.MonkeyPatch, claimed: bool
+) -> None:
+    session, begun = new_id(), Member(id=f"pool-{new_id()}", fingerprint="f", since=time.time())
+    await world.store.pool.add(begun)
+    plain = world.told.ensure
+
+    async def ensure(name: str, *, occupant: str = "") -> Sandbox:
+        sandbox = await plain(name, occupant=occupant)
+        # Meanwhile the other keeper is done with it: a session claims it, or it is dropped.
+        monkeypatch.setattr(world.told, "ensure", plain)
+        ready = replace(begun, ready=True, host=sandbox.host, port=sandbox.port)
+        assert await world.store.pool.make_ready(ready)
+        if claimed:
+            await world.driver.ensure(session)
+            assert await world.name(session) == begun.id
+        else:
+            assert await world.store.pool.drop(begun.id)
+        return sandbox
+
+    monkeypatch.setattr(world.told, "ensure", ensure)
+    await world.keeper._start(begun)
+    assert (begun.id in world.told.sandboxes) is claimed
+
+
+@pytest.mark.parametrize("error", [errors.StoreUnavailable("away"), PlaceChanged("elsewhere")])
+async def test_a_claim_that_came_to_nothing_leaves_the_member_to_the_next_session(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    member, plain = await world.member(), world.store.pool.claim
+
+    async def claim(*_args: Any, **_named: Any) -> None:
+        monkeypatch.setattr(world.store.pool, "claim", plain)
+        raise error
+
+    monkeypatch.setattr(world.store.pool, "claim", claim)
+    with suppress(errors.SandboxUnavailable):
+        await world.driver.ensure(new_id())
+    world.driver.members.know(await world.store.pool.members(), "f")
+    await world.driver.ensure(new_id())
+    assert await world.store.pool.members() == []
+    assert set(world.told.occupants) == {member}

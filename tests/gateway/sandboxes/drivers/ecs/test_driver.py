@@ -338,6 +338,18 @@ async def test_a_deleted_one_is_absent(cloud: ScriptedEcs, gateway: Callable[...
     assert cloud.live() == []
 
 
+async def test_a_task_that_ecs_has_forgotten_is_not_waited_for_though_its_token_is_known(
+    cloud: ScriptedEcs, gateway: Callable[..., EcsDriver]
+) -> None:
+    cloud.clock -= 7200
+    await gateway().ensure("s1")
+    cloud.tasks.clear()
+    cloud.clock += 7200
+    sandbox = await gateway(start_seconds=2.0).ensure("s1")
+    assert sandbox.state is RUNNING
+    assert len({request["clientToken"] for request in cloud.requests}) == 2
+
+
 async def test_one_that_ecs_has_forgotten_is_absent(
     cloud: ScriptedEcs, gateway: Callable[..., EcsDriver]
 ) -> None:
