@@ -20,7 +20,7 @@ from gateway.store.sessions import OPEN_SESSION, gone, not_found
 SHORT_CHARS: Final = 32 * 1024
 """What is longer is packed in a thread."""
 
-PAGE_BYTES: Final = 8 * 1024 * 1024
+PAGE_BYTES: Final = 2 * 1024 * 1024
 """A page of messages ends with the one that brings it to this many bytes, unpacked."""
 
 

@@ -116,7 +116,7 @@ def guarded(route: Route) -> Handle:
                 return await route.handler(request)
         elif route.auth is Auth.BEARER:
             user = await _counted(request, request.app[AUTH].user(request))
-            if route.handler is sdk.stream:
+            if route.handler in (sdk.stream, sdk.replay):
                 with request.app[SEATS].hold(user):
                     return await route.handler(request)
         return await route.handler(request)

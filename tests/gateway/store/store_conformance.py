@@ -236,7 +236,7 @@ class MessagesConformance:
         await store.create_session(session("s1"))
         # One after another so well compressed that DynamoDB's own pages of 1 MB would hold them all.
         made = [
-            message("s1", f"m{number}", content=str(number) * 3_000_000, created_at=1_800_000_000.0 + number)
+            message("s1", f"m{number}", content=str(number) * 700_000, created_at=1_800_000_000.0 + number)
             for number in range(7)
         ]
         for item in made:
