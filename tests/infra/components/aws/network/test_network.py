@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from pulumi.runtime.mocks import MockCallArgs
 
+from infra.program import program
 from tests.infra.aws_programs import EXISTING, TLS, aws_program, role_of
-from tests.infra.mocked import STACK_ID, Program
+from tests.infra.mocked import STACK_ID, Mocks, Program, run
 
 
 def subnets(stack: Program) -> dict[str, str]:
@@ -24,6 +27,21 @@ def test_a_network_of_ones_own_has_public_and_private_subnets_in_each_zone() -> 
     three = aws_program(zones="3", vpcCidr="10.0.0.0/20")
     zones = [item.inputs["availabilityZone"] for item in three.of_type(":Subnet")]
     assert sorted(zones) == sorted(["us-east-1a", "us-east-1b", "us-east-1c"] * 2)
+
+
+def test_zones_are_those_that_have_fargate() -> None:
+    """By their ids, for the letters are an account's own (*ECS Developer Guide*, Supported Regions)."""
+    asked: list[dict[str, Any]] = []
+
+    class Asked(Mocks):
+        def call(self, args: MockCallArgs) -> Any:
+            if args.token.endswith(":getAvailabilityZones"):
+                asked.append(args.args)
+            return super().call(args)
+
+    run(program, {"target": "aws"}, answers=Asked())
+    [question] = asked
+    assert question["excludeZoneIds"] == ["apne1-az3", "usw1-az2"]
 
 
 @pytest.mark.parametrize(("nat", "gateways", "routes"), [("none", 0, 1), ("one", 1, 3), ("zone", 2, 3)])
