@@ -104,10 +104,17 @@ def test_interface_endpoints_cost_and_are_made_where_they_are_needed_or_wanted(
         for item in made
     }
     assert names == {"s3": "Gateway", "dynamodb": "Gateway"} | dict.fromkeys(services, "Interface")
-    for item in made:
+
+
+def test_endpoints_take_what_is_the_stack_s_unless_sandboxes_reach_everything() -> None:
+    """All that goes to S3 from a subnet goes by its endpoint: a sandbox with the internet would miss every bucket."""
+    for item in aws_program(interfaceEndpoints="true").of_type(":VpcEndpoint"):
         for statement in json.loads(item.inputs["policy"])["Statement"]:
             ours = statement.get("Condition") == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
             assert ours or statement["Resource"] == "arn:aws:s3:::prod-us-east-1-starport-layer-bucket/*"
+    for item in aws_program(interfaceEndpoints="true", sandboxInternet="true").of_type(":VpcEndpoint"):
+        [statement] = json.loads(item.inputs["policy"])["Statement"]
+        assert statement == {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
 
 
 def test_https_is_answered_and_http_is_sent_there() -> None:
