@@ -18,6 +18,7 @@ from infra.plugin.stack.types import STACK
 from infra.program import program
 from infra.values import ConfigError
 from tests.infra.aws_programs import TLS, aws_program
+from tests.infra.components.aws.iam import allows
 from tests.infra.mocked import MADE, STACK_ID, Declared, Program, run, strings
 from tests.infra.mocked_aws import PASSWORD
 
