@@ -22,6 +22,7 @@ from infra.cli.state import State, read_yaml
 
 FAILED = CommandResult(code=255, stdout="all\n", stderr="error: no such container\nmore\n error: nor network")
 
+
 def image(urn: str, name: str, **inputs: bool) -> dict[str, Any]:
     """As a state has it."""
     return {"urn": urn, "type": "docker:index/image:Image", "inputs": {"imageName": name, **inputs}}

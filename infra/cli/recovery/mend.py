@@ -54,8 +54,8 @@ class Recovery:
             killed = True
             if perhaps := _perhaps_in_aws(pending):
                 say(
-                    "==> a killed run may have made these in AWS, where Pulumi does not know them and nothing takes them "
-                    f"away: {', '.join(perhaps)}. What is there has the tag vaporforge:stack={stack_id}"
+                    "==> a killed run may have made these in AWS, where Pulumi does not know them and nothing takes "
+                    f"them away: {', '.join(perhaps)}. What is there has the tag vaporforge:stack={stack_id}"
                 )
             cleared = {**(exported.deployment or {}), "pending_operations": []}
             stack.import_stack(Exported(exported.version, cleared))

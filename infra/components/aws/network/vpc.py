@@ -12,10 +12,9 @@ import pulumi_aws as aws
 from infra.addresses import divided
 from infra.components.aws.names import ANYWHERE, tags_of
 
-
 WITHOUT_FARGATE: Final = ("apne1-az3", "usw1-az2")
-"""Zones, by their ids, in which Fargate starts no Linux task (*ECS Developer Guide*, Supported Regions for Amazon ECS on
-AWS Fargate). Which letter a zone has differs from account to account."""
+"""Zones, by their ids, in which Fargate starts no Linux task (*ECS Developer Guide*, Supported Regions on AWS Fargate).
+Which letter a zone has differs from account to account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
