@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.scripts.shell import Clone
 
 CLIENT = """
@@ -41,6 +43,17 @@ def test_an_engine_s_package_with_a_client_that_cannot_build_gets_what_it_lacks(
         "docker-buildx",
     ]
     assert "lacks buildx" not in done.stderr
+
+
+@pytest.mark.parametrize("known", ["", "docker-buildx", "docker-cli docker-buildx"])
+def test_a_client_in_packages_of_its_own_is_installed_where_apt_knows_them(known: str, clone: Clone) -> None:
+    clone.fake("apt-cache", f'case " {known} " in *" $2 "*) ;; *) exit 100 ;; esac')
+    clone.fake("apt-get", "")
+    clone.fake("id", "echo 0")
+    done = clone.shell("docker_install_client", "docker")
+    assert done.returncode == 0, done.stderr
+    asked = [line.split()[-1] for line in clone.asked("apt-get") if " install " in line]
+    assert asked == known.split()
 
 
 def test_a_client_that_was_there_and_cannot_build_is_told_of(clone: Clone) -> None:
