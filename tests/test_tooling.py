@@ -220,20 +220,6 @@ def test_programs_with_roots_of_their_own_trust_the_bundle(tmp_path: Path) -> No
     ]
 
 
-@pytest.mark.parametrize("known", ["", "docker-buildx", "docker-cli docker-buildx"])
-def test_a_client_in_packages_of_its_own_is_installed_where_apt_knows_them(
-    known: str, tmp_path: Path
-) -> None:
-    fake(tmp_path, "apt-cache", f'case " {known} " in *" $2 "*) ;; *) exit 100 ;; esac')
-    fake(tmp_path, "apt-get", 'echo "$*" >>"$FAKES/asked"')
-    fake(tmp_path, "id", "echo 0")
-    done = in_shell(tmp_path, "docker_install_client")
-    assert done.returncode == 0, done.stderr
-    asked = tmp_path / "fakes" / "asked"
-    lines = asked.read_text().splitlines() if asked.exists() else []
-    assert [line.split()[-1] for line in lines if " install " in line] == known.split()
-
-
 @pytest.mark.parametrize(
     ("running", "held", "ends"),
     [

@@ -14,11 +14,12 @@ def lost_images(
     resources: Sequence[Mapping[str, Any]], host: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
     """URN and name of each image among a state's resources that is no longer on the engine at `host` (empty: the one
-    of `environ`). None of an engine that does not answer: what follows says that better."""
+    of `environ`). One that was pushed is in its registry, whatever the engine has. None of an engine that does not
+    answer: what follows says that better."""
     names = {
         str(item["urn"]): str(item["inputs"]["imageName"])
         for item in resources
-        if item["type"] == IMAGE and not item.get("delete")
+        if item["type"] == IMAGE and not item.get("delete") and item["inputs"].get("skipPush")
     }
     if not names:
         return {}

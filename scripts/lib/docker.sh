@@ -6,11 +6,12 @@ setup_docker() {
   if docker_client_fits; then return; fi
   if ! docker_engine_answers; then
     docker_may_ask
-    have dockerd || apt_install docker.io iptables ca-certificates
+    have dockerd || { apt_install docker.io iptables ca-certificates; docker_install_client; }
     docker_start
   fi
   have docker || docker_install_client
   docker_choose_client
+  docker_builds || log "docker client: it lacks buildx, without which it builds no images; your system may call it docker-buildx"
 }
 
 docker_socket() { local host=${DOCKER_HOST:-unix:///var/run/docker.sock}; printf '%s' "${host#unix://}"; }
@@ -21,32 +22,33 @@ docker_engine_answers() {
     python3 "$VF_ROOT/scripts/lib/engine_version.py" "$(docker_socket)" >/dev/null 2>&1
 }
 
-docker_may_ask() {
-  local socket
-  socket=$(docker_socket)
-  [ ! -S "$socket" ] || [ -w "$socket" ] || die "you may not use the Docker engine's socket $socket: join its group, or be root"
-}
+docker_barred() { local socket; socket=$(docker_socket); [ -S "$socket" ] && [ ! -w "$socket" ]; }
+docker_may_ask() { ! docker_barred || die "you may not use the Docker engine's socket $(docker_socket): join its group, or be root"; }
 
-# True when this client talks to the engine and can build with BuildKit: by the buildx plugin, or, before 23, itself.
+# True when this client talks to the engine and can build for it.
 docker_client_fits() {
-  local client=${1:-docker} major
-  have "$client" || return 1
-  "$client" version >/dev/null 2>&1 || return 1
-  major=$("$client" version --format '{{.Client.Version}}')
-  [ "${major%%.*}" -lt 23 ] || "$client" buildx version >/dev/null 2>&1
+  local client=${1:-docker}
+  have "$client" && "$client" version >/dev/null 2>&1 && docker_builds "$client"
 }
 
-# Debian 13 and later have the client, and what it builds with, in packages of their own.
-docker_install_client() {
-  local package
-  for package in docker-cli docker-buildx; do
-    if apt-cache show "$package" >/dev/null 2>&1; then apt_install "$package"; fi
-  done
+# docker_builds [CLIENT]: with BuildKit, by the buildx plugin, or, before 23, itself; whether an engine is there or not.
+docker_builds() {
+  local client=${1:-docker} version
+  version=$("$client" --version 2>/dev/null) || return 1
+  version=${version#Docker version }
+  [ "${version%%.*}" -lt 23 ] 2>/dev/null || "$client" buildx version >/dev/null 2>&1
 }
+
+# Debian 13 and later have the client, and what it builds with, in packages of their own; Ubuntu has the latter.
+docker_install_client() {
+  have docker || docker_package docker-cli
+  docker_builds || docker_package docker-buildx
+}
+docker_package() { ! apt-cache show "$1" >/dev/null 2>&1 || apt_install "$1"; }
 
 docker_start() {
   local pid=
-  if [ -d /run/systemd/system ] && as_root systemctl start docker 2>/dev/null; then
+  if docker_service && as_root systemctl start docker 2>/dev/null; then
     log "docker engine: started by systemd"
   else
     log "docker engine: starting (log: $VF_STATE/dockerd.log)"
@@ -58,13 +60,19 @@ docker_start() {
   fi
   doing "waiting for the engine, 60 s at most"
   if ! { wait_for 60 docker_settled "$pid" && docker_engine_answers; }; then
+    # The package's service lets its group ask, which whoever installed it is not in.
+    docker_may_ask
     [ ! -r "$VF_STATE/dockerd.log" ] || tail -n 5 "$VF_STATE/dockerd.log" >&2
     die "the Docker engine did not become ready (log: $VF_STATE/dockerd.log, or the service manager's)"
   fi
 }
 
-# It answers, or it has ended and never will.
-docker_settled() { docker_engine_answers || { [ -n "$1" ] && ! [ -d "/proc/$1" ]; }; }
+docker_service() { [ -d /run/systemd/system ]; }
+
+# It answers, or it has ended and never will; a service's does not to who may not ask, from its socket's beginning on.
+docker_settled() {
+  docker_engine_answers || if [ -n "$1" ]; then ! [ -d "/proc/$1" ]; else docker_barred; fi
+}
 
 # docker_hold: as long as this process lives, docker_stop_unused leaves the engine on, whichever folder for state it has.
 docker_hold() {

@@ -87,6 +87,19 @@ def test_what_was_being_made_is_forgotten_looked_for_and_the_rest_looked_at(
     assert [known.pending for _, known in swept] == [{"gateway-1"}]
 
 
+def test_what_was_being_made_in_aws_is_named_for_nothing_looks_for_it(
+    recovery: Recovery, swept: list[tuple[str, Known]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kind = "aws:ec2/natGateway:NatGateway"
+    made = {"urn": f"urn:pulumi:dev::vaporforge::{kind}::vaporforge-dev-nat-0", "type": kind, "inputs": {}}
+    deleted = {**PENDING, "type": "deleting", "resource": made}
+    recovery.mend(FakeStack(PENDING, deleted), "config")  # type: ignore[arg-type] # a fake
+    assert "AWS" not in capsys.readouterr().err
+    recovery.mend(FakeStack({"type": "creating", "resource": made}), "config")  # type: ignore[arg-type] # a fake
+    told = capsys.readouterr().err
+    assert f"vaporforge-dev-nat-0 ({kind}). What is there has the tag vaporforge:stack=vaporforge-dev" in told
+
+
 def test_a_dead_runs_lock_is_taken_away_and_the_engine_looked_at(
     recovery: Recovery, swept: list[tuple[str, Known]], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,15 +22,17 @@ from infra.cli.state import State, read_yaml
 
 FAILED = CommandResult(code=255, stdout="all\n", stderr="error: no such container\nmore\n error: nor network")
 
+
+def image(urn: str, name: str, **inputs: bool) -> dict[str, Any]:
+    """As a state has it."""
+    return {"urn": urn, "type": "docker:index/image:Image", "inputs": {"imageName": name, **inputs}}
+
+
 IMAGES: list[dict[str, Any]] = [
-    {"urn": "urn:gateway", "type": "docker:index/image:Image", "inputs": {"imageName": "dev/gateway:1"}},
-    {"urn": "urn:agent", "type": "docker:index/image:Image", "inputs": {"imageName": "dev/agent:1"}},
-    {
-        "urn": "urn:old",
-        "type": "docker:index/image:Image",
-        "inputs": {"imageName": "dev/agent:0"},
-        "delete": True,
-    },
+    image("urn:gateway", "dev/gateway:1", skipPush=True),
+    image("urn:agent", "dev/agent:1", skipPush=True),
+    image("urn:old", "dev/agent:0", skipPush=True) | {"delete": True},
+    image("urn:pushed", "registry.example/gateway:1", skipPush=False),
     {"urn": "urn:network", "type": "docker:index/network:Network", "inputs": {}},
 ]
 

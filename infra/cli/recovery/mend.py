@@ -49,8 +49,14 @@ class Recovery:
             raise CliError(self.holder())
         exported = stack.export_stack()
         known = Known.of(exported.deployment or {})
-        if (exported.deployment or {}).get("pending_operations"):
+        stack_id = f"{PROJECT}-{self.name}"
+        if pending := (exported.deployment or {}).get("pending_operations"):
             killed = True
+            if perhaps := _perhaps_in_aws(pending):
+                say(
+                    "==> a killed run may have made these in AWS, where Pulumi does not know them and nothing takes "
+                    f"them away: {', '.join(perhaps)}. What is there has the tag vaporforge:stack={stack_id}"
+                )
             cleared = {**(exported.deployment or {}), "pending_operations": []}
             stack.import_stack(Exported(exported.version, cleared))
         if killed and known.ids:
@@ -60,7 +66,6 @@ class Recovery:
             exported = stack.export_stack()
             now = Known.of(exported.deployment or {})
             known = Known(now.ids, now.volumes, known.pending)
-        stack_id = f"{PROJECT}-{self.name}"
 
         def look() -> Known:
             return Known.of(stack.export_stack().deployment or {})
@@ -87,3 +92,13 @@ class Recovery:
             f"another update of the stack {self.name} is under way; where it was killed: "
             f"cd {self.state.project_folder} && pulumi cancel --yes {self.name}"
         )
+
+
+def _perhaps_in_aws(pending: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name and type of what was being made there."""
+    made = [item["resource"] for item in pending if item.get("type") == "creating"]
+    return sorted(
+        f"{str(item['urn']).rpartition('::')[2]} ({item['type']})"
+        for item in made
+        if str(item.get("type")).startswith("aws:")
+    )

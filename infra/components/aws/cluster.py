@@ -36,7 +36,7 @@ class Cluster(pulumi.ComponentResource):
             tags=tags_of(args.stack_id, "cluster"),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        aws.ecs.ClusterCapacityProviders(
+        self._capacity = aws.ecs.ClusterCapacityProviders(
             f"{args.stack_id}-cluster",
             cluster_name=cluster.name,
             capacity_providers=["FARGATE", "FARGATE_SPOT"],
@@ -46,11 +46,12 @@ class Cluster(pulumi.ComponentResource):
         self.register_outputs({})
 
     def sandboxes(self, used: Sequence[pulumi.Resource]) -> SandboxTasks:
-        """What ends the sandboxes: after the gateways, which must depend on it, and before all that `used` names."""
+        """What ends the sandboxes: after the gateways, which must depend on it, and before all that `used` names
+        and the capacity that they run on, which ECS does not take from a cluster while they do."""
         return SandboxTasks(
             f"{self._args.stack_id}-sandboxes",
             cluster=self.arn,
             family=self._args.family,
             region=self._args.region,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(used)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._capacity, *used]),
         )

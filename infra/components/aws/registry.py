@@ -19,7 +19,7 @@ PLATFORM: Final = "linux/amd64"
 """What the task definitions ask Fargate for (`X86_64`)."""
 
 KEPT_IMAGES: Final = 30
-"""Of each repository: as many updates can be rolled back without a build."""
+"""Of each repository: what a running task definition names is among them, and whoever rolls back finds the layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

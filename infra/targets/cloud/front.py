@@ -114,6 +114,7 @@ def _endpoints(
             services=called,
             group=groups.endpoints,
             bucket=data.bucket.arn,
+            anything=place.settings.sandbox_internet,
         ),
         place.options,
     )

@@ -29,7 +29,8 @@ def _identity(context: Context, asked: Properties) -> Properties:
 def _zones(context: Context, asked: Properties) -> Properties:
     filters = [{"Name": item["name"], "Values": item["values"]} for item in asked.get("filters") or []]
     filters.append({"Name": "state", "Values": [asked["state"]]})
-    found = _client(context, "ec2").describe_availability_zones(Filters=filters)["AvailabilityZones"]
+    zones = _client(context, "ec2").describe_availability_zones(Filters=filters)["AvailabilityZones"]
+    found = [zone for zone in zones if zone["ZoneId"] not in asked.get("excludeZoneIds", ())]
     return {
         "id": context.configured["region"],
         "names": sorted(zone["ZoneName"] for zone in found),

@@ -18,6 +18,7 @@ from infra.plugin.stack.types import STACK
 from infra.program import program
 from infra.values import ConfigError
 from tests.infra.aws_programs import TLS, aws_program
+from tests.infra.components.aws.iam import allows
 from tests.infra.mocked import MADE, STACK_ID, Declared, Program, run, strings
 from tests.infra.mocked_aws import PASSWORD
 
@@ -106,11 +107,13 @@ def test_sandboxes_end_after_the_gateways_and_before_all_that_they_use() -> None
     [service] = [item for item in stack.of_type(":Service") if item.type.startswith("aws:ecs")]
     assert sandboxes.name in stack.before(service)
     used = stack.before(sandboxes)
+    # It has the cluster's name, so it is told apart by its URN.
+    [capacity] = stack.of_type(":ClusterCapacityProviders")
+    assert capacity.urn in sandboxes.dependencies
     for suffix in (
         ":SecurityGroup",
         ":Subnet",
         ":Cluster",
-        ":ClusterCapacityProviders",
         ":Role",
         ":RolePolicy",
     ):
@@ -201,5 +204,9 @@ def test_the_pages_policy_for_deploying_knows_every_service_that_is_used() -> No
     named = {action.partition(":")[0] for action in actions}
     modules = {item.type.removeprefix("aws:").partition("/")[0] for item in of_aws(aws_program(**TLS))}
     prefixes = {"lb": "elasticloadbalancing", "appautoscaling": "application-autoscaling", "vpc": "ec2"}
+    # A key that is made with tags is tagged before it is one that a policy could know by its tags.
+    tagged = {"aws:RequestTag/vaporforge:stack": STACK_ID}
+    assert allows([text], "kms:CreateKey", "*", {})
+    assert allows([text], "kms:TagResource", "arn:aws:kms:eu-west-1:123456789012:key/new", tagged)
     # Log groups are CloudWatch's to pulumi-aws, and of a service of their own to IAM.
     assert {prefixes.get(module, module) for module in modules} | {"logs", "sts"} == named

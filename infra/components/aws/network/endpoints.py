@@ -14,7 +14,8 @@ from infra.components.aws.names import tags_of
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointsArgs:
     """`services`: those that get interface endpoints, as `ecr.api`, in `subnets`, reached by the members
-    of `group`'s clients. `bucket`: the stack's own. `account`: whose credentials are taken."""
+    of `group`'s clients. `bucket`: the stack's own. `account`: whose credentials are taken. `anything`: whether others
+    are taken too, and S3's other buckets: of sandboxes that reach the internet their ways go by here."""
 
     stack_id: str
     region: str
@@ -25,6 +26,7 @@ class EndpointsArgs:
     services: Sequence[str]
     group: pulumi.Input[str] | None
     bucket: pulumi.Input[str]
+    anything: bool
 
 
 class Endpoints(pulumi.ComponentResource):
@@ -36,7 +38,9 @@ class Endpoints(pulumi.ComponentResource):
         super().__init__("vaporforge:aws:Endpoints", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         gateways = {}
-        for service, policy in (("s3", _buckets(args)), ("dynamodb", _of_account(args))):
+        usual = _anything() if args.anything else _of_account(args)
+        buckets = usual if args.anything else _buckets(args)
+        for service, policy in (("s3", buckets), ("dynamodb", usual)):
             gateways[service] = aws.ec2.VpcEndpoint(
                 f"{args.stack_id}-{service}",
                 vpc_id=args.vpc_id,
@@ -58,11 +62,21 @@ class Endpoints(pulumi.ComponentResource):
                 private_dns_enabled=True,
                 subnet_ids=list(args.subnets),
                 security_group_ids=[args.group] if args.group is not None else [],
-                policy=_of_account(args),
+                policy=usual,
                 tags=tags_of(args.stack_id, part),
                 opts=child,
             )
         self.register_outputs({})
+
+
+def _anything() -> pulumi.Output[str]:
+    """Told, and not left out: an endpoint that had another policy would keep it."""
+    return pulumi.Output.json_dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}],
+        }
+    )
 
 
 def _of_account(args: EndpointsArgs) -> pulumi.Output[str]:

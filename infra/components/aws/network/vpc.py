@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 import pulumi_aws as aws
 
 from infra.addresses import divided
 from infra.components.aws.names import ANYWHERE, tags_of
+
+WITHOUT_FARGATE: Final = ("apne1-az3", "usw1-az2")
+"""Zones, by their ids, in which Fargate starts no Linux task (*ECS Developer Guide*, Supported Regions on AWS Fargate).
+Which letter a zone has differs from account to account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,7 @@ class Vpc(pulumi.ComponentResource):
         self.vpc_id = vpc.id
         found = aws.get_availability_zones_output(
             state="available",
+            exclude_zone_ids=list(WITHOUT_FARGATE),
             # Without local zones, which have neither load balancers nor Fargate everywhere.
             filters=[
                 aws.GetAvailabilityZonesFilterArgs(name="opt-in-status", values=["opt-in-not-required"])

@@ -30,7 +30,11 @@ def _list(value: Any) -> list[str]:
 
 
 def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
-    compare = {"StringEquals": lambda a, b: a == b, "ArnEquals": fnmatch.fnmatchcase}
+    compare = {
+        "StringEquals": lambda a, b: a == b,
+        "StringLike": fnmatch.fnmatchcase,
+        "ArnEquals": fnmatch.fnmatchcase,
+    }
     return all(
         key in context and any(compare[operator](context[key], wanted) for wanted in _list(values))
         for operator, keys in conditions.items()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from pulumi.runtime.mocks import MockCallArgs
 
+from infra.program import program
 from tests.infra.aws_programs import EXISTING, TLS, aws_program, role_of
-from tests.infra.mocked import STACK_ID, Program
+from tests.infra.mocked import STACK_ID, Mocks, Program, run
 
 
 def subnets(stack: Program) -> dict[str, str]:
@@ -24,6 +27,21 @@ def test_a_network_of_ones_own_has_public_and_private_subnets_in_each_zone() -> 
     three = aws_program(zones="3", vpcCidr="10.0.0.0/20")
     zones = [item.inputs["availabilityZone"] for item in three.of_type(":Subnet")]
     assert sorted(zones) == sorted(["us-east-1a", "us-east-1b", "us-east-1c"] * 2)
+
+
+def test_zones_are_those_that_have_fargate() -> None:
+    """By their ids, for the letters are an account's own (*ECS Developer Guide*, Supported Regions)."""
+    asked: list[dict[str, Any]] = []
+
+    class Asked(Mocks):
+        def call(self, args: MockCallArgs) -> Any:
+            if args.token.endswith(":getAvailabilityZones"):
+                asked.append(args.args)
+            return super().call(args)
+
+    run(program, {"target": "aws"}, answers=Asked())
+    [question] = asked
+    assert question["excludeZoneIds"] == ["apne1-az3", "usw1-az2"]
 
 
 @pytest.mark.parametrize(("nat", "gateways", "routes"), [("none", 0, 1), ("one", 1, 3), ("zone", 2, 3)])
@@ -86,10 +104,17 @@ def test_interface_endpoints_cost_and_are_made_where_they_are_needed_or_wanted(
         for item in made
     }
     assert names == {"s3": "Gateway", "dynamodb": "Gateway"} | dict.fromkeys(services, "Interface")
-    for item in made:
+
+
+def test_endpoints_take_what_is_the_stack_s_unless_sandboxes_reach_everything() -> None:
+    """All that goes to S3 from a subnet goes by its endpoint: a sandbox with the internet would miss every bucket."""
+    for item in aws_program(interfaceEndpoints="true").of_type(":VpcEndpoint"):
         for statement in json.loads(item.inputs["policy"])["Statement"]:
             ours = statement.get("Condition") == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
             assert ours or statement["Resource"] == "arn:aws:s3:::prod-us-east-1-starport-layer-bucket/*"
+    for item in aws_program(interfaceEndpoints="true", sandboxInternet="true").of_type(":VpcEndpoint"):
+        [statement] = json.loads(item.inputs["policy"])["Statement"]
+        assert statement == {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
 
 
 def test_https_is_answered_and_http_is_sent_there() -> None:
