@@ -121,11 +121,11 @@ def idle_month(settings: Settings, prices: Mapping[str, Price]) -> Iterator[Item
     yield from item("DynamoDB", "looks for runs without a gateway", "read-million", sweeps)
     alarms, metrics = ALARMS + SCALING_ALARMS, METRICS
     if settings.pool.largest:
-        size = _mean(settings.pool)
+        waiting = _mean(settings.pool)
         alarms, metrics = alarms + POOL_ALARMS, metrics + POOL_METRICS
         for one in session_hour(settings, prices):
-            usd = HOURS * size * one.usd
-            yield Item(part=f"the pool: {one.part}", what=f"{size:.4g} of {one.what}", usd=usd)
+            usd = HOURS * waiting * one.usd
+            yield Item(part=f"the pool: {one.part}", what=f"{waiting:.4g} of {one.what}", usd=usd)
     yield from item("CloudWatch alarms", f"{alarms}", "alarm-month", alarms)
     yield from item("CloudWatch dashboard", "1", "dashboard-month", 1)
     yield from item("CloudWatch metrics", f"{metrics}", "metric-month", metrics)

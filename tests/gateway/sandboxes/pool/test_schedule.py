@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.ids import new_id
 from gateway.sandboxes.pool.driver import PooledDriver
 from gateway.sandboxes.pool.keeper import Keeper
@@ -12,6 +14,8 @@ from tests.gateway.fakes import until
 from tests.gateway.sandboxes.pool.test_places import world
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tests.gateway.sandboxes.pool.test_places import World
 
 __all__ = ["world"]
@@ -45,8 +49,17 @@ class Scheduled:
         return [member.id for member in found]
 
 
-async def test_it_is_full_when_its_window_begins_and_empty_when_it_has_ended(world: World) -> None:
+@pytest.fixture
+async def pool(world: World) -> AsyncIterator[Scheduled]:
     pool = Scheduled(world)
+    yield pool
+    await pool.keeper.close()
+    await pool.driver.close()
+
+
+async def test_it_is_full_when_its_window_begins_and_empty_when_it_has_ended(
+    pool: Scheduled, world: World
+) -> None:
     assert await pool.round_at(BEGIN - 61) == []
     assert pool.keeper.figures() == {"size": 0, "ready": 0, "claimed": 0, "missed": 0}
     members = await pool.round_at(BEGIN - 60)
@@ -65,11 +78,11 @@ async def test_it_is_full_when_its_window_begins_and_empty_when_it_has_ended(wor
     assert await pool.round_at(END) == []
     assert set(world.told.sandboxes) == {claimed}
     assert (await pool.driver.ensure(session)).host == f"host-of-{claimed}"
-    await pool.keeper.close()
 
 
-async def test_a_session_outside_of_every_window_has_its_own_sandbox_and_misses_nothing(world: World) -> None:
-    pool = Scheduled(world)
+async def test_a_session_outside_of_every_window_has_its_own_sandbox_and_misses_nothing(
+    pool: Scheduled, world: World
+) -> None:
     await pool.round_at(END)
     session = new_id()
     assert (await pool.driver.ensure(session)).host == f"host-of-{session}"
@@ -78,4 +91,3 @@ async def test_a_session_outside_of_every_window_has_its_own_sandbox_and_misses_
     assert place is not None
     assert place.member == ""
     assert pool.keeper.figures()["missed"] == 0
-    await pool.keeper.close()
