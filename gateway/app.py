@@ -154,7 +154,8 @@ def _figures(app: web.Application) -> Figures:
         gauges={
             "OpenConnections": app[SEATS].taken,
             "LiveRuns": len(app[RUNS].recorders),
-            **({"PoolReady": pool["ready"]} if pool else {}),
+            # An alarm is rung by a pool that is empty, and not by one that is to be.
+            **({"PoolReady": pool["ready"]} if pool.get("size") else {}),
         },
         counters={
             "Prompts": stats.came,

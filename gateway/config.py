@@ -9,6 +9,8 @@ from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
+from gateway.schedule import Schedule, read_schedule
+
 _BLOBS = re.compile(r"folder:/.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!'()*./-]*)?", re.ASCII)
 
 _BASE_PATH = re.compile(r"(?!/api(?:/|$))(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", re.ASCII)
@@ -148,8 +150,9 @@ class Settings:
     model_calls_per_minute: int = 1_200
     model_mb_per_day: int = 50_000
     pool_size: int = 0
-    """Sandboxes that are kept started for sessions to come; 0: none. `pool_max_minutes`: the age at which one of them
-    is replaced."""
+    """Sandboxes that are kept started for sessions to come; 0: none. `pool_schedule`: windows in which it is another
+    number, as gateway/schedule.py reads them. `pool_max_minutes`: the age at which one of them is replaced."""
+    pool_schedule: str = ""
     pool_max_minutes: float = 120.0
     start_seconds: float = 60.0
     lease_seconds: float = 10.0
@@ -186,6 +189,11 @@ class Settings:
     log_level: str = "INFO"
     metrics: str = "off"
     """`emf`: a line a minute on stdout, which CloudWatch Logs makes metrics of."""
+
+    @property
+    def pool(self) -> Schedule:
+        """How large the pool is when. Raises `ValueError` for a `pool_schedule` that `read_settings` refuses."""
+        return read_schedule(self.pool_schedule, self.pool_size)
 
     @property
     def keeps_files(self) -> bool:
@@ -236,6 +244,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         )
     _check_choices(settings)
     _check_driver(settings)
+    try:
+        read_schedule(settings.pool_schedule, settings.pool_size)
+    except ValueError as error:
+        raise ConfigError(f"VF_POOL_SCHEDULE is {settings.pool_schedule!r}; {error}") from None
     return settings
 
 

@@ -16,7 +16,20 @@ import pulumi
 from pulumi.runtime import config as runtime_config
 
 from infra.pem import check_served, read_bundle
-from infra.values import HOST, ORIGIN, ConfigError, among, arn, choice, key_of, number, parse_value, text
+from infra.schedule import MOST, Schedule, read_schedule
+from infra.values import (
+    HOST,
+    ORIGIN,
+    ConfigError,
+    among,
+    arn,
+    checked,
+    choice,
+    key_of,
+    number,
+    parse_value,
+    text,
+)
 
 PROJECT: Final = "vaporforge"
 
@@ -159,7 +172,8 @@ class Settings:
     """Text of the bundle; the key names its path."""
     docker_host: str = text("", r"(?:unix|tcp|ssh|npipe)://\S+", "a unix://, tcp://, ssh:// or npipe:// URL")
     docker_socket: str = "/var/run/docker.sock"
-    pool_size: int = number(0, 0, 1000)
+    pool_size: int = number(0, 0, MOST)
+    pool_schedule: str = checked("", lambda given: read_schedule(given, 0))
     pool_max_minutes: int = number(120, 5, 1440)
     vpc_id: str = text("", r"vpc-[0-9a-f]{8,17}", "the id of a VPC, such as vpc-0123456789abcdef0")
     public_subnets: str = text("", SUBNETS, SUBNETS_MUST)
@@ -185,6 +199,11 @@ class Settings:
     def stack_id(self) -> str:
         """What everything of this stack is labelled with (`vaporforge.stack`)."""
         return f"{PROJECT}-{self.stack}"
+
+    @property
+    def pool(self) -> Schedule:
+        """How large the pool of sandboxes is when."""
+        return read_schedule(self.pool_schedule, self.pool_size)
 
     @property
     def url(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Final
 
@@ -38,6 +38,11 @@ def text(default: str, pattern: str, must: str) -> Any:
     return field(default=default, metadata={"pattern": pattern, "must": must})
 
 
+def checked(default: str, check: Callable[[str], object]) -> Any:
+    """A field that is empty, or what `check` takes; the `ValueError` that it raises says what it must be."""
+    return field(default=default, metadata={"check": check})
+
+
 def choice(default: str, *others: str) -> Any:
     """A field that is one of these words."""
     return field(default=default, metadata={"choices": (default, *others)})
@@ -56,7 +61,7 @@ def key_of(name: str) -> str:
 
 def parse_value(key: str, given: str, kind: str, rules: Mapping[str, Any]) -> Any:
     """`kind`: the name of a type. `rules`: `least` and `most` of a number, or those that it is `among`; of a text its
-    `choices`, or a `pattern` and what it `must` be."""
+    `choices`, a `pattern` and what it `must` be, or its `check`."""
     if kind == "Secret":
         if not runtime_config.is_config_secret(key):
             raise ConfigError(
@@ -73,6 +78,11 @@ def parse_value(key: str, given: str, kind: str, rules: Mapping[str, Any]) -> An
         raise ConfigError(f"{key} is {given!r}; it must be one of {', '.join(choices)}")
     if (pattern := rules.get("pattern")) and not re.fullmatch(pattern, given):
         raise ConfigError(f"{key} is {given!r}; it must be {rules['must']}")
+    if (check := rules.get("check")) is not None:
+        try:
+            check(given)
+        except ValueError as error:
+            raise ConfigError(f"{key} is {given!r}; {error}") from None
     return given
 
 

@@ -12,7 +12,7 @@ from tests.rooms import FLOORS, floor_of, room_of
 
 OURS = frozenset({"container", "gateway", "infra", "tests"})
 PURE = ("container/protocol.py", "container/claim.py", "container/runs/framelog.py", "container/agent/cut.py")
-LARGE = frozenset({"gateway/store", "infra", "infra/cli", "infra/plugin"})
+LARGE = frozenset({"gateway", "gateway/store", "infra", "infra/cli", "infra/plugin"})
 IMPURE = frozenset({"asyncio", "aiohttp", "time", "random"})
 
 

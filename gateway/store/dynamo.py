@@ -60,7 +60,7 @@ class DynamoStore:
         self._rates = Rates(self._table)
         self._places = Places(self._table)
         self._holdings = Holdings(self._table, self._sessions)
-        self._pools = settings.pool_size > 0
+        self._pools = settings.pool.largest > 0
         # A gateway that is protected while it records runs goes on serving beside its successors for so long.
         self._settle = SETTLE_SECONDS + (settings.protect_minutes * 60 if settings.driver == "ecs" else 0)
         self.pool = PoolRows(self._table)

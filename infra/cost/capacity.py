@@ -22,7 +22,8 @@ class Wall:
 
 
 def on_aws(settings: Settings) -> dict[str, Any]:
-    """The stack's output `capacity`, by its settings and the quotas that an account has by default."""
+    """The stack's output `capacity`, by its settings and the quotas that an account has by default. The pool comes on
+    top of what sessions have, and counts at its largest."""
     return _told(
         list(_aws_walls(settings)),
         "an account's quotas by default (infra/cost/quotas.json), which other stacks of the region share; yours may be "
@@ -46,8 +47,8 @@ def _aws_walls(settings: Settings) -> Iterator[Wall]:
         yield _vcpus(settings, known["fargate-spot-vcpus"], 0)
     else:
         yield _vcpus(settings, known["fargate-vcpus"], gateways)
-    interfaces = known["interfaces"]
-    taken = shape.private_taken(settings) + shape.public_taken(settings)
+    interfaces, pool = known["interfaces"], settings.pool.largest
+    taken = shape.private_taken(settings) + shape.public_taken(settings) + pool
     yield Wall(
         name=f"{interfaces.what} ({interfaces.value})",
         sessions=max(0, interfaces.value - taken),
@@ -62,7 +63,7 @@ def _aws_walls(settings: Settings) -> Iterator[Wall]:
         )
         yield Wall(
             name=f"addresses of the {'public' if public else 'private'} subnets of {settings.vpc_cidr}",
-            sessions=max(0, free),
+            sessions=max(0, free - pool),
             more="a larger vpcCidr, in a new stack",
         )
 
@@ -71,13 +72,13 @@ def _docker_walls(settings: Settings, room_mb: int | None) -> Iterator[Wall]:
     yield from _own_walls(settings, settings.gateway_replicas)
     yield Wall(
         name="interfaces of the sandboxes' network",
-        sessions=facts.BRIDGE_PORTS - 2 * settings.gateway_replicas,
+        sessions=facts.BRIDGE_PORTS - 2 * settings.gateway_replicas - settings.pool.largest,
         more="another stack",
     )
     if room_mb is not None:
         yield Wall(
             name="memory of the engine's machine",
-            sessions=max(0, room_mb // settings.sandbox_memory_mb),
+            sessions=max(0, room_mb // settings.sandbox_memory_mb - settings.pool.largest),
             more="a smaller sandboxMemoryMb, or a larger machine",
         )
 
@@ -101,7 +102,7 @@ def _own_walls(settings: Settings, gateways: int) -> Iterator[Wall]:
 def _vcpus(settings: Settings, quota: Quota, taken: float) -> Wall:
     return Wall(
         name=f"{quota.what} ({quota.value})",
-        sessions=max(0, math.floor((quota.value - taken) / settings.sandbox_cpus)),
+        sessions=max(0, math.floor((quota.value - taken) / settings.sandbox_cpus) - settings.pool.largest),
         more=f"ask AWS for more ({quota.code})",
     )
 

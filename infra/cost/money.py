@@ -9,9 +9,13 @@ from typing import Any, Final
 from infra.config import Settings
 from infra.cost.prices import Price, known_regions, prices_of
 from infra.rules import shape
+from infra.schedule import Schedule
 
 HOURS: Final = 730
 """Of a month, as AWS's own calculator reckons."""
+
+WEEK: Final = 1_768_176_000
+"""The beginning of a week in which no clock is put forward or back: 12 January 2026, in epoch seconds."""
 
 SWEEPS_A_SECOND: Final = 0.5
 """Of a gateway that looks for runs without one (gateway/runs/sweeper.py: five in a lease's time of ten seconds)."""
@@ -116,11 +120,12 @@ def idle_month(settings: Settings, prices: Mapping[str, Price]) -> Iterator[Item
     sweeps = count * SWEEPS_A_SECOND * SWEEP_UNITS * HOURS * 3600 / 1_000_000
     yield from item("DynamoDB", "looks for runs without a gateway", "read-million", sweeps)
     alarms, metrics = ALARMS + SCALING_ALARMS, METRICS
-    if settings.pool_size:
+    if settings.pool.largest:
+        waiting = _mean(settings.pool)
         alarms, metrics = alarms + POOL_ALARMS, metrics + POOL_METRICS
         for one in session_hour(settings, prices):
-            usd = HOURS * settings.pool_size * one.usd
-            yield Item(part=f"the pool: {one.part}", what=f"{settings.pool_size} of {one.what}", usd=usd)
+            usd = HOURS * waiting * one.usd
+            yield Item(part=f"the pool: {one.part}", what=f"{waiting:.4g} of {one.what}", usd=usd)
     yield from item("CloudWatch alarms", f"{alarms}", "alarm-month", alarms)
     yield from item("CloudWatch dashboard", "1", "dashboard-month", 1)
     yield from item("CloudWatch metrics", f"{metrics}", "metric-month", metrics)
@@ -136,6 +141,12 @@ def session_hour(settings: Settings, prices: Mapping[str, Price]) -> Iterator[It
     yield Item(part=f"sandbox on {words}", what=size, usd=usd)
     if shape.sandboxes_public(settings):
         yield Item(part="public IPv4 address", what="1", usd=prices["ipv4-hour"].usd)
+
+
+def _mean(pool: Schedule) -> float:
+    """Its size over a week."""
+    minutes = range(WEEK, WEEK + 7 * 24 * 3600, 60)
+    return sum(map(pool.size, minutes)) / len(minutes)
 
 
 def _parts(items: list[Item], digits: int) -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from infra.rules import facts, shape
 from infra.rules.rule import AWS, Ordered, Rule
-from infra.rules.terms import counted, figure, key
+from infra.rules.terms import POOL, counted, figure, key
 
 RULES: Final[tuple[Rule, ...]] = (
     Ordered(
@@ -55,6 +55,7 @@ RULES: Final[tuple[Rule, ...]] = (
         name="private-addresses",
         targets=AWS,
         left=key("sandboxes")
+        + POOL
         + counted(
             "gateways, twice in an update, and endpoints",
             shape.private_taken,
@@ -70,6 +71,7 @@ RULES: Final[tuple[Rule, ...]] = (
         name="public-addresses",
         targets=AWS,
         left=key("sandboxes")
+        + POOL
         + counted(
             "gateways, twice in an update, load balancer and NAT",
             shape.public_taken,

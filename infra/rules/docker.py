@@ -8,7 +8,7 @@ from typing import Final
 from infra.config import Settings
 from infra.rules import facts
 from infra.rules.rule import DOCKER, Formed, Ordered, Rule
-from infra.rules.terms import figure, key, named
+from infra.rules.terms import POOL, figure, key, named
 
 
 def _forwarded(settings: Settings) -> bool:
@@ -52,9 +52,19 @@ RULES: Final[tuple[Rule, ...]] = (
         "them away",
     ),
     Ordered(
+        name="pool-bridge",
+        targets=DOCKER,
+        left=POOL + 2 * key("gateway_replicas"),
+        right=figure(facts.BRIDGE_PORTS, "interfaces that a bridge of Linux has"),
+        strict=True,
+        change="gateway_replicas",
+        why="sandboxes that wait are on one network with the gateways, of which an update has twice as many, and with "
+        "those that sessions have",
+    ),
+    Ordered(
         name="bridge",
         targets=DOCKER,
-        left=key("sandboxes") + 2 * key("gateway_replicas"),
+        left=key("sandboxes") + POOL + 2 * key("gateway_replicas"),
         right=figure(facts.BRIDGE_PORTS, "interfaces that a bridge of Linux has"),
         change="sandboxes",
         why="all sandboxes are on one network with the gateways, of which an update has twice as many",

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from infra.config import Settings
 from infra.rules import shape
-from infra.rules.terms import Term, named, worded
+from infra.rules.terms import Term, is_given, named, worded
 
 BOTH: Final = frozenset({"docker", "aws"})
 DOCKER: Final = frozenset({"docker"})
@@ -68,7 +68,9 @@ class Ordered:
         if self.holds(settings):
             return None
         others = [name for name in dict.fromkeys((*self.given, *self.names)) if name != self.change]
-        given = ", ".join(f"{named(name)} {worded(getattr(settings, name))}" for name in others)
+        given = ", ".join(
+            f"{named(name)} {worded(getattr(settings, name))}" for name in others if is_given(settings, name)
+        )
         bound = self.bound(settings, self.change)
         sentence = (
             f"{named(self.change)} is {worded(getattr(settings, self.change))};{f' with {given}' if given else ''} "

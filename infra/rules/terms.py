@@ -80,7 +80,9 @@ def counted(words: str, count: Callable[[Settings], float], *names: str) -> Term
     """A number that follows from settings, `names`, by more than sums and products; `words`: what it is."""
 
     def shown(settings: Settings) -> str:
-        given = ", ".join(f"{key_of(name)} {worded(getattr(settings, name))}" for name in names)
+        given = ", ".join(
+            f"{key_of(name)} {worded(getattr(settings, name))}" for name in names if is_given(settings, name)
+        )
         return f"{words} ({given}) {count(settings):g}"
 
     return Term(
@@ -89,6 +91,12 @@ def counted(words: str, count: Callable[[Settings], float], *names: str) -> Term
         told=f"{words} ({', '.join(f'`{key_of(name)}`' for name in names)})",
         names=names,
     )
+
+
+POOL: Final = counted(
+    "the pool at its largest", lambda settings: settings.pool.largest, "pool_size", "pool_schedule"
+)
+"""Sandboxes that wait for sessions, on top of those that sessions have."""
 
 
 def longest(*terms: Term) -> Term:
@@ -100,6 +108,11 @@ def longest(*terms: Term) -> Term:
         names=_joined(*terms),
         is_sum=True,
     )
+
+
+def is_given(settings: Settings, name: str) -> bool:
+    """Whether a setting has a value that can be shown."""
+    return bool(getattr(settings, name) != "")
 
 
 def worded(value: object) -> str:

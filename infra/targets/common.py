@@ -82,6 +82,7 @@ def gateway_environment(settings: Settings) -> dict[str, pulumi.Input[str]]:
         "VF_MODEL_API_URL": settings.model_api_url,
         "VF_HTTP_PROXY": settings.http_proxy,
         "VF_NO_PROXY": settings.no_proxy,
+        "VF_POOL_SCHEDULE": settings.pool_schedule,
         "VF_LOG_LEVEL": settings.log_level,
     }
     return env | {f"VF_{name.upper()}": str(getattr(settings, name)) for name in GATEWAY_NUMBERS}

@@ -65,9 +65,11 @@ class Deployed:
         self._agent = agent
         copy_project(self.tree)
 
-    def deploy(self) -> None:
-        """The first `scripts/up`."""
-        self.up("--agent", self._agent, "--port", str(self.port), "--secret", "jwtSecret", secret=SECRET)
+    def deploy(self, *more: str) -> None:
+        """The first `scripts/up`, with further arguments."""
+        self.up(
+            "--agent", self._agent, "--port", str(self.port), "--secret", "jwtSecret", *more, secret=SECRET
+        )
 
     def up(self, *arguments: str, secret: str = "") -> None:
         """`scripts/up`. `secret`: what it reads from stdin for a `--secret` among the arguments."""

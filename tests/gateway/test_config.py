@@ -117,6 +117,17 @@ def test_a_bad_value_is_named_with_its_remedy(variable: str, value: str) -> None
         read_settings({**GOOD, variable: value})
 
 
+def test_a_schedule_of_the_pool_is_read_and_a_bad_one_named_with_its_remedy() -> None:
+    window = "Mon-Sun 00:00-24:00 UTC 7"
+    assert read_settings(GOOD).pool.largest == 0
+    settings = read_settings({**GOOD, "VF_POOL_SIZE": "3", "VF_POOL_SCHEDULE": window})
+    assert (settings.pool.size(0.0), settings.pool.otherwise) == (7, 3)
+    with pytest.raises(
+        ConfigError, match=r"^VF_POOL_SCHEDULE is '.* Berlin 7'; it must be .*: 'Berlin' is not a time zone"
+    ):
+        read_settings({**GOOD, "VF_POOL_SCHEDULE": window.replace("UTC", "Berlin")})
+
+
 def test_a_least_value_is_that_of_a_setting_and_below_its_default() -> None:
     defaults = read_settings(GOOD)
     assert all(0 < least <= getattr(defaults, name) for name, least in LEAST.items())

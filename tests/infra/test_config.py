@@ -146,6 +146,10 @@ def refusal(config: dict[str, str], secrets: dict[str, str] | None = None) -> st
         ({"hostedZone": "example.com"}, "vaporforge:hostedZone is 'example.com'; it must be the id of"),
         ({"alarmTopic": "alarms"}, "vaporforge:alarmTopic is 'alarms'; it must be the ARN of a topic in SNS"),
         ({"poolSize": "-1"}, "vaporforge:poolSize is -1; it must be 0 or more and at most 1000"),
+        (
+            {"poolSchedule": "Mon-Fri 8-18 Europe/Berlin 10"},
+            "vaporforge:poolSchedule is 'Mon-Fri 8-18 Europe/Berlin 10'; it must be windows such as Mon-Fri",
+        ),
         ({"target": "moon"}, "vaporforge:target is 'moon'; it must be one of docker, aws"),
         (
             {"dynamodb": "aws"},
@@ -185,6 +189,7 @@ def test_a_bad_value_is_refused_with_its_key_and_what_it_must_be(
         {"domain": "forge.team.example", "hostedZone": "Z0123456789ABCDEFGHIJ"},
         {"alarmTopic": "arn:aws-cn:sns:cn-north-1:123456789012:alarms"},
         {"logDays": "3653"},
+        {"poolSchedule": "Mon-Fri 08:00-18:00 Europe/Berlin 10; Sat,Sun 22:00-04:00 America/New_York 0"},
     ],
 )
 def test_what_is_right_is_taken(config: dict[str, str]) -> None:

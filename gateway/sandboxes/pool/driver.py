@@ -18,6 +18,7 @@ from gateway.sandboxes.drivers import Poolable, Sandbox, SandboxState, phase_of
 from gateway.sandboxes.drivers.answers import answers_client
 from gateway.sandboxes.pool.claim import send_claim
 from gateway.sandboxes.pool.members import Members
+from gateway.sandboxes.pool.plan import size_at
 from gateway.store.pool import Member, Place, PlaceChanged, PoolRows
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class PooledDriver:
         self, settings: Settings, store: Store, driver: Poolable, clock: Callable[[], float] = time.time
     ) -> None:
         self._settings = settings
+        self._schedule = settings.pool
         self._store = store
         self._driver = driver
         self._clock = clock
@@ -170,11 +172,12 @@ class PooledDriver:
         self._places[session] = place
 
     def _may_claim(self, session: str) -> bool:
-        """Whether there is a pool, and nobody can have started a sandbox for the session without leaving a row."""
-        since = self._rows.since
-        if not self._settings.pool_size or since is None:
+        """Whether the pool is to have members now, and nobody can have started a sandbox for the session without
+        leaving a row."""
+        since, now = self._rows.since, self._clock()
+        if since is None or not size_at(self._schedule, now, ahead=self._settings.start_seconds):
             return False
-        return since <= (made_at(session) if self._settings.keeps_files else self._clock())
+        return since <= (made_at(session) if self._settings.keeps_files else now)
 
     # -- start --
     async def _ensure(self, session: str) -> Sandbox:
@@ -231,7 +234,7 @@ class PooledDriver:
     async def _live(self, session: str, place: Place | None) -> Sandbox | str:
         """The session's sandbox where it is; or why the one there has ended, when it may be in another place next."""
         member = place.member if place is not None else ""
-        if not self._settings.keeps_files and (member or self._settings.pool_size):
+        if not self._settings.keeps_files and (member or self._schedule.largest):
             now = await self._driver.status(member or session)
             if now.state not in LIVE and not (place is not None and not member and self._is_starting(place)):
                 return now.lost_reason

@@ -16,7 +16,7 @@ from gateway import errors
 from gateway.concurrency.backoff import Backoff
 from gateway.ids import new_id
 from gateway.sandboxes.drivers import SandboxState
-from gateway.sandboxes.pool.plan import Wanted, plan
+from gateway.sandboxes.pool.plan import Wanted, plan, size_at
 from gateway.store.pool import Member
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS: Final = 2.0
-"""Between two looks at the rows; where the pool is switched off, and only what is left of it goes, a minute."""
+"""Between two looks at the rows; where the pool is off for good, and only what is left of it goes, a minute."""
 
 LEASE_SECONDS: Final = 10.0
 """How long a gateway that has died keeps others from refilling."""
@@ -56,6 +56,7 @@ class Keeper:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
+        self._schedule = settings.pool
         self._store = store
         self._driver = driver
         self._members = members
@@ -73,7 +74,7 @@ class Keeper:
         failures = Backoff(first=2 * ROUND_SECONDS, most=30 * ROUND_SECONDS)
         try:
             while self._store.pool.since is not None:
-                pause = ROUND_SECONDS if self._settings.pool_size else 30 * ROUND_SECONDS
+                pause = ROUND_SECONDS if self._schedule.largest else 30 * ROUND_SECONDS
                 try:
                     await self.round()
                     failures.reset()
@@ -88,13 +89,13 @@ class Keeper:
             await self.close()
 
     def figures(self) -> dict[str, int]:
-        """`size` that is wanted, `ready` as this gateway last saw it, and what became of its sessions since it started:
-        `claimed` one, or `missed`; empty without a pool."""
-        if not self._settings.pool_size:
+        """`size` that is wanted now, `ready` as this gateway last saw it, and what became of its sessions since it
+        started: `claimed` one, or `missed`; empty without a pool."""
+        if not self._schedule.largest:
             return {}
         members = self._members
         return {
-            "size": self._settings.pool_size,
+            "size": self._size(),
             "ready": members.ready,
             "claimed": members.claimed,
             "missed": members.missed,
@@ -109,12 +110,13 @@ class Keeper:
         rows = self._store.pool
         found = await rows.members()
         self._members.know(found, self._fingerprint)
-        if not found and not self._settings.pool_size:
+        size = self._size()
+        if not found and not size:
             return
         if not await rows.lead(self._me, seconds=LEASE_SECONDS, now=self._clock()):
             return
         wanted = Wanted(
-            size=self._settings.pool_size,
+            size=size,
             fingerprint=self._fingerprint,
             most_seconds=self._settings.pool_max_minutes * 60,
             start_seconds=self._settings.start_seconds,
@@ -131,6 +133,9 @@ class Keeper:
             member = Member(id=f"{POOL_PREFIX}{new_id()}", fingerprint=self._fingerprint, since=self._clock())
             await rows.add(member)
             self._begin(member)
+
+    def _size(self) -> int:
+        return size_at(self._schedule, self._clock(), ahead=self._settings.start_seconds)
 
     async def close(self) -> None:
         """Leave the pool to another gateway. May be called twice."""

@@ -1,4 +1,4 @@
-"""What is to be done about the pool's members: which go, which are still to be started, how many more are wanted."""
+"""What is to be done about the pool's members: how many there should be, which go, which are still to be started."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from gateway.schedule import Schedule
     from gateway.store.pool import Member
 
 MARGIN_SECONDS: Final = 15.0
@@ -33,9 +34,16 @@ class Wanted:
     start_seconds: float
 
 
+def size_at(schedule: Schedule, now: float, *, ahead: float) -> int:
+    """How many members there should be at the time `now`: those of a size that begins within `ahead` seconds are
+    started before it, and those of one that ends are kept until then."""
+    return max(schedule.size(now), schedule.size(now + ahead))
+
+
 def plan(members: Sequence[Member], wanted: Wanted, *, gone: Collection[str], now: float) -> Plan:
     """`gone`: ready members whose sandbox does not run any more. One of another fingerprint goes at once, as no session
-    is given it; one that is too old goes once another is ready in its place."""
+    is given it; one that is too old goes once another is ready in its place. Of too many the oldest go, and of those
+    that are being started the latest."""
     drop: list[Member] = []
     starting: list[Member] = []
     young: list[Member] = []
@@ -50,4 +58,6 @@ def plan(members: Sequence[Member], wanted: Wanted, *, gone: Collection[str], no
             (young if age <= wanted.most_seconds else old).append(member)
     spare = max(0, len(young) + len(old) - wanted.size)
     drop += sorted([*old, *young], key=lambda member: member.since)[:spare]
-    return Plan(drop, starting, max(0, wanted.size - len(young) - len(starting)))
+    missing = max(0, wanted.size - len(young))
+    drop += starting[missing:]
+    return Plan(drop, starting[:missing], max(0, missing - len(starting)))

@@ -28,7 +28,7 @@ DYNAMODB: Final = "AWS/DynamoDB"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchArgs:
     """`alb`, `targets`: what metrics of load balancer and target group are known by. `topic`: where alarms go, an ARN;
-    empty tells nobody. `pool`: the size that the pool of sandboxes should have."""
+    empty tells nobody. `pool`: whether there is one of sandboxes, at any time."""
 
     stack_id: str
     region: str
@@ -38,7 +38,7 @@ class WatchArgs:
     cluster_name: pulumi.Output[str]
     service_name: pulumi.Output[str]
     topic: str
-    pool: int
+    pool: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,9 +106,10 @@ def _warnings(settings: Settings, machine: Machine) -> Iterator[str]:
             f"MiB: more than the {machine.memory_mb} MiB of the Docker engine's machine. When all is used at once "
             f"sandboxes are killed; set {smaller if room >= LEAST else 'gatewayReplicas or gatewayMemoryMb lower'}"
         )
-    elif (pool := (settings.pool_size + 1) * settings.sandbox_memory_mb) > room and settings.pool_size:
+    elif (size := settings.pool.largest) and (pool := (size + 1) * settings.sandbox_memory_mb) > room:
+        key = "poolSize is" if size == settings.pool_size else "poolSchedule goes up to"
         yield (
-            f"vaporforge:poolSize is {settings.pool_size}: with one more they may take {pool} MiB together, and beside "
+            f"vaporforge:{key} {size}: with one more they may take {pool} MiB together, and beside "
             f"the stack's own parts the Docker engine's machine has {room} MiB. One that waits takes some 60 MiB; when "
             "all are used at once sandboxes are killed"
         )

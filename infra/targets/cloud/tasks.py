@@ -138,7 +138,7 @@ def run_tasks(place: Place, data: Data, front: Front) -> dict[str, str]:
             cluster_name=cluster.cluster_name,
             service_name=gateway.service.name,
             topic=settings.alarm_topic,
-            pool=settings.pool_size,
+            pool=settings.pool.largest > 0,
         ),
         place.options,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from infra.components.docker.machine import Machine
 from infra.cost import capacity
@@ -62,6 +63,19 @@ def test_on_docker_it_is_memory_where_the_machine_is_known_and_nothing_is_said_o
     unknown = run(program).outputs["capacity"]
     assert (unknown["sessions"], unknown["first"]) == (200, "the setting sandboxes")
     assert capacity.on_docker(DOCKER, -1000)["sessions"] == 0
+
+
+def test_what_waits_for_sessions_comes_on_top_of_theirs_and_counts_at_its_largest() -> None:
+    busy: dict[str, Any] = {"pool_size": 1, "pool_schedule": "Mon 08:00-18:00 UTC 2"}
+    assert capacity.on_aws(replace(AWS, **busy))["sessions"] == 0
+    assert capacity.on_docker(replace(DOCKER, **busy), 10 * 2048)["sessions"] == 8
+    for told, tighter in (
+        (capacity.on_docker(DOCKER, 10 * 2048), capacity.on_docker(replace(DOCKER, **busy), 10 * 2048)),
+        (capacity.on_aws(AWS), capacity.on_aws(replace(AWS, **busy))),
+    ):
+        less = {name: told["walls"][name] - count for name, count in tighter["walls"].items()}
+        of_sessions = {name for name in less if "connections of" in name or "setting" in name}
+        assert less == {name: 0 if name in of_sessions else 2 for name in less}
 
 
 def test_every_quota_says_where_it_is_from() -> None:

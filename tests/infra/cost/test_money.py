@@ -55,8 +55,9 @@ def interfaces(stack: Program) -> int:
         },
         EXISTING,
         {"poolSize": "3"},
+        {"poolSchedule": "Mon-Fri 08:00-18:00 Europe/Berlin 10"},
     ],
-    ids=["default", "large", "without NAT", "existing network", "pool"],
+    ids=["default", "large", "without NAT", "existing network", "pool", "pool by a schedule"],
 )
 def test_as_much_is_counted_as_the_program_declares(config: dict[str, str]) -> None:
     stack, found = aws_program(**config), counts(settings_of({"target": "aws", **config}))
@@ -82,7 +83,7 @@ def test_as_much_is_counted_as_the_program_declares(config: dict[str, str]) -> N
     assert found["Secrets Manager"] == len(stack.of_type(":Secret"))
     [sandbox] = [item for item in stack.of_type(":TaskDefinition") if item.name.endswith("-sandbox")]
     waiting = int(sandbox.inputs["cpu"]) / 1024 + int(sandbox.inputs["memory"]) / 1024
-    pool = int(config.get("poolSize", 0))
+    pool = 10 * 50 / 168 if "poolSchedule" in config else int(config.get("poolSize", 0))
     assert found.get("the pool: sandbox on Fargate", 0) == pytest.approx(HOURS * pool * waiting)
     assert found["private names"] == len(stack.of_type(":PrivateDnsNamespace"))
 
@@ -115,6 +116,15 @@ def test_figures_are_the_files_times_what_there_is() -> None:
     assert told["sessionHour"] == {"sandbox on Fargate (2 vCPU and 4096 MiB)": hour, "total": hour}
     assert len(told["usage"]) == len(USAGE)
     assert told["usage"]["DynamoDB: million write units on demand"] == usd("write-million")
+
+
+def test_a_pool_by_a_schedule_costs_its_mean_over_the_week_by_the_clocks_of_each_place() -> None:
+    # New York is 6 hours behind Berlin: 10 hours of 10, 6 more of 4, and 1 in the rest of the week.
+    busy = "Mon 08:00-18:00 Europe/Berlin 10; Mon 08:00-18:00 America/New_York 4"
+    found = counts(replace(AWS, pool_size=1, pool_schedule=busy))["the pool: sandbox on Fargate"]
+    assert found == pytest.approx(HOURS * (10 * 10 + 6 * 4 + (168 - 16)) / 168 * (2 + 4))
+    told = cost(replace(AWS, pool_size=1, pool_schedule=busy))["idleMonth"]
+    assert "the pool: sandbox on Fargate (1.643 of 2 vCPU and 4096 MiB)" in told
 
 
 def test_spot_has_its_own_price_and_an_address_is_paid_for() -> None:

@@ -51,6 +51,7 @@ def configured(draw: st.DrawFn) -> Settings:
     changes["nat"] = draw(st.sampled_from(["one", "none", "zone"]))
     changes["sandbox_internet"] = draw(st.booleans())
     changes["interface_endpoints"] = draw(st.booleans())
+    changes["pool_schedule"] = draw(st.sampled_from(["", "Mon-Fri 08:00-18:00 Europe/Berlin 1000"]))
     changes["vpc_cidr"] = f"10.0.0.0/{draw(st.integers(16, 24))}"
     return replace(DEFAULTS[target], **changes)
 
@@ -77,7 +78,7 @@ def contradictions(found: Settings) -> list[str]:
         "files of a gateway": 2 * (found.connections + found.broker_connections) + 200 > found.part_files,
         "files of the proxy": not on_aws and found.connections * 4 + 200 > found.part_files,
         "the forwarder": not on_aws and found.bind_address != "0.0.0.0" and found.connections > 2500,
-        "the bridge": not on_aws and found.sandboxes + 2 * found.gateway_replicas > 1023,
+        "the bridge": not on_aws and found.sandboxes + found.pool.largest + 2 * found.gateway_replicas > 1023,
         "idle streams": on_aws and found.alb_idle_seconds <= 60,
         "killed while it drains": on_aws and found.drain_seconds + 10 > 120,
         "killed while it stops": on_aws and found.stop_seconds + 20 > 120,
@@ -93,7 +94,8 @@ def has_addresses(found: Settings) -> bool:
     tasks = {"public": 0, "private": 0}
     public_gateways = found.nat == "none"
     tasks["public" if public_gateways else "private"] += 2 * found.gateway_replicas_most
-    tasks["public" if public_gateways and found.sandbox_internet else "private"] += found.sandboxes
+    sandboxes = found.sandboxes + found.pool.largest
+    tasks["public" if public_gateways and found.sandbox_internet else "private"] += sandboxes
     free = {}
     for kind, blocks in (("public", ranges.public), ("private", ranges.private)):
         free[kind] = min(2 ** (32 - ipaddress.ip_network(block).prefixlen) for block in blocks) - 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -19,6 +20,7 @@ from gateway.ids import new_id
 from gateway.runs.metrics import Metrics
 from gateway.sandboxes import reaper
 from gateway.sandboxes.drivers import SandboxState
+from gateway.schedule import DAYS
 from gateway.web.request.app_keys import CLIENT, POOL, STORE
 from tests.gateway.stack import SECRET, Gateway, Stack, assert_whole, text_of
 from tests.gateway.store.store_table import scan
@@ -96,6 +98,19 @@ async def test_the_pool_is_counted_and_refilled(pooled: Stack) -> None:
     assert '"PoolReady":1' in line
     assert '"PoolClaims":1' in line
     assert '"PoolMisses":0' in line
+
+
+async def test_a_pool_that_is_to_be_empty_now_is_told_and_rings_no_alarm(
+    dynamodb_endpoint: str, tmp_path: Path
+) -> None:
+    day = DAYS[(datetime.now(UTC).weekday() + 3) % len(DAYS)]
+    schedule = f"{day} 08:00-18:00 UTC 1"
+    async with Stack(dynamodb_endpoint, f"test-{new_id()}", tmp_path, pool_schedule=schedule) as stack:
+        async with the_health_of(stack) as told:
+            assert told["pool"] == {"size": 0, "ready": 0, "claimed": 0, "missed": 0}
+        line = Metrics("test", lambda: _figures(stack.gateways[0].app)).tell()
+        assert "PoolReady" not in line
+        assert '"PoolMisses":0' in line
 
 
 async def test_without_a_pool_nothing_is_told_or_written(stack: Stack) -> None:

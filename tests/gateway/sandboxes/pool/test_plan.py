@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.sandboxes.pool.plan import MARGIN_SECONDS, Plan, Wanted, plan
+from gateway.sandboxes.pool.plan import MARGIN_SECONDS, Plan, Wanted, plan, size_at
+from gateway.schedule import read_schedule
 from gateway.store.pool import Member
 
 NOW = 10_000.0
@@ -55,6 +56,20 @@ def test_an_old_one_goes_only_once_another_is_ready() -> None:
 
 def test_too_many_are_let_go_from_the_oldest_on() -> None:
     assert names(of(member("a", 3), member("b", 2), member("c", 1), size=1).drop) == ["a", "b"]
+
+
+def test_of_too_many_that_are_being_started_the_latest_go() -> None:
+    first, second, third = (member(name, ready=False) for name in "abc")
+    assert of(first, second, third) == Plan([third], [first, second], 0)
+    assert of(member("d"), first, second) == Plan([second], [first], 0)
+
+
+def test_members_are_there_when_their_window_begins_and_until_it_ends() -> None:
+    monday = 4 * 24 * 3600.0  # in epoch seconds
+    schedule = read_schedule("Mon 08:00-09:00 UTC 5", 1)
+    begin, end = monday + 8 * 3600, monday + 9 * 3600
+    times = (begin - 61, begin - 60, begin, end - 1, end)
+    assert [size_at(schedule, now, ahead=60) for now in times] == [1, 5, 5, 5, 1]
 
 
 @pytest.mark.parametrize("ready", [True, False])

@@ -58,7 +58,10 @@ def test_the_gateways_roll_and_go_back_where_they_do_not_become_healthy() -> Non
 
 
 def test_a_gateway_is_told_where_everything_is() -> None:
-    stack = aws_program(sandboxSpot="true", poolSize="20", poolMaxMinutes="30", connections="500")
+    busy = "Mon-Fri 08:00-18:00 Europe/Berlin 40"
+    stack = aws_program(
+        sandboxSpot="true", poolSize="20", poolMaxMinutes="30", poolSchedule=busy, connections="500"
+    )
     env = env_of(definition(stack, "gateway")[1])
     ecs = "arn:aws:ecs:us-east-1:123456789012"
     assert env["VF_DRIVER"] == "ecs"
@@ -68,7 +71,8 @@ def test_a_gateway_is_told_where_everything_is() -> None:
     assert re.fullmatch(r"subnet-\w+,subnet-\w+", env["VF_ECS_SUBNETS"])
     assert re.fullmatch(r"sg-\w+", env["VF_ECS_SECURITY_GROUPS"])
     assert (env["VF_ECS_SPOT"], env["VF_ECS_PUBLIC_IP"]) == ("true", "false")
-    assert (env["VF_POOL_SIZE"], env["VF_POOL_MAX_MINUTES"]) == ("20", "30")
+    pool = (env["VF_POOL_SIZE"], env["VF_POOL_MAX_MINUTES"], env["VF_POOL_SCHEDULE"])
+    assert pool == ("20", "30", busy)
     assert env["VF_TABLE"] == f"{STACK_ID}-table-0abcdef"
     assert env["VF_BLOBS"] == f"s3://{STACK_ID}-blobs-0abcdef"
     assert (env["VF_STACK"], env["VF_REGION"]) == (STACK_ID, "us-east-1")
@@ -196,8 +200,9 @@ def test_without_a_topic_alarms_are_there_to_be_looked_at() -> None:
     assert {tuple(item.inputs.get("alarmActions", ())) for item in alarms} == {()}
 
 
-def test_an_empty_pool_is_told_where_there_is_one() -> None:
-    [alarm] = [item for item in aws_program(poolSize="20").of_type(":MetricAlarm") if "pool" in item.name]
+@pytest.mark.parametrize("config", [{"poolSize": "20"}, {"poolSchedule": "Mon 08:00-18:00 UTC 5"}])
+def test_an_empty_pool_is_told_where_there_is_one(config: dict[str, str]) -> None:
+    [alarm] = [item for item in aws_program(**config).of_type(":MetricAlarm") if "pool" in item.name]
     assert (alarm.inputs["metricName"], alarm.inputs["threshold"]) == ("PoolReady", 1)
 
 

@@ -77,6 +77,9 @@ def test_a_pool_that_does_not_fit_when_all_of_it_is_used_is_said(monkeypatch: py
     assert declared(Machine(memory_mb=parts + 3 * 2048, cpus=2), pool, monkeypatch) == []
     [warning] = declared(Machine(memory_mb=parts + 3 * 2048 - 1, cpus=2), pool, monkeypatch)
     assert warning.startswith("vaporforge:poolSize is 2: with one more they may take 6144 MiB together")
+    busy = {**pool, "poolSchedule": "Mon 08:00-18:00 UTC 3"}
+    [warning] = declared(Machine(memory_mb=parts + 4 * 2048 - 1, cpus=2), busy, monkeypatch)
+    assert warning.startswith("vaporforge:poolSchedule goes up to 3: with one more they may take 8192 MiB")
 
 
 def test_more_processors_than_there_are_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
