@@ -23,6 +23,9 @@ SWEEPS_A_SECOND: Final = 0.5
 SWEEP_UNITS: Final = 2.0
 """Read units of one: four queries of the index (OPEN_SHARDS of gateway/store/keys.py), half a unit each."""
 
+CHECKS_A_SECOND: Final = 0.2
+"""Of each gateway from each zone of the load balancer, a consistent read each (gateway/web/health.py)."""
+
 METRICS: Final = 7
 POOL_METRICS: Final = 3
 """That gateways publish (gateway/app.py), by their stack alone; and more with a pool."""
@@ -117,8 +120,9 @@ def idle_month(settings: Settings, prices: Mapping[str, Price]) -> Iterator[Item
     yield from hours("gateways on Fargate", size, "fargate-gb-hour", memory)
     if shape.gateways_public(settings):
         yield from hours("public IPv4 addresses of gateways", f"{count}", "ipv4-hour", count)
-    sweeps = count * SWEEPS_A_SECOND * SWEEP_UNITS * HOURS * 3600 / 1_000_000
-    yield from item("DynamoDB", "looks for runs without a gateway", "read-million", sweeps)
+    looks = count * (SWEEPS_A_SECOND * SWEEP_UNITS + shape.zones(settings) * CHECKS_A_SECOND)
+    what = "looks for runs without a gateway, checks of the load balancer"
+    yield from item("DynamoDB", what, "read-million", looks * HOURS * 3600 / 1_000_000)
     alarms, metrics = ALARMS + SCALING_ALARMS, METRICS
     if settings.pool.largest:
         waiting = _mean(settings.pool)

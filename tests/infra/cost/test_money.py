@@ -13,6 +13,7 @@ import pytest
 from gateway import app
 from gateway.config import Settings as GatewaySettings
 from gateway.store import keys
+from infra.components.aws.network import alb
 from infra.config import Settings
 from infra.cost import money
 from infra.cost.money import HOURS, USAGE, cost, idle_month
@@ -97,7 +98,8 @@ def test_what_gateways_do_when_nobody_comes_is_the_codes() -> None:
     assert isinstance(lease, float)
     assert pytest.approx(5 / lease) == money.SWEEPS_A_SECOND
     assert keys.OPEN_SHARDS * 0.5 == money.SWEEP_UNITS
-    assert counts(AWS)["DynamoDB"] == pytest.approx(2 * 2.628)
+    assert pytest.approx(1 / alb.HEALTH_SECONDS) == money.CHECKS_A_SECOND
+    assert counts(AWS)["DynamoDB"] == pytest.approx(2 * 2.628 + 2 * 2 * 0.5256)
 
 
 def test_figures_are_the_files_times_what_there_is() -> None:

@@ -22,7 +22,11 @@ DEREGISTER_SECONDS: Final = 15
 tells it to end. The default, 300, is what makes updates take tens of minutes."""
 
 HEALTH_SECONDS: Final = 5
-"""Between two questions; two answers make a gateway healthy, and two failures unhealthy."""
+"""Between two questions; two answers make a gateway healthy."""
+
+UNHEALTHY_AFTER: Final = 8
+"""Failures in a row. ECS replaces a gateway that is unhealthy, streams and all, and all of them are while DynamoDB does
+not answer: what it takes to be back is waited for. One that drains or has ended is taken out by ECS at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +96,7 @@ class Alb(pulumi.ComponentResource):
                 interval=HEALTH_SECONDS,
                 timeout=HEALTH_SECONDS - 1,
                 healthy_threshold=2,
-                unhealthy_threshold=2,
+                unhealthy_threshold=UNHEALTHY_AFTER,
             ),
             tags=tags_of(stack_id, "gateway"),
             opts=pulumi.ResourceOptions(parent=self),

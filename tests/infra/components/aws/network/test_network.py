@@ -168,6 +168,8 @@ def test_an_update_takes_minutes_and_streams_are_not_cut_while_they_are_silent()
     assert targets.inputs["deregistrationDelay"] == 15
     health = targets.inputs["healthCheck"]
     assert (health["path"], health["interval"], health["healthyThreshold"]) == ("/api/ready", 5, 2)
+    # ECS ends a gateway that is unhealthy: the table's absence for half a minute makes none so.
+    assert health["unhealthyThreshold"] * health["interval"] == 40
 
 
 def test_names_fit_what_a_load_balancer_takes_however_long_the_stacks() -> None:
