@@ -48,7 +48,7 @@ class Page {
       own.clear(`${id}.`);
       if (id === this.#chat?.id) this.#go(null);
     },
-    onRenamed: ({ id, title }) => id === this.#chat?.id && this.#chat.renamed(title),
+    onRenamed: (session) => session.id === this.#chat?.id && this.#chat.renamed(session),
     onProblem: (error) => this.#problem(error),
     onReached: () => this.#reached(),
   });
