@@ -261,6 +261,7 @@ class Page {
 
   /** The gateway answers; an open session is the better witness. */
   #reached() {
+    this.#login.taken();
     if (!this.#chat) this.#looked(null);
     this.#updateCheck.look();
   }
