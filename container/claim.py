@@ -24,7 +24,7 @@ def make_claim(start_token: str, session: str, token: str, nonce: str, lost_reas
 def open_claim(start_token: str, claim: str) -> tuple[str, str, str] | None:
     """The session, its token and the lost reason; None when the claim was not made with this start token."""
     text, _, mac = claim.rpartition(".")
-    parts = text.split(".") if text.isascii() else []
+    parts = text.split(".") if claim.isascii() else []
     if len(parts) != 5 or parts[0] != "vfc1" or not RUN_ID.fullmatch(parts[1]):
         return None
     if not hmac.compare_digest(_mac(start_token, text).encode(), mac.encode()):

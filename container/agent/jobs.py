@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Jobs:
         `family`: the agent's own pid, and the pids of all that has come of it."""
         self._path = path
         self._family = family
+        self._lock = threading.Lock()
+        """A look, in a thread of its own, may end while a run begins."""
         self._leader = 0
         self._written: dict[tuple[int, int], int] = {}
         self._active_at = 0.0
@@ -66,24 +69,35 @@ class Jobs:
     def look(self) -> None:
         """See which jobs there are, and what they do."""
         leader, members = self._family()
-        if leader != self._leader:  # what an agent has started ends with it
-            self._ended = [*self._ended, *self._names]
         jobs = _jobs(leader, members)
         written = {(job.pid, job.started): _written(job.pid) for job in jobs}
-        wrote = any(count > self._written.get(job, -1) for job, count in written.items())
-        if wrote or any(_listens(job.pid) for job in jobs):
-            self._active_at = time.monotonic()
         pids = {job.pid for job in jobs}
-        self._leader, self._written = leader, written
-        self._names = [_name(job.pid) for job in jobs if job.parent not in pids]
-        self._save()
+        names = [_name(job.pid) for job in jobs if job.parent not in pids]
+        listens = any(_listens(job.pid) for job in jobs)
+        with self._lock:
+            self._end_with_their_agent()
+            if not _is_there(leader):  # it ended meanwhile, and they with it
+                self._save()
+                return
+            if listens or any(count > self._written.get(job, -1) for job, count in written.items()):
+                self._active_at = time.monotonic()
+            self._leader, self._written, self._names = leader, written, names
+            self._save()
 
     def take_ended(self) -> list[str]:
         """The names of those that have ended with their sandbox or their agent; each is told once."""
-        ended, self._ended = self._ended[:MOST_TOLD], []
-        if ended:
-            self._save()
+        with self._lock:
+            self._end_with_their_agent()
+            ended, self._ended = self._ended[:MOST_TOLD], []
+            if ended:
+                self._save()
         return ended
+
+    def _end_with_their_agent(self) -> None:
+        """What an agent has started ends with it: known without a look, for the next run may begin before one."""
+        if not _is_there(self._leader):
+            self._ended = [*self._ended, *self._names]
+            self._leader, self._written, self._names = 0, {}, []
 
     def _read(self) -> list[str]:
         # An agent may have put anything there: a pipe would be waited for, and a device has no end.
@@ -132,6 +146,10 @@ def _jobs(leader: int, members: Iterable[int]) -> list[_Process]:
         return False
 
     return [process for process in found.values() if is_job(process)]
+
+
+def _is_there(leader: int) -> bool:
+    return leader != 0 and Path(f"/proc/{leader}").exists()
 
 
 def _process(pid: int) -> _Process | None:

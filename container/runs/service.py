@@ -47,8 +47,9 @@ class RunService:
         self.active: Run | None = None
         self.retired = False
         self.restored = False
-        self.begun = 0
         """Whether a snapshot was restored and no run has told it yet."""
+        self.begun = 0
+        """How many runs have begun here."""
         self.jobs = Jobs(settings.jobs_file, agent.family)
         self._look_at = 0.0
         """When to look for jobs again, by the loop's clock; 0: there are none."""

@@ -35,13 +35,15 @@ SKIP: Final = frozenset(
     {
         "home/.cache",
         "home/.npm",
+        "home/.vaporforge/gitconfig",
         "home/.vaporforge/mcp-servers.json",
         "home/.vaporforge/restored",
         "home/.vaporforge/restoring",
         "home/.vaporforge/runs",
     }
 )
-"""Caches, what may hold a key, this module's marks, and the frame logs: those are the store's."""
+"""Caches, what may hold a key, what each run writes anew, this module's marks, and the frame logs: those are the
+store's."""
 
 
 class Snapshots:

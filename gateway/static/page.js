@@ -11,7 +11,7 @@ import { RunStatus } from "./composer/run-status.js";
 import { Login } from "./login/login.js";
 import { SessionList } from "./sessions/session-list.js";
 import { SettingsDialog } from "./settings/settings-dialog.js";
-import { byId, element } from "./shared/dom.js";
+import { byId, element, refocus } from "./shared/dom.js";
 import { explain } from "./shared/format.js";
 import { own, tab } from "./shared/storage.js";
 import { DEFAULT_TITLE } from "./shared/titles.js";
@@ -48,7 +48,7 @@ class Page {
       own.clear(`${id}.`);
       if (id === this.#chat?.id) this.#go(null);
     },
-    onRenamed: ({ id, title }) => id === this.#chat?.id && this.#chat.renamed(title),
+    onRenamed: (session) => session.id === this.#chat?.id && this.#chat.renamed(session),
     onProblem: (error) => this.#problem(error),
     onReached: () => this.#reached(),
   });
@@ -63,6 +63,8 @@ class Page {
   #chat = null;
   /** The session that is being made; asked for twice it is one. */
   #creating = null;
+  /** What was open when it was last asked for, and whether a prompt waits for it. */
+  #awaited = null;
   #reachable = true;
   /** Whether what the notice says ends with the next look at the gateway that goes well. */
   #passing = false;
@@ -159,15 +161,25 @@ class Page {
     return chat;
   }
 
-  /** A session that nothing was asked in yet, open: one that is there, or a new one. @returns {Promise<Chat | undefined>} */
-  #create() {
+  /**
+   * A session that nothing was asked in yet, open: one that is there, or a new one.
+   *
+   * @param {{prompted?: boolean}} how  `prompted`: a prompt waits for it, whatever is open by then
+   * @returns {Promise<Chat | undefined>} nothing where the reader has opened something else meanwhile
+   */
+  #create({ prompted = false } = {}) {
+    this.#awaited = { from: this.#chat, prompted: prompted || Boolean(this.#awaited?.prompted) };
     this.#creating ??= this.#guard(async () => {
       const open = this.#transcript.empty && this.#sessionList.isUnused(this.#chat?.id);
-      if (!open) this.#go(((await this.#sessionList.unused()) ?? (await this.#sessionList.create())).id);
+      if (!open) {
+        const { id } = (await this.#sessionList.unused()) ?? (await this.#sessionList.create());
+        if (this.#chat !== this.#awaited.from && !this.#awaited.prompted) return undefined;
+        this.#go(id);
+      }
       this.#composer.focus();
       return this.#chat;
     }).finally(() => {
-      this.#creating = null;
+      this.#creating = this.#awaited = null;
     });
     return this.#creating;
   }
@@ -175,7 +187,7 @@ class Page {
   /** @returns {Promise<boolean>} whether the prompt was taken */
   async #send(prompt, mode) {
     this.#notice("");
-    const chat = this.#chat ?? (await this.#create());
+    const chat = this.#chat ?? (await this.#create({ prompted: true }));
     if (chat) this.#composer.suggestMode(mode);
     if (chat) chat.send(prompt, mode);
     else if (this.#composer.empty) this.#composer.fill(prompt);
@@ -186,7 +198,7 @@ class Page {
   async #earlier() {
     await this.#guard(() => this.#chat.earlier());
     // The button goes when there is no more, and would take the focus with it.
-    if (byId("earlier").hidden) byId("scroller").focus({ preventScroll: true });
+    if (byId("earlier").hidden) refocus(byId("earlier"), byId("scroller"), { preventScroll: true });
   }
 
   #escape() {
@@ -249,6 +261,7 @@ class Page {
 
   /** The gateway answers; an open session is the better witness. */
   #reached() {
+    this.#login.taken();
     if (!this.#chat) this.#looked(null);
     this.#updateCheck.look();
   }

@@ -205,3 +205,19 @@ async def test_an_address_with_an_ended_token_takes_nobody_s_place(people: Peopl
         await expect(ada.see("user")).to_have_text("ada")
         await expect(ada.see("sign-in")).to_be_hidden()
         assert "here" in await ada.ask("Echo here")
+
+
+async def test_what_is_read_stays_though_the_first_look_at_the_list_had_no_answer(people: People) -> None:
+    ada = await people.person()
+    await ada.page.route("**/api/sessions?*", lambda route: route.abort())
+    await ada.open()
+    await ada.ask("Echo first")
+    await ada.page.unroute("**/api/sessions?*")
+    async with ada.page.expect_response("**/api/sessions?*"):
+        await ada.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await end_token(ada)
+    await ada.say("Echo second")
+    await expect(ada.see("sign-in")).to_be_visible()
+    await expect(ada.page.locator(".prose").first).to_be_visible()
+    await sign_in(ada, "ada")
+    await expect(ada.page.locator(".prose")).to_have_text(["first", "second"])

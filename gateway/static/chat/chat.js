@@ -141,10 +141,12 @@ export class Chat {
     this.#changed();
   }
 
-  /** The reader gave the session another name. @param {string} title */
-  renamed(title) {
+  /** The reader gave the session another name. @param {{title: string, updatedAt: string}} session  with it */
+  renamed({ title, updatedAt }) {
     this.#names += 1;
-    if (this.session) this.#learn({ ...this.session, title });
+    if (!this.session) return;
+    const used = updatedAt > this.session.updatedAt ? updatedAt : this.session.updatedAt;
+    this.#learn({ ...this.session, title, updatedAt: used }); // Told with an older time it would lose its place in the list.
   }
 
   /** The first prompt names the session. */

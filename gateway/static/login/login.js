@@ -4,7 +4,7 @@ import { byId } from "../shared/dom.js";
 import { explain } from "../shared/format.js";
 import { isComposing } from "../shared/keys.js";
 import { local, own, tab, under } from "../shared/storage.js";
-import { isToken, judgeOffer, subjectOf, tokenIn } from "./token.js";
+import { isToken, judgeOffer, subjectOf, tokenIn, tokenOf } from "./token.js";
 
 const KEY = `vaporforge.token${under}`;
 
@@ -48,8 +48,7 @@ export class Login {
     byId("login-form").addEventListener("submit", (event) => {
       event.preventDefault();
       const field = byId("token");
-      // People paste the whole address that `scripts/up` printed, too.
-      const token = field.value.trim().replace(/^.*#token=/, "").split("&")[0];
+      const token = tokenOf(field.value);
       if (!isToken(token)) return this.show("That is no token: it has three parts with dots between them.");
       field.value = "";
       return this.#accept(token);

@@ -10,11 +10,14 @@ function claimsOf(token) {
   }
 }
 
-/** Whether it is a JWT that says when it ends. */
-export const isToken = (token) => Number.isFinite(claimsOf(token).exp);
+/** Whether it is a JWT that says when it ends. With any other character in it, it could not even be sent. */
+export const isToken = (token) => /^[\w-]+(?:\.[\w-]+){2}$/.test(token) && Number.isFinite(claimsOf(token).exp);
 
 /** Whose a JWT is; empty when it does not say or is no JWT. */
 export const subjectOf = (token) => String(claimsOf(token).sub ?? "");
+
+/** The token in what was pasted: wrapped by a terminal or a mail, or the whole address that `scripts/up` printed. */
+export const tokenOf = (pasted) => pasted.replace(/\s+/g, "").replace(/^.*#token=/, "").split("&")[0];
 
 /** The token that an address brings; null when it brings none. @param {string} hash @returns {string | null} */
 export function tokenIn(hash) {

@@ -1,7 +1,7 @@
 /** The list of sessions: what was used last comes first; renamed in place, deleted after a question. */
 
 import { Outbox } from "../chat/outbox.js";
-import { byId, element, icon } from "../shared/dom.js";
+import { byId, element, icon, refocus } from "../shared/dom.js";
 import { draftOf } from "../shared/drafts.js";
 import { age } from "../shared/format.js";
 import { isComposing } from "../shared/keys.js";
@@ -190,7 +190,7 @@ export class SessionList {
         });
       }
       this.#render();
-      this.#list.querySelector(`[data-session="${session.id}"] a`)?.focus();
+      refocus(this.#list, this.#list.querySelector(`[data-session="${session.id}"] a`));
     };
     input.addEventListener("keydown", (event) => {
       event.stopPropagation();
@@ -223,7 +223,7 @@ export class SessionList {
       }
       this.forget(session.id);
       const links = this.#list.querySelectorAll("[data-kind=open]");
-      (links[Math.min(place, links.length - 1)] ?? byId("new-session")).focus();
+      refocus(this.#list, links[Math.min(place, links.length - 1)] ?? byId("new-session"));
       this.#onGone(session.id);
     });
   }

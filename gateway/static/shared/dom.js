@@ -61,6 +61,12 @@ async function copyText(text) {
   }
 }
 
+/** Moves the focus from where something went, unless the reader has put it elsewhere meanwhile. @param {Element} from */
+export function refocus(from, target, options) {
+  const { activeElement } = document;
+  if (!activeElement || activeElement === document.body || from.contains(activeElement)) target?.focus(options);
+}
+
 /** Says something to screen readers when they have time. @param {string} text */
 export function announce(text) {
   byId("announcer").textContent = text;

@@ -6,6 +6,8 @@ export class Poller {
   #timer = 0;
   #closed = false;
   #busy = false;
+  /** Whether the next one has fallen due while one was on: what that one read may be older. */
+  #due = false;
 
   /** @param {() => Promise<void>} action  must not reject @param {number} periodMs  from the end of one to the next */
   constructor(action, periodMs) {
@@ -30,10 +32,12 @@ export class Poller {
   #seen = () => this.within(0);
 
   async #tick() {
-    if (this.#busy || document.visibilityState !== "visible") return;
+    if (document.visibilityState !== "visible") return;
+    this.#due = this.#busy;
+    if (this.#busy) return;
     this.#busy = true;
     await this.#action();
     this.#busy = false;
-    this.within(this.#period);
+    this.within(this.#due ? 0 : this.#period);
   }
 }

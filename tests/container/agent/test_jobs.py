@@ -161,6 +161,18 @@ async def test_what_ended_with_its_agent_is_told_too(
     assert told(await sandbox.ask("r3", "say('again')")) == [["sleep 602"]]
 
 
+async def test_what_ended_with_its_agent_is_told_by_a_run_that_waited_behind_that_one(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    await sandbox.ask("r1", leave("exec sleep 604"))
+    await eventually(is_kept(tmp_path / "home"))
+    await sandbox.put("r2", "os._exit(3)")
+    await sandbox.put("r3", "say('again')")
+    async with sandbox.connect("r2"):
+        assert told((await sandbox.read("r3"))[0]) == [["sleep 604"]]
+    assert told(await sandbox.ask("r4", "say('again')")) == []
+
+
 @pytest.mark.parametrize(
     "content", ["{", '{"a": 1}', "[[1], null]", "7", "[" * 50_000], ids=["{", "object", "mixed", "7", "deep"]
 )

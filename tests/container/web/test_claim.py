@@ -46,7 +46,15 @@ def test_a_claim_tells_whoever_else_gets_it_nothing() -> None:
 
 @pytest.mark.parametrize(
     "spoilt",
-    ["", "é", "vfc1.s", CLAIM[:-1], CLAIM.replace("session-2", "session-3"), CLAIM.replace("vfc1", "vfc2")],
+    [
+        "",
+        "é",
+        "vfc1.s",
+        CLAIM[:-1],
+        f"{CLAIM}\udcff",  # a byte of a header that is no UTF-8
+        CLAIM.replace("session-2", "session-3"),
+        CLAIM.replace("vfc1", "vfc2"),
+    ],
 )
 def test_a_spoilt_claim_is_none(spoilt: str) -> None:
     assert open_claim(TOKEN, spoilt) is None

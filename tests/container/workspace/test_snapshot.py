@@ -144,6 +144,15 @@ async def test_what_nobody_has_changed_is_not_sent_again(start: Start, tmp_path:
     assert (status, other != tag) == (200, True)
 
 
+async def test_a_run_that_changes_nothing_makes_no_other_snapshot(start: Start) -> None:
+    sandbox, author = await start(), {"name": "Ada", "email": "ada@example.org"}
+    await sandbox.ask("r1", "say('one')", author=author)
+    status, tag = await tagged(sandbox)
+    assert (status, len(tag)) == (200, 32)
+    await sandbox.ask("r2", "say('two')", author=author)
+    assert (await tagged(sandbox, unless=tag))[0] == 204
+
+
 async def test_one_whose_tag_takes_long_is_sent_without(
     start: Start, tmp_path: Path, monkeypatch: Patch
 ) -> None:

@@ -149,7 +149,8 @@ chatTest("a name that the reader gave stays, whatever was read before and whatev
   world.before = (kind) => kind === "messages" && new Promise((resolve) => (answer = resolve));
   world.change({});
   await tick(2000);
-  world.chat.renamed("Another name");
+  world.chat.renamed({ title: "Another name", updatedAt: at(20) });
+  assert.deepEqual([world.told.at(-1).title, world.told.at(-1).updatedAt], ["Another name", at(20)]);
   answer();
   await settle();
   world.before = () => {};

@@ -3,12 +3,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isToken, judgeOffer, subjectOf, tokenIn } from "../../../gateway/static/login/token.js";
+import { isToken, judgeOffer, subjectOf, tokenIn, tokenOf } from "../../../gateway/static/login/token.js";
 
 test("a token says when it ends, and nonsense does not", () => {
   const body = Buffer.from(JSON.stringify({ exp: 1_800_000_000, sub: "ü" })).toString("base64url");
   assert.ok(isToken(`head.${body}.signature`));
   for (const nonsense of ["", "a.b.c", "abc"]) assert.ok(!isToken(nonsense), nonsense);
+  for (const unsendable of [`head.${body}`, `head.${body}.sig\u200b`, `head.${body.slice(0, 9)}\n${body.slice(9)}.sig`]) {
+    assert.ok(!isToken(unsendable), JSON.stringify(unsendable));
+  }
+});
+
+test("a token is found in what is pasted, however it was wrapped", () => {
+  for (const pasted of ["a.bc.d", " a.bc.d\n", "a.b\n  c.d", "http://h:8080/#tok\nen=a.b\r\nc.d", "http://h/#token=a.bc.d&x=1"]) {
+    assert.equal(tokenOf(pasted), "a.bc.d");
+  }
 });
 
 test("a token is taken out of an address, however broken it is", () => {
