@@ -125,7 +125,7 @@ class RunService:
             admission = await self._admit(session, user, request, author)
             self.stats.admitted(admission)
         if not admission.duplicate and not admission.position:
-            await self._drive(admission.run, request.prompt)
+            await self.drive(admission.run, request.prompt)
         if admission.position and request.on_busy is OnBusy.INTERRUPT:
             await self._interrupt(admission)
         return admission
@@ -224,9 +224,9 @@ class RunService:
         if recorder.ended:
             self.when_ended(run.session)
         if promoted is not None:
-            await self._drive(promoted)
+            await self.drive(promoted)
 
-    async def _drive(self, run: Run, prompt: str | None = None) -> None:
+    async def drive(self, run: Run, prompt: str | None = None) -> None:
         """Start a run that is ours, or leave it to another gateway when this one is going away. A gateway that was
         paused may hear of its run when another has taken it over: a recorder would then write under that one's lease.
         """

@@ -49,5 +49,5 @@ async def _take_over(runs: RunService, run: Run) -> bool:
         return False
     log.info("session %s run %s: taken over after %d", lease.session, lease.id, lease.recorded)
     runs.stats.takeovers += 1
-    runs.start_recorder(lease)
+    await runs.drive(lease)
     return True

@@ -73,5 +73,5 @@ async def test_a_gateway_that_goes_away_gives_back_no_lease_of_another(
 ) -> None:
     runs, store = late
     runs.drained.set()
-    await runs._drive(store.runs["admitted"])
+    await runs.drive(store.runs["admitted"])
     assert store.released == []

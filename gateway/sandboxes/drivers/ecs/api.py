@@ -104,9 +104,9 @@ class EcsApi:
         asked, self._asked = self._asked, {}
         try:
             found = {task.arn: task for task in await self._described(list(asked))}
-        except Refused as refused:
+        except Exception as error:  # noqa: BLE001 - of whatever kind, it is theirs who asked
             for future in asked.values():
-                future.set_exception(refused)
+                future.set_exception(error)
         else:
             for arn, future in asked.items():
                 future.set_result(found.get(arn))

@@ -350,6 +350,20 @@ async def test_a_task_that_ecs_has_forgotten_is_not_waited_for_though_its_token_
     assert len({request["clientToken"] for request in cloud.requests}) == 2
 
 
+async def test_an_error_that_nobody_foresaw_is_no_cancellation_of_who_asked(
+    cloud: ScriptedEcs, gateway: Callable[..., EcsDriver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = gateway()
+    await driver.ensure("s1")
+
+    def odd(**_: object) -> dict[str, object]:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(cloud, "describe_tasks", odd)
+    with pytest.raises(RuntimeError, match="odd"):
+        await driver.status("s1")
+
+
 async def test_one_that_ecs_has_forgotten_is_absent(
     cloud: ScriptedEcs, gateway: Callable[..., EcsDriver]
 ) -> None:
