@@ -65,6 +65,7 @@ def _export(settings: Settings, deployed: Deployed) -> None:
     pulumi.export("url", deployed.url)
     pulumi.export("version", read_version(ROOT))
     pulumi.export("stackId", settings.stack_id)
+    pulumi.export("target", settings.target)
     pulumi.export("instance", pulumi.Output.unsecret(deployed.instance))
     pulumi.export("images", deployed.images)
     pulumi.export("jwtAudience", settings.jwt_audience)

@@ -27,7 +27,8 @@ READY_SECONDS = 90.0
 ANSWER_BYTES = 4096
 """More than a gateway says."""
 
-DESCRIPTION = """Deploy VaporForge to this machine's Docker engine, or bring what is deployed up to date.
+DESCRIPTION = """Deploy VaporForge to this machine's Docker engine, or bring what is deployed up to date. With
+--set target=aws it goes to AWS.
 
 Options are remembered for the stack: the next scripts/up keeps them."""
 
@@ -100,7 +101,10 @@ def main() -> None:
     if str(times):
         say(f"==> took: {times}")
     suffix = "" if chosen.stack == "dev" else f" --stack {chosen.stack}"
-    say(f"==> scripts/logs{suffix} shows what happens; scripts/down{suffix} stops it")
+    shows = f"scripts/logs{suffix} shows"
+    if outputs["target"] == "aws":
+        shows = f"CloudWatch's log groups {outputs['stackId']}-... show"
+    say(f"==> {shows} what happens; scripts/down{suffix} stops it")
 
 
 def preview(chosen: argparse.Namespace, values: dict[str, str | None]) -> None:
