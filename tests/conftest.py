@@ -160,7 +160,8 @@ def server(
 
 @contextlib.contextmanager
 def ministack(service: str, log: Path) -> Iterator[str]:
-    """The URL of a ministack that has one of AWS's services alone, in memory."""
+    """The URL of a ministack that has one of AWS's services alone, in memory. It is shown no Docker engine: at its
+    start it would take the containers of every other ministack there for what a run before has left, and end them."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -169,6 +170,7 @@ def ministack(service: str, log: Path) -> Iterator[str]:
         "SERVICES": service,
         "IOT_MTLS_ENABLED": "0",
         "LOG_LEVEL": "WARNING",
+        "DOCKER_HOST": f"unix://{log.parent}/no-engine.sock",
     }
     with server([sys.executable, "-m", "ministack"], url, log, environment):
         yield url
