@@ -70,6 +70,7 @@ class Service:
 
     def is_ready(self) -> bool:
         """Whether the load balancer has a gateway that is ready."""
+        self.cloud.check()
         try:
             self._get("/api/ready", {})
         except OSError:
@@ -84,8 +85,8 @@ class Service:
 
     def is_whole(self) -> bool:
         """Whether all gateways that it wants take requests."""
-        [group] = self.inventory.client("elbv2").describe_target_groups()["TargetGroups"]
-        return len(self.cloud.balancer.healthy(group["TargetGroupArn"])) == GATEWAYS
+        self.cloud.check()
+        return self.cloud.services.are_steady()
 
     @property
     def host(self) -> str:
@@ -93,6 +94,8 @@ class Service:
         return self.url.removeprefix("http://")
 
     def gateways(self) -> list[Container]:
+        """Those that run."""
+        self.cloud.check()
         return self._containers("gateway")
 
     def sandbox(self, session: str) -> Container:

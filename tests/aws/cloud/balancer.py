@@ -8,6 +8,7 @@ import io
 import socket
 import tarfile
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import NotFound
@@ -55,6 +56,15 @@ class Slots:
         return f"{self._name}/target{number}"
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What HAProxy said of a server."""
+
+    address: str
+    status: str
+    connections: int
+
+
 class StandInBalancer:
     """The one load balancer of an account. `host`: its published name, empty as long as there is none; `address`:
     where that leads."""
@@ -67,15 +77,19 @@ class StandInBalancer:
         self._name = f"{cloud.name}-balancer"
         self._config = ""
         self._groups: dict[str, tuple[str, Slots]] = {}
+        self._untold: list[str] = []
+        self._seen: dict[str, list[Seen]] = {}
         self.host = ""
         self.address = ""
 
     def follow(self) -> None:
-        """Do as ELBv2 was told since the last time."""
+        """Do as ELBv2 was told since the last time, and look which targets are healthy. May be done again when it was
+        cut short."""
         found = self._client.describe_load_balancers()["LoadBalancers"]
         listeners = self._listeners(found[0]["LoadBalancerArn"]) if found else []
         if not listeners:
-            self.close()
+            if self._config:
+                self.close()
             return
         wanted = {action.get("TargetGroupArn") for item in listeners for action in item["DefaultActions"]}
         groups = [
@@ -89,19 +103,30 @@ class StandInBalancer:
             self._start(config, groups)
             self.host = found[0]["DNSName"]
         for arn, (_, slots) in self._groups.items():
-            if commands := slots.commands(self._targets(arn)):
-                self._ask(*commands)
+            self._untold += slots.commands(self._targets(arn))
+        if self._untold:
+            self._ask(*self._untold)
+            self._untold = []
+        rows = list(csv.DictReader(self._ask("show stat").removeprefix("# ").splitlines()))
+        self._seen = {
+            arn: [
+                Seen(row["addr"].rpartition(":")[0], row["status"], int(row["scur"]))
+                for row in rows
+                if row["pxname"] == name and row["svname"] != "BACKEND"
+            ]
+            for arn, (name, _) in self._groups.items()
+        }
 
     def healthy(self, group: str) -> set[str]:
-        """The addresses of a target group's targets that pass its checks. `group`: its ARN."""
-        if group not in self._groups:
-            return set()
-        name, _ = self._groups[group]
-        rows = csv.DictReader(self._ask("show stat").removeprefix("# ").splitlines())
+        """The addresses of a target group's targets that passed its checks at the last look. `group`: its ARN."""
+        return {seen.address for seen in self._seen.get(group, ()) if seen.status.startswith("UP")}
+
+    def unused(self, group: str) -> set[str]:
+        """Those of targets that are leaving, and at the last look had no connection."""
         return {
-            row["addr"].rpartition(":")[0]
-            for row in rows
-            if row["pxname"] == name and row["svname"] != "BACKEND" and row["status"].startswith("UP")
+            seen.address
+            for seen in self._seen.get(group, ())
+            if seen.status.startswith("DRAIN") and not seen.connections
         }
 
     def log(self) -> str:
@@ -110,7 +135,8 @@ class StandInBalancer:
 
     def close(self) -> None:
         """Take HAProxy away. May be called twice."""
-        self.host, self.address, self._config, self._groups = "", "", "", {}
+        self.host, self.address, self._config = "", "", ""
+        self._groups, self._untold, self._seen = {}, [], {}
         with contextlib.suppress(NotFound):
             self._cloud.api.remove_container(self._name, force=True, v=True)
 
@@ -155,21 +181,16 @@ class StandInBalancer:
             self._groups[arn] = (name, Slots(name, delay))
 
     def _ask(self, *commands: str) -> str:
-        with self._connected() as connection:
-            connection.sendall(";".join(commands).encode() + b"\n")
-            with connection.makefile("rb") as answer:
-                return answer.read().decode()
-
-    def _connected(self) -> socket.socket:
-        """Once it listens."""
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                return socket.create_connection((self.address, ADMIN_PORT), timeout=10)
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"HAProxy does not answer: {self.log()[-2000:]}") from None
-                time.sleep(0.1)
+        """Raises `OSError` while it does not answer, and `RuntimeError` when it has ended."""
+        try:
+            with socket.create_connection((self.address, ADMIN_PORT), timeout=10) as connection:
+                connection.sendall(";".join(commands).encode() + b"\n")
+                with connection.makefile("rb") as answer:
+                    return answer.read().decode()
+        except OSError as error:
+            if not self._cloud.api.inspect_container(self._name)["State"]["Running"]:
+                raise RuntimeError(f"HAProxy has ended: {self.log()[-2000:]}") from error
+            raise
 
 
 def _value(attributes: list[dict[str, str]], key: str) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PORT: Final = 4566
 START_SECONDS: Final = 60.0
+ENGINE_SECONDS: Final = 300
+"""How long ministack waits for the engine. A start that it gives up goes on: a container that it knows nothing of."""
 CLOUD_LABEL: Final = "vaporforge.test-cloud"
 CLUSTER_LABEL: Final = "com.amazonaws.ecs.cluster"
 TASK_LABEL: Final = "com.amazonaws.ecs.task-arn"
@@ -60,7 +62,11 @@ def cloud() -> Iterator[Cloud]:
                 image,
                 name=name,
                 labels={CLOUD_LABEL: name},
-                environment={"IOT_MTLS_ENABLED": "0", "LOG_LEVEL": "INFO"},
+                environment={
+                    "IOT_MTLS_ENABLED": "0",
+                    "LOG_LEVEL": "INFO",
+                    "MINISTACK_DOCKER_TIMEOUT": str(ENGINE_SECONDS),
+                },
                 host_config=api.create_host_config(
                     network_mode=name, binds={_socket(): {"bind": "/var/run/docker.sock", "mode": "rw"}}
                 ),

@@ -4,15 +4,12 @@ health, and are told to end as soon as new ones have started, with 5 s to do so.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
 from docker.errors import APIError
 
-from tests.aws.cloud.completion import StandInCompletion
 from tests.aws.cloud.ministack import TASK_LABEL
 
 if TYPE_CHECKING:
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     from tests.aws.cloud.ministack import Cloud
 
 Body = dict[str, Any]
-
-OPERATIONS: Final = frozenset({"CreateService", "UpdateService", "DeleteService", "DescribeServices"})
 
 MOST_ENDED: Final = 5
 """Tasks of a service that may end by themselves before the scheduler gives up."""
@@ -51,6 +46,8 @@ class Service:
     tasks: dict[str, Task] = field(default_factory=dict)
     ended: int = 0
     """How many ended by themselves."""
+    steady: bool = False
+    """Whether all tasks that it wants take requests, and it has no others."""
 
     @property
     def group(self) -> str:
@@ -89,15 +86,20 @@ class StandInServices:
     """The services of an account. A step starts what lacks, and when all that is new is healthy what is old leaves: its
     target first, for the deregistration delay, then its container has its `stopTimeout`."""
 
-    def __init__(self, cloud: Cloud, balancer: StandInBalancer, ecs: Any, elbv2: Any) -> None:
-        """`ecs`, `elbv2`: clients of ministack's own."""
+    def __init__(self, cloud: Cloud, balancer: StandInBalancer, elbv2: Any) -> None:
+        """`elbv2`: a client of ministack's own."""
         self.known: dict[str, Service] = {}
         """By ARN."""
-        self.environment: Mapping[str, str] = {}
         self._cloud = cloud
         self._balancer = balancer
-        self._ecs = ecs
         self._elbv2 = elbv2
+        self._ecs: Any = None
+        self._environment: Mapping[str, str] = {}
+
+    def begin(self, ecs: Any, environment: Mapping[str, str]) -> None:
+        """`ecs`: a client of what stands in front of ministack, where a task that is asked for again is not started
+        again. `environment`: of every task's container, besides its own."""
+        self._ecs, self._environment = ecs, environment
 
     def answer(self, operation: str, asked: Body, told: Body) -> Body:
         """Take over what a request asks for. `told`: ministack's answer to it, which becomes what is so."""
@@ -114,8 +116,12 @@ class StandInServices:
             self.known[arn].asked = {**self.known[arn].asked, **asked}
         return {**told, "service": self.known[arn].told(told["service"])}
 
+    def are_steady(self) -> bool:
+        """Whether each has the tasks that it wants, all of them taking requests, and no others."""
+        return all(service.steady for service in self.known.values())
+
     def step(self) -> None:
-        """Do what is to be done now."""
+        """Do what is to be done now. A step that was cut short may be done again."""
         for service in list(self.known.values()):
             self._look(service)
             wanted = service.asked["taskDefinition"]
@@ -124,7 +130,11 @@ class StandInServices:
             for _ in range(service.count - len(new)):
                 self._start(service)
             healthy = self._balancer.healthy(service.group)
-            if len(new) >= service.count and all(task.address in healthy for task in new[: service.count]):
+            ready = len(new) >= service.count and all(
+                task.address in healthy for task in new[: service.count]
+            )
+            service.steady = ready and len(service.tasks) == service.count
+            if ready:
                 kept = {task.arn for task in new[: service.count]}
                 for task in staying:
                     if task.arn not in kept:
@@ -138,7 +148,7 @@ class StandInServices:
     def _start(self, service: Service) -> None:
         """Told besides: credentials, for boto3 takes those of a task's role from no address that ministack has."""
         asked = service.asked
-        environment = [{"name": name, "value": value} for name, value in self.environment.items()]
+        environment = [{"name": name, "value": value} for name, value in self._environment.items()]
         container = asked["loadBalancers"][0]["containerName"]
         made = self._ecs.run_task(
             cluster=asked["cluster"],
@@ -155,24 +165,25 @@ class StandInServices:
         if not service.tasks:
             return
         found = self._ecs.describe_tasks(cluster=service.asked["cluster"], tasks=list(service.tasks))
-        there = {item["taskArn"]: item for item in found["tasks"] if item["lastStatus"] != "STOPPED"}
+        told = {item["taskArn"]: item for item in found["tasks"]}
         for task in list(service.tasks.values()):
-            if task.arn not in there:
+            if task.arn not in told or told[task.arn]["lastStatus"] == "STOPPED":
                 if task.leaving is None:
-                    self._gone(service, task)
+                    self._deregister(service, task)
                 del service.tasks[task.arn]
-            elif not task.address and (address := _address(there[task.arn])):
+                if task.leaving is None:
+                    self._count_ended(service, told.get(task.arn, {}).get("stoppedReason", "unknown to ECS"))
+            elif not task.address and (address := _address(told[task.arn])):
                 self._elbv2.register_targets(
                     TargetGroupArn=service.group, Targets=[{"Id": address, "Port": service.port}]
                 )
                 task.address = address
 
-    def _gone(self, service: Service, task: Task) -> None:
-        """It ended, and nobody has told it to."""
+    def _count_ended(self, service: Service, why: str) -> None:
+        """One ended, and nobody has told it to."""
         service.ended += 1
         if service.ended > MOST_ENDED:
-            raise RuntimeError(f"tasks of {service.arn} end again and again: see its log group")
-        self._deregister(service, task)
+            raise RuntimeError(f"tasks of {service.arn} end again and again, one just now: {why}")
 
     def _deregister(self, service: Service, task: Task) -> None:
         if not task.address:
@@ -183,9 +194,11 @@ class StandInServices:
             )
 
     def _end(self, service: Service, task: Task) -> None:
-        """ministack sees that its container has ended."""
+        """ministack sees that its container has ended. ECS would wait for a target that has no
+        connections too."""
         now = time.monotonic()
-        if task.told is None and now - (task.leaving or now) >= self._delay(service):
+        unused = task.address in self._balancer.unused(service.group)
+        if task.told is None and (unused or now - (task.leaving or now) >= self._delay(service)):
             self._signal(task, "SIGTERM")
             task.told = now
         elif task.told is not None and now - task.told >= self._stop_seconds(task):
@@ -203,28 +216,11 @@ class StandInServices:
 
     def _signal(self, task: Task, signal: str) -> None:
         for container in self._cloud.api.containers(filters={"label": f"{TASK_LABEL}={task.arn}"}):
-            with contextlib.suppress(APIError):  # it has ended just now
+            try:
                 self._cloud.api.kill(container["Id"], signal=signal)
-
-
-class StandInFront(StandInCompletion):
-    """What completes ministack, services that run their tasks too."""
-
-    def __init__(self, upstream: str, services: StandInServices) -> None:
-        super().__init__(upstream)
-        self._services = services
-
-    async def _handle(self, request: web.Request) -> web.Response:
-        api, _, operation = request.headers.get("X-Amz-Target", "").rpartition(".")
-        if not api.startswith("AmazonEC2ContainerService") or operation not in OPERATIONS:
-            return await super()._handle(request)
-        asked = json.loads(await request.read())
-        # ministack itself starts none.
-        none = {"desiredCount": 0} if operation in {"CreateService", "UpdateService"} else {}
-        status, headers, answer = await self._pass_on(request, json.dumps({**asked, **none}).encode())
-        if status == 200:
-            answer = json.dumps(self._services.answer(operation, asked, json.loads(answer))).encode()
-        return web.Response(status=status, headers=headers, body=answer)
+            except APIError as error:
+                if not error.is_client_error():  # else it has ended just now
+                    raise
 
 
 def _address(task: Mapping[str, Any]) -> str:
