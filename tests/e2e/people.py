@@ -74,9 +74,14 @@ class Person:
         return self.page.locator('[data-testid="message"][data-role="user"]:visible')
 
     @property
+    def texts(self) -> Locator:
+        """Those of the last answer, with tools between them. Until a prompt's own has begun that is the one before."""
+        return self.answers.last.locator(".prose")
+
+    @property
     def prose(self) -> Locator:
-        """The last text of the last answer, which until a prompt's own has begun is the one before."""
-        return self.answers.last.locator(".prose").last
+        """The last text of the last answer."""
+        return self.texts.last
 
     async def open(self, path: str = "/", user: str = "ada") -> None:
         """Open the page with a token in the address, as `scripts/up` prints it."""

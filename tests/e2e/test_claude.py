@@ -94,7 +94,7 @@ async def test_a_file_is_written_in_the_sandbox(people: People, claude: Claude) 
     await expect(card).to_contain_text("/workspace/test.txt")
     await expect(card).to_contain_text("Hello from WS streaming")
     assert await order(ada) == ["prose", "tool", "prose"]
-    texts = await ada.prose.all_inner_texts()
+    texts = await ada.texts.all_inner_texts()
     assert [" ".join(text.split()[:2]) for text in texts] == ["I will", "Done. The"]
     assert claude.stack.file(ada.session, "/workspace/test.txt") == "Hello from WS streaming"
 

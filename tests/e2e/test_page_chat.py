@@ -82,7 +82,7 @@ async def test_a_tool_call_is_a_card_with_text_before_and_after(people: People, 
     await expect(card).to_contain_text("Write")
     await expect(card).to_contain_text("/workspace/test.txt")
     await expect(card).to_contain_text("File created successfully")
-    texts = await ada.prose.all_inner_texts()
+    texts = await ada.texts.all_inner_texts()
     assert [text.split()[0] for text in texts] == ["I'll", "Done:"]
     written = list(stack.root.rglob("test.txt"))
     assert [path.read_text() for path in written] == ["Hello from WS streaming"]

@@ -112,7 +112,7 @@ async def test_a_file_is_written_in_the_sandbox(people: People, demo_stack: Depl
     await expect(card).to_contain_text("/workspace/test.txt")
     await expect(card).to_contain_text("File created successfully")
     assert await order(ada) == ["prose", "tool", "prose"]
-    texts = await ada.prose.all_inner_texts()
+    texts = await ada.texts.all_inner_texts()
     assert [text.split()[0] for text in texts] == ["I'll", "Done:"]
     assert demo_stack.file(ada.session, "/workspace/test.txt") == "Hello from WS streaming"
 
