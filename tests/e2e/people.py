@@ -7,18 +7,21 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from playwright.async_api import expect
+from playwright.async_api import Error, expect
 
 from gateway.web.request.auth import mint
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, WebSocket
 
 PATIENCE_MS = 45_000
+
+MOST_CHANGES = 5
+"""Loads of one page that a change of the machine's addresses may end."""
 
 
 async def until(holds: Callable[[], bool], seconds: float = 180) -> None:
@@ -26,6 +29,27 @@ async def until(holds: Callable[[], bool], seconds: float = 180) -> None:
     async with asyncio.timeout(seconds):
         while not await asyncio.to_thread(holds):
             await asyncio.sleep(0.05)
+
+
+def steady(page: Page) -> Page:
+    """A page that is loaded again where Chromium gave it up, as it does with all that it loads when an address of the
+    machine comes or goes: of Docker's bridges and containers, beside these tests."""
+    for name in ("goto", "reload"):
+        setattr(page, name, _steady(getattr(page, name)))
+    return page
+
+
+def _steady(load: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def again(*args: Any, **named: Any) -> Any:
+        for _ in range(MOST_CHANGES):
+            try:
+                return await load(*args, **named)
+            except Error as error:
+                if "net::ERR_NETWORK_CHANGED" not in error.message:
+                    raise
+        return await load(*args, **named)
+
+    return again
 
 
 class Site(Protocol):
@@ -40,7 +64,7 @@ class Person:
     `secret`: signs the user's token."""
 
     def __init__(self, page: Page, url: str, patience: float = PATIENCE_MS, secret: str = SECRET) -> None:
-        self.page = page
+        self.page = steady(page)
         self.patience = patience
         self.secret = secret
         self.url = url
