@@ -1,17 +1,22 @@
-"""What clients notice of a deployed stack's parts: of another number of gateways while one polls and another reads, and
-of an agent image that is gone."""
+"""What clients notice of a deployed stack's parts: of another number of gateways while one polls and another reads,
+of an agent image that is gone; and what they are made of."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import re
 import secrets
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
 from gateway.web.request.auth import mint
+from tests.conftest import ROOT
 from tests.gateway.stack import SECRET, assert_whole, read_all, read_until
 
 if TYPE_CHECKING:
@@ -128,3 +133,20 @@ async def test_an_agent_image_that_is_gone_is_told_at_once(demo_stack: Deployed)
         # And with the image back the session works.
         async with http.ws_connect(f"{demo_stack.url}/api/sdk/ws", params=query) as socket:
             assert_whole(await read_all(socket))
+
+
+def test_the_bill_has_what_the_locks_ask_for_in_every_image(demo_stack: Deployed) -> None:
+    argv = [sys.executable, "-m", "infra.cli", "sbom", "--stack", demo_stack.name]
+    printed = subprocess.run(
+        argv, cwd=ROOT, env=demo_stack.environ, capture_output=True, text=True, check=True, timeout=300
+    )
+    images = {part["name"]: part for part in json.loads(printed.stdout)["components"]}
+    for image, lock in (("gateway", "gateway/requirements.txt"), ("agent", "container/requirements.txt")):
+        found = {package["purl"] for package in images[f"vaporforge-{demo_stack.name}/{image}"]["components"]}
+        locked = re.findall(r"^([a-z0-9._-]+)==([^ \\]+)([^\n]*)", (ROOT / lock).read_text(), re.MULTILINE)
+        wanted = {f"pkg:pypi/{name}@{version}" for name, version, rest in locked if ";" not in rest}
+        assert wanted, lock
+        assert wanted <= found
+        assert any(purl.startswith("pkg:deb/debian/tini@") for purl in found)
+    proxy = images[f"vaporforge-{demo_stack.name}/proxy"]["components"]
+    assert any(package["purl"].startswith("pkg:deb/debian/haproxy@") for package in proxy)
