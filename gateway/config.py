@@ -57,6 +57,7 @@ LEAST: Mapping[str, float] = MappingProxyType(
         "head_seconds": 0.1,
         "keepalive_seconds": 1,
         "body_seconds": 0.1,
+        "answer_seconds": 0.1,
         "body_kb_per_second": 1,
         "stream_frames_per_second": 1000,
         "stream_mb_per_second": 1,
@@ -179,6 +180,8 @@ class Settings:
     head_seconds: float = 10.0
     keepalive_seconds: float = 20.0
     """Longer than the proxy's own: a connection that both close at once loses a request."""
+    answer_seconds: float = 60.0
+    """So long a client may take nothing of an answer that waits for it."""
     body_seconds: float = 10.0
     """For a request's body, and one more second for each `body_kb_per_second` of it (KiB)."""
     body_kb_per_second: int = 16

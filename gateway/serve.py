@@ -93,6 +93,7 @@ def public_listener(settings: Settings, app: web.Application) -> Listener:
         line_bytes=MAX_LINE_BYTES,
         field_bytes=MAX_FIELD_BYTES,
         head_bytes=MAX_LINE_BYTES + HEADERS_BYTES,
+        answer_seconds=settings.answer_seconds,
         **_pace(settings),
     )
     return Listener(

@@ -34,6 +34,8 @@ class Connection(web.RequestHandler):
         "_parted",
         "_parting_bytes",
         "_parting_until",
+        "_unread",
+        "_unread_since",
         "_wire",
         "address",
         "head_bytes",
@@ -51,6 +53,8 @@ class Connection(web.RequestHandler):
         self._parted: asyncio.Future[None] | None = None
         self._parting_bytes = 0
         self._parting_until = 0.0
+        self._unread = 0
+        self._unread_since = 0.0
         self.address = ""
         self.head_bytes = 0
         self.quiet_since = 0.0
@@ -134,11 +138,14 @@ class Connection(web.RequestHandler):
     def overdue(self, now: float) -> Refusal | None:
         """What it has taken too long for, if anything."""
         limits = self._guard.limits
+        is_unread = self._is_unread(now)
         if self._parting_until:
             if now >= self._parting_until:
                 self._end_parting()
         elif self._upgraded or self._close:
             pass
+        elif is_unread:
+            return Refusal.SLOW_READER
         elif self._head_since is not None:
             if not self.is_idle():  # It waits for the end of an answer, which may be a stream of hours.
                 self._head_since = now
@@ -155,6 +162,9 @@ class Connection(web.RequestHandler):
 
     def turn_away(self, refusal: Refusal) -> None:
         """Say why, unless an answer has begun already, and close."""
+        if refusal is Refusal.SLOW_READER and self._wire is not None:
+            self._wire.abort()  # An orderly end waits for what is still to be read, which is for ever.
+            return
         request = self._current_request
         begun = request is not None and request.writer.output_size > 0
         if self._wire is not None and not begun:
@@ -196,6 +206,13 @@ class Connection(web.RequestHandler):
         )
         response.force_close()
         return response
+
+    def _is_unread(self, now: float) -> bool:
+        """Whether its client has taken nothing of what waits for it, for too long."""
+        unread = self._wire.get_write_buffer_size() if self._wire is not None and self.writing_paused else 0
+        if unread != self._unread or not unread:
+            self._unread, self._unread_since = unread, now
+        return 0 < self._guard.limits.answer_seconds < now - self._unread_since
 
     def _count_head(self, more: int) -> None:
         self.head_bytes += more

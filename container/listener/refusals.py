@@ -21,6 +21,7 @@ class Refusal(StrEnum):
     LONG_HEAD = "longHead"
     SLOW_HEAD = "slowHead"
     SLOW_BODY = "slowBody"
+    SLOW_READER = "slowReader"
     MALFORMED = "malformed"
     ENCODED = "encoded"
     USER = "user"
@@ -58,6 +59,11 @@ _ANSWERS: Final[Mapping[Refusal, tuple[HTTPStatus, str, str]]] = {
         "request-timeout",
         "The request's body came too slowly; send it at once",
     ),
+    Refusal.SLOW_READER: (
+        HTTPStatus.REQUEST_TIMEOUT,
+        "request-timeout",
+        "The answers were not read in time; read each at once",
+    ),
     Refusal.MALFORMED: (HTTPStatus.BAD_REQUEST, "bad-request", "This is no well-formed HTTP request"),
 }
 
@@ -70,6 +76,7 @@ class Limits:
     headers: `head_seconds` from their first byte to their last, `line_bytes` and `field_bytes` for the line and for a
     header, `head_bytes` for all of them, `unfinished_bytes` for those of all connections that are not whole yet.
     A body has `body_seconds` (0: no limit), and more at `body_rate` bytes a second.
+    `answer_seconds`: how long a client may take nothing of what waits for it (0: no limit).
     `idle_seconds`: between requests."""
 
     connections: int = 2000
@@ -78,6 +85,7 @@ class Limits:
     idle_seconds: float = 20.0
     body_seconds: float = 10.0
     body_rate: int = 16 * 1024
+    answer_seconds: float = 0.0
     line_bytes: int = 8190
     field_bytes: int = 8190
     head_bytes: int = 64 * 1024

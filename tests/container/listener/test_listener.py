@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
 SECONDS = 30.0
+LONG_BYTES = 32 * 1024 * 1024  # more than what the kernel takes for a peer that does not read
 GET = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -83,6 +84,7 @@ class Bench:
         app.router.add_get("/ws", self._ws)
         app.router.add_get("/vouch", self._vouch)
         app.router.add_get("/stream", self._stream)
+        app.router.add_get("/long", self._long)
         self.listener = Listener(
             app, Limits(**limits), turned_away=self.turned_away, headers={"X-Own": "1"}, access_log=None,
             handler_cancellation=True, shutdown_timeout=1.0,
@@ -118,6 +120,9 @@ class Bench:
         assert isinstance(request.protocol, Connection)
         request.protocol.vouch()
         return web.Response(text="vouched")
+
+    async def _long(self, _: web.Request) -> web.Response:
+        return web.Response(body=b"x" * LONG_BYTES)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "20"})
@@ -209,6 +214,32 @@ async def test_a_body_that_comes_too_slowly_is_told_and_cut_off() -> None:
         assert (status, json.loads(body)["code"]) == (408, "request-timeout")
         assert bench.turned_away == {Refusal.SLOW_BODY: 1}
         assert bench.read == []
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_who_takes_nothing_of_an_answer_is_cut_off(requests: int) -> None:
+    async with serving(answer_seconds=0.3) as bench:
+        peer = await bench.dial()
+        await peer.send(GET.replace(b"/ok", b"/long") * requests)
+        async with asyncio.timeout(SECONDS):
+            while not bench.turned_away:
+                await asyncio.sleep(0.05)
+        assert bench.turned_away == {Refusal.SLOW_READER: 1}
+        assert len(await peer.rest()) < LONG_BYTES
+
+
+async def test_who_reads_slowly_gets_the_whole_answer() -> None:
+    async with serving(answer_seconds=2.0) as bench:
+        peer = await bench.dial()
+        await peer.send(GET.replace(b"/ok", b"/long"))
+        came = 0
+        async with asyncio.timeout(SECONDS):
+            while came < LONG_BYTES:
+                data = await peer.reader.read(1024 * 1024)
+                assert data
+                came += len(data)
+                await asyncio.sleep(0.08)  # 2.5 s in all
+        assert bench.turned_away == {}
 
 
 async def test_a_large_body_has_time_by_its_size() -> None:
