@@ -136,7 +136,7 @@ async def test_an_agent_image_that_is_gone_is_told_at_once(demo_stack: Deployed)
 
 
 def test_the_bill_has_what_the_locks_ask_for_in_every_image(demo_stack: Deployed) -> None:
-    argv = [sys.executable, "-m", "infra.cli", "sbom", "--stack", demo_stack.name]
+    argv = [sys.executable, "-m", "scripts.lib.sbom", "--stack", demo_stack.name]
     printed = subprocess.run(
         argv, cwd=ROOT, env=demo_stack.environ, capture_output=True, text=True, check=True, timeout=300
     )

@@ -12,9 +12,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from infra.cli import sbom
 from infra.cli.errors import CliError
-from infra.cli.inventory import debian_licence
+from scripts.lib import sbom
+from scripts.lib.inventory import debian_licence
 
 if TYPE_CHECKING:
     from pathlib import Path

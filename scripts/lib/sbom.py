@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-INVENTORY = ROOT / "infra/cli/inventory.py"
+INVENTORY = ROOT / "scripts/lib/inventory.py"
 VERSION = read_version(ROOT)
 PAGE_LOCK = ROOT / "gateway/package-lock.json"
 TIMEOUT_SECONDS = 120
@@ -88,7 +88,7 @@ def image_part(name: str, image: str) -> Component:
 
 
 def part(name: str, image: str, found: dict[str, list[dict[str, str]]]) -> Component:
-    """What `infra/cli/inventory.py` printed, as a component of type container. `image`: `sha256:<hex>`."""
+    """What `scripts/lib/inventory.py` printed, as a component of type container. `image`: `sha256:<hex>`."""
     packages = [_package("deb", "debian", item, {"arch": item["arch"]}) for item in found["debian"]] + [
         _package("pypi", None, item, None) for item in found["python"]
     ]
