@@ -108,8 +108,9 @@ async def _snapshots(app: web.Application) -> AsyncIterator[None]:
     if blobs is None:
         yield
         return
-    agent = AgentClient(app[CLIENT], app[SETTINGS].sandbox_secret)
-    app[SNAPSHOTS] = snapshots = Snapshots(app[SETTINGS], MeasuredBlobs(blobs, app[STORE]), agent)
+    settings = app[SETTINGS]
+    agent = AgentClient(app[CLIENT], settings.sandbox_secret, accepted=settings.sandbox_secret_accepted)
+    app[SNAPSHOTS] = snapshots = Snapshots(settings, MeasuredBlobs(blobs, app[STORE]), agent)
     app[DRIVER] = WakingDriver(app[DRIVER], snapshots)
     yield
     await blobs.close()

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.schedule import Schedule, read_schedule
+from gateway.secretfiles import SecretFileError, with_files
 
 _BLOBS = re.compile(r"folder:/.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!'()*./-]*)?", re.ASCII)
 
@@ -71,6 +72,21 @@ SECRET_BYTES = 32
 """Least length of a signing secret: RFC 7518 section 3.2 wants a key as long as the hash's output."""
 
 
+SECRETS = (
+    "VF_JWT_SECRET",
+    "VF_SANDBOX_SECRET",
+    "VF_CREDENTIAL_KEY",
+    "VF_LAUNCHER_SECRET",
+    "VF_PROXY_SECRET",
+    "VF_JWT_SECRET_ACCEPTED",
+    "VF_SANDBOX_SECRET_ACCEPTED",
+    "VF_CREDENTIAL_KEY_ACCEPTED",
+    "VF_LAUNCHER_SECRET_ACCEPTED",
+    "VF_PROXY_SECRET_ACCEPTED",
+    "VF_MODEL_API_KEY",
+)
+"""Variables that may stand in a file instead, which the variable with `_FILE` behind it names."""
+
 MOST_LEEWAY_SECONDS = 50
 """More would keep live connections for more than a minute behind their token's end."""
 
@@ -88,6 +104,13 @@ class Settings:
     jwt_secret: str
     sandbox_secret: str
     credential_key: str
+    jwt_secret_accepted: str = ""
+    """While a secret is rotated there are two. What is made is made with the first; this other one, the one before or
+    the one to come, is taken as well. So for each of the five."""
+    sandbox_secret_accepted: str = ""
+    credential_key_accepted: str = ""
+    launcher_secret_accepted: str = ""
+    proxy_secret_accepted: str = ""
     host: str = "0.0.0.0"  # noqa: S104 - a container's own network decides who reaches it
     port: int = 8080
     broker_port: int = 8081
@@ -212,6 +235,10 @@ class Settings:
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Settings from the `VF_*` variables and those of `NOT_OURS`; empty is unset. Raises `ConfigError` naming the first
     bad one."""
+    try:
+        environ = with_files(environ, SECRETS)
+    except SecretFileError as error:
+        raise ConfigError(str(error)) from None
     values: dict[str, Any] = {}
     for item in fields(Settings):
         variable = NOT_OURS.get(item.name, f"VF_{item.name.upper()}")
@@ -223,15 +250,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if values.get("driver") == "ecs":
         values.setdefault("start_seconds", ECS_START_SECONDS)
     settings = Settings(**values)
-    for variable, secret in (
-        ("VF_JWT_SECRET", settings.jwt_secret),
-        ("VF_SANDBOX_SECRET", settings.sandbox_secret),
-        ("VF_CREDENTIAL_KEY", settings.credential_key),
-    ):
-        if len(secret.encode()) < SECRET_BYTES:
-            raise ConfigError(
-                f"{variable} has {len(secret.encode())} bytes; it needs at least {SECRET_BYTES} random ones"
-            )
+    _check_secrets(settings)
     _check_address_and_clock(settings)
     if settings.blobs and not _BLOBS.fullmatch(settings.blobs):
         raise ConfigError(
@@ -252,6 +271,21 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     except ValueError as error:
         raise ConfigError(f"VF_POOL_SCHEDULE is {settings.pool_schedule!r}; {error}") from None
     return settings
+
+
+def _check_secrets(settings: Settings) -> None:
+    for variable, secret in (
+        ("VF_JWT_SECRET", settings.jwt_secret),
+        ("VF_SANDBOX_SECRET", settings.sandbox_secret),
+        ("VF_CREDENTIAL_KEY", settings.credential_key),
+        ("VF_JWT_SECRET_ACCEPTED", settings.jwt_secret_accepted),
+        ("VF_SANDBOX_SECRET_ACCEPTED", settings.sandbox_secret_accepted),
+        ("VF_CREDENTIAL_KEY_ACCEPTED", settings.credential_key_accepted),
+    ):
+        if len(secret.encode()) < SECRET_BYTES and (secret or not variable.endswith("_ACCEPTED")):
+            raise ConfigError(
+                f"{variable} has {len(secret.encode())} bytes; it needs at least {SECRET_BYTES} random ones"
+            )
 
 
 def _check_driver(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from gateway.concurrency.alone import alone_in
 from gateway.config import ConfigError, Settings, read_settings
 from gateway.logs import configure_logging
 from gateway.sandboxes.drivers.process import ProcessDriver
+from gateway.secretfiles import SUFFIX
 from gateway.serve import serve
 from gateway.store.blobs.factory import make_blobs
 from gateway.store.dynamo import DynamoStore
@@ -78,9 +79,10 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 
 def dev_settings(environ: Mapping[str, str], state: Path, *, port: int, agent: str) -> Settings:
     """The settings of the development mode. Raises `ConfigError`."""
+    kept = _kept_secrets(state / "secrets.json")
     return read_settings(
         {
-            **_kept_secrets(state / "secrets.json"),
+            **{name: value for name, value in kept.items() if not environ.get(name + SUFFIX, "").strip()},
             "VF_STACK": "dev",
             "VF_HOST": "127.0.0.1",
             "VF_BROKER_PORT": str(_free_port()),

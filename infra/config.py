@@ -7,7 +7,7 @@ import ipaddress
 import os
 import re
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 import pulumi
 from pulumi.runtime import config as runtime_config
 
+from infra.generated import Version, read_versions
 from infra.pem import check_served, read_bundle
 from infra.schedule import MOST, Schedule, read_schedule
 from infra.values import (
@@ -124,6 +125,7 @@ class Settings:
     )
     jwt_audience: str = "vaporforge"
     jwt_secret: Secret = None
+    secret_versions: str = checked("", read_versions)
     token_leeway_seconds: int = number(30, 0)
     queue_limit: int = number(8, 0)
     prompts_per_minute: int = number(120, 0)
@@ -199,6 +201,11 @@ class Settings:
     def stack_id(self) -> str:
         """What everything of this stack is labelled with (`vaporforge.stack`)."""
         return f"{PROJECT}-{self.stack}"
+
+    @property
+    def versions(self) -> Mapping[str, Version]:
+        """Which version of each generated secret is used."""
+        return read_versions(self.secret_versions)
 
     @property
     def pool(self) -> Schedule:

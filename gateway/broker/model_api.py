@@ -102,7 +102,11 @@ class _Broker:
         self._settings = settings
         self._store = store
         self._shared = client
-        self._secret = settings.sandbox_secret.encode()
+        self._secrets = [
+            secret.encode()
+            for secret in (settings.sandbox_secret, settings.sandbox_secret_accepted)
+            if secret
+        ]
         self._quotas = Quotas(settings, store)
         self._credentials: dict[str, tuple[float, str, str]] = {}
 
@@ -169,7 +173,7 @@ class _Broker:
     def _authenticate(self, request: web.Request) -> str:
         scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         token = request.headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
-        session = session_of_token(self._secret, token)
+        session = next(filter(None, (session_of_token(secret, token) for secret in self._secrets)), None)
         if session is None:
             raise errors.Unauthorized("The broker takes a sandbox's own token as its key, and this is none.")
         return session

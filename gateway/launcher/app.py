@@ -48,7 +48,11 @@ def build_launcher(settings: LauncherSettings, engine: DockerEngine) -> web.Appl
 
 class _Launcher:
     def __init__(self, settings: LauncherSettings, engine: DockerEngine) -> None:
-        self._secret = settings.launcher_secret.encode()
+        self._secrets = [
+            secret.encode()
+            for secret in (settings.launcher_secret, settings.launcher_secret_accepted)
+            if secret
+        ]
         self._fingerprint = spec.fingerprint(settings)
         self._engine = engine
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -67,7 +71,8 @@ class _Launcher:
         if request.path == OPEN_PATH:
             return await handler(request)
         scheme, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(_bytes(secret.strip()), self._secret):
+        told = _bytes(secret.strip())
+        if scheme.lower() != "bearer" or not any(hmac.compare_digest(told, ours) for ours in self._secrets):
             raise errors.Unauthorized("The launcher wants its secret (VF_LAUNCHER_SECRET) as a bearer token.")
         if request.body_exists:
             raise errors.BadRequest("The launcher takes no body: what a sandbox is, its own settings say.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.config import SECRET_BYTES, ConfigError
+from gateway.secretfiles import SecretFileError, with_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,8 @@ class LauncherSettings:
     sandbox_secret: str
     image: str
     network: str
+    launcher_secret_accepted: str = ""
+    """Taken as well, while the secret is rotated."""
     egress_network: str = ""
     memory_mb: int = 2048
     cpus: float = 2.0
@@ -45,6 +48,7 @@ class LauncherSettings:
 _VARIABLES = {
     "stack": "VF_STACK",
     "launcher_secret": "VF_LAUNCHER_SECRET",
+    "launcher_secret_accepted": "VF_LAUNCHER_SECRET_ACCEPTED",
     "sandbox_secret": "VF_SANDBOX_SECRET",
     "image": "VF_SANDBOX_IMAGE",
     "network": "VF_SANDBOX_NETWORK",
@@ -61,6 +65,9 @@ _VARIABLES = {
     "port": "VF_PORT",
     "log_level": "VF_LOG_LEVEL",
 }
+SECRETS = ("VF_LAUNCHER_SECRET", "VF_LAUNCHER_SECRET_ACCEPTED", "VF_SANDBOX_SECRET")
+"""Those that may stand in a file instead, which the variable with `_FILE` behind it names."""
+
 _REQUIRED = ("stack", "launcher_secret", "sandbox_secret", "image", "network")
 _LEAST: dict[str, tuple[type[int | float], float]] = {
     "memory_mb": (int, 128),
@@ -72,6 +79,10 @@ _LEAST: dict[str, tuple[type[int | float], float]] = {
 
 def read_launcher_settings(environ: Mapping[str, str]) -> LauncherSettings:
     """Settings from `environ` (empty is unset). Raises `ConfigError` naming the first bad variable."""
+    try:
+        environ = with_files(environ, SECRETS)
+    except SecretFileError as error:
+        raise ConfigError(str(error)) from None
     values: dict[str, str | int | float] = {}
     for name, variable in _VARIABLES.items():
         text = environ.get(variable, "").strip()
@@ -83,8 +94,9 @@ def read_launcher_settings(environ: Mapping[str, str]) -> LauncherSettings:
     for variable, secret in (
         ("VF_LAUNCHER_SECRET", settings.launcher_secret),
         ("VF_SANDBOX_SECRET", settings.sandbox_secret),
+        ("VF_LAUNCHER_SECRET_ACCEPTED", settings.launcher_secret_accepted),
     ):
-        if len(secret.encode()) < SECRET_BYTES:
+        if len(secret.encode()) < SECRET_BYTES and (secret or not variable.endswith("_ACCEPTED")):
             raise ConfigError(
                 f"{variable} has {len(secret.encode())} bytes; it needs {SECRET_BYTES} random ones"
             )

@@ -63,7 +63,9 @@ class RunService:
             size=settings.stream_mb_per_second * 1024 * 1024,
             hollow=settings.stream_control_burst,
         )
-        self.agent = AgentClient(client, settings.sandbox_secret, self.pace)
+        self.agent = AgentClient(
+            client, settings.sandbox_secret, self.pace, accepted=settings.sandbox_secret_accepted
+        )
         self.session: SingleFlight[str, Session] = SingleFlight(lambda session: store.get_session(session))
         self.run: SingleFlight[tuple[str, str], Run] = SingleFlight(lambda names: store.get_run(*names))
         self.sandbox: SingleFlight[str, Sandbox] = SingleFlight(lambda session: driver.ensure(session))

@@ -13,11 +13,12 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp import hdrs
 
-from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES, sandbox_token
+from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES
 from gateway import errors
 from gateway.sandboxes.drivers import Sandbox
 from gateway.sandboxes.drivers.answers import answers_client, read_object, read_start
 from gateway.sandboxes.drivers.ready import PING_BYTES
+from gateway.sandboxes.tokens import SandboxTokens
 from gateway.sandboxes.upstream import Refused, dial
 from gateway.websocket.connection import Connection
 from gateway.websocket.messages import Messages
@@ -71,10 +72,12 @@ class AgentClient:
     `Conflict` and `BadRequest` as the server answers. `client` must be a `sandbox_client`.
     """
 
-    def __init__(self, client: aiohttp.ClientSession, secret: str, pace: Pace | None = None) -> None:
+    def __init__(
+        self, client: aiohttp.ClientSession, secret: str, pace: Pace | None = None, *, accepted: str = ""
+    ) -> None:
         self._client = client
         self._pace = pace or Pace()
-        self._secret = secret.encode()
+        self._tokens = SandboxTokens(client, secret, accepted)
 
     async def put_pending(self, sandbox: Sandbox, run: str, query: dict[str, Any]) -> None:
         """Leave the query of a run; leaving it again, or for a run that has started, changes nothing."""
@@ -161,7 +164,7 @@ class AgentClient:
 
     async def _dial(self, connection: Connection, sandbox: Sandbox, target: str) -> None:
         try:
-            await dial(connection, sandbox.host, sandbox.port, target, self._headers(sandbox))
+            await dial(connection, sandbox.host, sandbox.port, target, await self._headers(sandbox))
         except Refused as refused:
             raise _error_of(refused.status, refused.body) from refused
         except (TimeoutError, OSError) as error:
@@ -190,7 +193,7 @@ class AgentClient:
                 asked = self._client.request(
                     method,
                     sandbox.url + path,
-                    headers=self._headers(sandbox),
+                    headers=await self._headers(sandbox),
                     timeout=timeout or CALL,
                     allow_redirects=False,
                     **kwargs,
@@ -206,8 +209,8 @@ class AgentClient:
                 f"The sandbox does not answer ({type(error).__name__})."
             ) from error
 
-    def _headers(self, sandbox: Sandbox) -> dict[str, str]:
-        return {"Authorization": f"Bearer {sandbox_token(self._secret, sandbox.session)}"}
+    async def _headers(self, sandbox: Sandbox) -> dict[str, str]:
+        return {"Authorization": f"Bearer {await self._tokens.of(sandbox)}"}
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

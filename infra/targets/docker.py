@@ -21,6 +21,7 @@ from infra.components.docker.watch import MEMORY_MB as WATCH_MEMORY_MB
 from infra.components.docker.watch import Watch, WatchArgs
 from infra.config import Settings
 from infra.cost import capacity
+from infra.generated import ACCEPTED, VARIABLES
 from infra.images import Images, ImagesArgs, check_page
 from infra.targets.common import Deployed, gateway_environment, instance_of
 
@@ -40,6 +41,7 @@ def deploy(settings: Settings, root: Path) -> Deployed:
             stack_id=settings.stack_id,
             local_table=settings.dynamodb == "local",
             jwt_secret=settings.jwt_secret,
+            versions=settings.versions,
             docker_host=settings.docker_host,
         ),
         options,
@@ -51,8 +53,8 @@ def deploy(settings: Settings, root: Path) -> Deployed:
         else {"gateway": images.gateway.name, "agent": images.agent.name, "proxy": images.proxy.name}
     )
     return Deployed(
-        jwt_secret=data.jwt_secret,
-        instance=data.sandbox_secret.apply(instance_of),
+        jwt_secret=data.secrets[VARIABLES["jwt"]],
+        instance=data.secrets[VARIABLES["sandbox"]].apply(instance_of),
         images=names,
         url=settings.url if settings.running else "",
         more={
@@ -109,12 +111,14 @@ def _run(
             limits=limits(settings.launcher_memory_mb),
             control=networks.control,
             docker_socket=settings.docker_socket,
-            env=_launcher_env(settings, data, networks, images.agent.name),
+            env=_launcher_env(settings, networks, images.agent.name),
+            secrets=_launcher_secrets(data),
+            docker_host=settings.docker_host,
             after=sandboxes,
         ),
         options,
     )
-    env = _gateway_env(settings, data, launcher.url)
+    env = _gateway_env(settings, launcher.url)
     before: list[pulumi.Resource] = [launcher]
     containers = {"launcher": launcher.container}
     if data.volume is not None:
@@ -145,6 +149,8 @@ def _run(
             sandboxes=networks.sandboxes,
             blobs=data.blobs,
             env=env,
+            secrets=_gateway_secrets(settings, data),
+            docker_host=settings.docker_host,
             after=before,
         ),
         options,
@@ -160,9 +166,10 @@ def _run(
             port=settings.port,
             tls_certificate=settings.tls_certificate,
             http2=settings.http2,
-            secret=data.proxy_secret,
+            secret=data.secrets[VARIABLES["proxy"]],
             connections=settings.connections,
             address_connections=settings.address_connections,
+            docker_host=settings.docker_host,
             after=gateway.containers,
         ),
         options,
@@ -191,30 +198,42 @@ def _run(
     return images
 
 
-def _gateway_env(settings: Settings, data: Data, launcher_url: str) -> dict[str, pulumi.Input[str]]:
+def _gateway_env(settings: Settings, launcher_url: str) -> dict[str, pulumi.Input[str]]:
     return {
         **gateway_environment(settings),
         "VF_DRIVER": "docker",
-        "VF_JWT_SECRET": data.jwt_secret,
-        "VF_SANDBOX_SECRET": data.sandbox_secret,
-        "VF_CREDENTIAL_KEY": data.credential_key,
-        "VF_LAUNCHER_SECRET": data.launcher_secret,
-        "VF_PROXY_SECRET": data.proxy_secret,
         "VF_LAUNCHER_URL": launcher_url,
         "VF_TABLE": settings.dynamodb_table,
-        "VF_MODEL_API_KEY": settings.model_api_key or "",
-        # DynamoDB Local asks for keys too, and takes any.
-        "AWS_ACCESS_KEY_ID": settings.aws_access_key_id or "local",
-        "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key or "local",
     }
 
 
-def _launcher_env(
-    settings: Settings, data: Data, networks: Networks, agent_image: str
-) -> dict[str, pulumi.Input[str]]:
+def _gateway_secrets(settings: Settings, data: Data) -> dict[str, pulumi.Input[str] | None]:
     return {
-        "VF_LAUNCHER_SECRET": data.launcher_secret,
-        "VF_SANDBOX_SECRET": data.sandbox_secret,
+        **data.secrets,
+        "VF_MODEL_API_KEY": settings.model_api_key,
+        # botocore's own variable for a file with both, which it reads itself.
+        "AWS_SHARED_CREDENTIALS": _aws_credentials(settings),
+    }
+
+
+def _launcher_secrets(data: Data) -> dict[str, pulumi.Input[str] | None]:
+    """It makes sandboxes' tokens, and checks none."""
+    accepted = VARIABLES["launcher"] + ACCEPTED
+    names = (VARIABLES["launcher"], accepted, VARIABLES["sandbox"])
+    return {name: data.secrets[name] for name in names if name in data.secrets}
+
+
+def _aws_credentials(settings: Settings) -> pulumi.Output[str] | None:
+    """None where none are set: DynamoDB Local takes any, and the gateways have some for it."""
+    if settings.aws_access_key_id is None or settings.aws_secret_access_key is None:
+        return None
+    return pulumi.Output.all(settings.aws_access_key_id, settings.aws_secret_access_key).apply(
+        lambda keys: f"[default]\naws_access_key_id = {keys[0]}\naws_secret_access_key = {keys[1]}\n"
+    )
+
+
+def _launcher_env(settings: Settings, networks: Networks, agent_image: str) -> dict[str, pulumi.Input[str]]:
+    return {
         "VF_SANDBOX_IMAGE": agent_image,
         "VF_SANDBOX_NETWORK": networks.sandboxes.name,
         "VF_SANDBOX_EGRESS_NETWORK": networks.egress.name if networks.egress is not None else "",

@@ -74,6 +74,20 @@ class Program:
     def env(self, part: str) -> dict[str, str]:
         return dict(item.split("=", 1) for item in self.container(part).inputs["envs"])
 
+    def files(self, part: str) -> dict[str, str]:
+        """The secrets that a container gets as files, by the variable that each stands for."""
+        container, env = self.container(part).inputs, self.env(part)
+        mounted = {item.get("volumeName"): item for item in container["volumes"]}
+        found: dict[str, str] = {}
+        for item in self.of_type(":SecretFiles"):
+            if mount := mounted.get(f"{item.name}-volume"):
+                assert mount["readOnly"]
+                for name, content in item.inputs["files"].items():
+                    variable = name.upper()
+                    assert env[f"{variable}_FILE"] == f"{mount['containerPath']}/{name}"
+                    found[variable] = content
+        return found
+
     def before(self, resource: Declared) -> set[str]:
         """The names of all that `resource` depends on, directly or not; a component stands for its children."""
         seen: set[str] = set()
@@ -105,6 +119,8 @@ class Mocks(mocks.Mocks):
             outputs["imageId"] = IMAGE_ID
         elif args.typ.endswith(":Secrets"):
             outputs |= MADE
+        elif args.typ.endswith(":SecretFiles"):
+            outputs["volume"] = f"{args.name}-volume"
         elif args.typ.startswith("aws:"):
             return aws_made(args.typ, args.name, outputs)
         elif args.typ.startswith("docker:"):

@@ -8,10 +8,12 @@ import itertools
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -89,6 +91,8 @@ class Bench:
         self.id = secrets.token_hex(6)
         self.network = engine.networks.create(f"vaporforge-proxy-test-{self.id}")
         self.containers: list[Any] = []
+        self.folder = Path(tempfile.mkdtemp(prefix="vaporforge-proxy-test-"))
+        self.folder.chmod(0o755)
 
     def gateway(self, name: str) -> Any:
         # Not started on the network but joined to it, as the deployment does, for the name that they share.
@@ -102,10 +106,20 @@ class Bench:
         return container
 
     def proxy(self, labels: dict[str, str] | None = None, **environ: str) -> int:
+        """`environ`: a secret's is put into a file, and the variable names that."""
         port = free_port()
+        secrets = {
+            name: environ.pop(name) for name in ("VF_PROXY_SECRET", "VF_TLS_CERTIFICATE") if name in environ
+        }
+        for name, value in secrets.items():
+            path = self.folder / f"{name.lower()}-{port}"
+            path.write_text(value)
+            path.chmod(0o444)
+            environ[f"{name}_FILE"] = f"/run/secrets/{path.name}"
         container = self.engine.containers.run(
             self.image,
             detach=True,
+            volumes={str(self.folder): {"bind": "/run/secrets", "mode": "ro"}},
             environment=environ,
             labels=labels,
             network=self.network.name,
@@ -122,6 +136,7 @@ class Bench:
         for container in self.containers:
             container.remove(force=True, v=True)
         self.network.remove()
+        shutil.rmtree(self.folder)
 
 
 @pytest.fixture(scope="module")

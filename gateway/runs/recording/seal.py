@@ -25,7 +25,11 @@ PURPOSE: Final = b"vaporforge: seal of a run"
 
 def sealed(settings: Settings, new: NewRun) -> NewRun:
     """`new` with its seal, where runs have one."""
-    return replace(new, seal=_seal(settings, new, new.prompt)) if runs_on_this_machine(settings) else new
+    return (
+        replace(new, seal=_seal(settings.sandbox_secret, new, new.prompt))
+        if runs_on_this_machine(settings)
+        else new
+    )
 
 
 async def admitted_prompt(settings: Settings, store: Store, run: Run, prompt: str | None) -> str | None:
@@ -36,7 +40,9 @@ async def admitted_prompt(settings: Settings, store: Store, run: Run, prompt: st
     if prompt is None:
         message = await store.get_message(run.session, run.message)
         prompt = message.content if message is not None else ""
-    if not hmac.compare_digest(run.seal.encode(), _seal(settings, run, prompt).encode()):
+    secrets = (settings.sandbox_secret, settings.sandbox_secret_accepted)
+    seals = [_seal(secret, run, prompt) for secret in secrets if secret]
+    if not any(hmac.compare_digest(run.seal.encode(), seal.encode()) for seal in seals):
         raise BadRequest(
             "This run is not as a gateway of this deployment admitted it, so it is not started; send the prompt again."
         )
@@ -48,8 +54,8 @@ def runs_on_this_machine(settings: Settings) -> bool:
     return settings.driver == "process"
 
 
-def _seal(settings: Settings, run: NewRun | Run, prompt: str) -> str:
-    key = hmac.digest(settings.sandbox_secret.encode(), PURPOSE, hashlib.sha256)
+def _seal(secret: str, run: NewRun | Run, prompt: str) -> str:
+    key = hmac.digest(secret.encode(), PURPOSE, hashlib.sha256)
     author = None if run.author is None else [run.author.name, run.author.email]
     told = json.dumps([run.session, run.id, run.owner, author, run.message, run.mode, run.cwd, prompt])
     return hmac.new(key, told.encode(), hashlib.sha256).hexdigest()

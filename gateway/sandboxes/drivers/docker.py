@@ -52,6 +52,7 @@ class DockerDriver:
                 self._sandbox(await self._call("PUT", session, seconds=seconds)),
                 client=self._http(),
                 secret=self._settings.sandbox_secret,
+                accepted=self._settings.sandbox_secret_accepted,
                 look=lambda: self.status(session),
                 look_seconds=LOOK_SECONDS,
                 seconds=seconds,

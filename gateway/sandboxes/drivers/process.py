@@ -59,6 +59,7 @@ class ProcessDriver:
                 await self._locked(session, self._start),
                 client=self._client,
                 secret=self._settings.sandbox_secret,
+                accepted=self._settings.sandbox_secret_accepted,
                 look=lambda: self.status(session),
                 look_seconds=LOOK_SECONDS,
                 seconds=self._settings.start_seconds,

@@ -30,10 +30,23 @@ PING_BYTES: Final = 16 * 1024
 
 
 async def ping(
-    client: aiohttp.ClientSession, sandbox: Sandbox, *, secret: str, seconds: float = PING_SECONDS
+    client: aiohttp.ClientSession,
+    sandbox: Sandbox,
+    *,
+    secret: str,
+    accepted: str = "",
+    seconds: float = PING_SECONDS,
 ) -> dict[str, Any] | None:
     """What `/ping` says; None when this very session's agent server does not answer (an address may have passed on to
-    another sandbox, which takes only its own token). `secret`: what the sandboxes' tokens are derived from."""
+    another sandbox, which takes only its own token). `secret`: what the sandboxes' tokens are derived from; `accepted`:
+    another one that it may have been, while that is rotated."""
+    body = await _ping(client, sandbox, secret, seconds)
+    return body if body is not None or not accepted else await _ping(client, sandbox, accepted, seconds)
+
+
+async def _ping(
+    client: aiohttp.ClientSession, sandbox: Sandbox, secret: str, seconds: float
+) -> dict[str, Any] | None:
     try:
         async with client.get(
             f"{sandbox.url}/ping",
@@ -54,6 +67,7 @@ async def wait_ready(
     *,
     client: aiohttp.ClientSession,
     secret: str,
+    accepted: str = "",
     look: Callable[[], Awaitable[Sandbox]],
     look_seconds: float,
     seconds: float,
@@ -78,7 +92,8 @@ async def wait_ready(
         for name in (occupant, sandbox.session) if sandbox.port else ():
             if name and body is None:
                 asked = replace(sandbox, session=name)
-                body = await ping(client, asked, secret=secret, seconds=min(PING_SECONDS, remaining))
+                limit = min(PING_SECONDS, remaining)
+                body = await ping(client, asked, secret=secret, accepted=accepted, seconds=limit)
         if body is not None:
             lost = body.get("lostReason")
             return replace(

@@ -273,8 +273,12 @@ class PooledDriver:
     async def _send(self, member: Member, session: str, lost: str = "") -> Sandbox | None:
         if self._client is None:
             self._client = answers_client(connector=aiohttp.TCPConnector(limit=0))
-        secret = self._settings.sandbox_secret
-        return await send_claim(self._client, member, session, secret=secret, lost_reason=lost)
+        secrets = (self._settings.sandbox_secret, self._settings.sandbox_secret_accepted)
+        for secret in filter(None, secrets):
+            claimed = await send_claim(self._client, member, session, secret=secret, lost_reason=lost)
+            if claimed is not None:
+                return claimed
+        return None
 
 
 def _check(session: str) -> None:

@@ -109,15 +109,12 @@ class Authenticator:
         settings = self._settings
         required = ["exp", "sub", "aud", *(["iss"] if settings.jwt_issuer else [])]
         try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                settings.jwt_secret,
-                algorithms=[ALGORITHM],
-                audience=settings.jwt_audience,
-                issuer=settings.jwt_issuer or None,
-                leeway=settings.token_leeway_seconds,
-                options={"require": required},
-            )
+            try:
+                claims = self._decode(token, settings.jwt_secret, required)
+            except jwt.InvalidSignatureError:
+                if not settings.jwt_secret_accepted:
+                    raise
+                claims = self._decode(token, settings.jwt_secret_accepted, required)
         except (jwt.DecodeError, jwt.InvalidAlgorithmError) as error:
             raise Unauthorized(_reason(error), guess=True, subject=_claimed(token)) from None
         except RecursionError:
@@ -129,6 +126,19 @@ class Authenticator:
             raise Unauthorized(f"The token's sub must be 1 to {MAX_SUBJECT_CHARS} printable characters")
         until = min(int(claims["exp"]), NO_END) + settings.token_leeway_seconds
         return Caller(subject, author_of(claims), until)
+
+    def _decode(self, token: str, secret: str, required: list[str]) -> dict[str, Any]:
+        settings = self._settings
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            secret,
+            algorithms=[ALGORITHM],
+            audience=settings.jwt_audience,
+            issuer=settings.jwt_issuer or None,
+            leeway=settings.token_leeway_seconds,
+            options={"require": required},
+        )
+        return claims
 
     def check_origin(self, request: web.Request) -> None:
         """Refuse another site's page; a client that sends no Origin is no browser and passes. Raises `OriginRefused`.

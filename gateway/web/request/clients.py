@@ -50,5 +50,6 @@ def _by_proxy(request: web.Request) -> bool:
     told = request.headers.get(PROXY_HEADER)
     if told is None:
         return False
-    secret = settings.proxy_secret if settings is not None else ""
-    return bool(secret) and hmac.compare_digest(told.encode(errors="replace"), secret.encode())
+    secrets = (settings.proxy_secret, settings.proxy_secret_accepted) if settings is not None else ()
+    sent = told.encode(errors="replace")
+    return any(secret and hmac.compare_digest(sent, secret.encode()) for secret in secrets)

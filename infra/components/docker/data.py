@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -9,36 +10,35 @@ import pulumi_docker as docker
 
 from infra.cleanup import SessionVolumes
 from infra.components.docker.labels import volume_labels
-from infra.generated import GeneratedSecrets
+from infra.generated import GeneratedSecrets, Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataArgs:
-    """`local_table`: whether the table's data lies on this engine. `jwt_secret`: None has one made."""
+    """`local_table`: whether the table's data lies on this engine. `jwt_secret`: None has one made. `versions`: which
+    version of each secret is used."""
 
     stack_id: str
     local_table: bool
     jwt_secret: pulumi.Output[str] | None
+    versions: Mapping[str, Version]
     docker_host: str
 
 
 class Data(pulumi.ComponentResource):
-    """Kept by `scripts/down`, deleted by `pulumi destroy`. The five secrets are secret outputs.
+    """Kept by `scripts/down`, deleted by `pulumi destroy`. `secrets`: by the variable that a part is told each as, all
+    of them secret outputs.
 
     Not made where another deployment has the stack's name; what depends on this is not made there either."""
 
     volume: docker.Volume | None
     blobs: docker.Volume
-    jwt_secret: pulumi.Output[str]
-    sandbox_secret: pulumi.Output[str]
-    credential_key: pulumi.Output[str]
-    launcher_secret: pulumi.Output[str]
-    proxy_secret: pulumi.Output[str]
+    secrets: dict[str, pulumi.Output[str]]
 
     def __init__(self, name: str, args: DataArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vaporforge:docker:Data", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        made = GeneratedSecrets(f"{args.stack_id}-secrets", child)
+        made = GeneratedSecrets(f"{args.stack_id}-secrets", child, args.versions)
         sessions = SessionVolumes(
             f"{args.stack_id}-sessions", stack_id=args.stack_id, docker_host=args.docker_host, opts=child
         )
@@ -51,9 +51,5 @@ class Data(pulumi.ComponentResource):
         self.blobs = docker.Volume(
             f"{args.stack_id}-blobs", labels=volume_labels(args.stack_id, "blobs"), opts=volumes
         )
-        self.jwt_secret = args.jwt_secret or pulumi.Output.secret(made.jwt)
-        self.sandbox_secret = pulumi.Output.secret(made.sandbox)
-        self.credential_key = pulumi.Output.secret(made.credential)
-        self.launcher_secret = pulumi.Output.secret(made.launcher)
-        self.proxy_secret = pulumi.Output.secret(made.proxy)
+        self.secrets = made.told(own_jwt=args.jwt_secret)
         self.register_outputs({})

@@ -10,6 +10,7 @@ import pulumi_docker as docker
 
 from infra.components.docker.hardened import ContainerSpec, hardened, told
 from infra.components.docker.limits import Limits
+from infra.components.docker.secret_files import SecretFiles, SecretFilesArgs
 from infra.images import BuiltImage
 from infra.rules.facts import STOP_MARGIN_SECONDS
 
@@ -17,15 +18,18 @@ ALIAS = "gateway"
 PORT = 8080
 BROKER_PORT = 8081
 
+USER = 10002
+"""The image's (gateway/Dockerfile)."""
+
 BLOBS = "/var/lib/vaporforge/blobs"
 """Where the snapshots of sandboxes are kept, on a volume that all gateways share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayArgs:
-    """`env`: its settings (`gateway/config.py`). `blobs`: the volume of snapshots. `replicas`: how many. Sandboxes
-    reach the broker on `sandboxes`. `drain_seconds`: how long one takes to send its streams elsewhere.
-    `after`: what a gateway calls: ready before it starts, and deleted after it."""
+    """`env`: its settings (`gateway/config.py`), and `secrets` those that it gets as files. `blobs`: the volume of
+    snapshots. `replicas`: how many. Sandboxes reach the broker on `sandboxes`. `drain_seconds`: how long one takes to
+    send its streams elsewhere. `after`: what a gateway calls: ready before it starts, and deleted after it."""
 
     stack_id: str
     image: BuiltImage
@@ -37,6 +41,8 @@ class GatewayArgs:
     sandboxes: docker.Network
     blobs: docker.Volume
     env: Mapping[str, pulumi.Input[str]]
+    secrets: Mapping[str, pulumi.Input[str] | None]
+    docker_host: str
     after: Sequence[pulumi.Resource]
 
 
@@ -55,6 +61,18 @@ class Gateway(pulumi.ComponentResource):
             "VF_DRAIN_SECONDS": str(args.drain_seconds),
         }
         super().__init__("vaporforge:docker:Gateway", name, told(env), opts)
+        files = SecretFiles(
+            SecretFilesArgs(
+                stack_id=args.stack_id,
+                part="gateway",
+                values=args.secrets,
+                owner=USER,
+                image=args.image.image_id,
+                ready=args.image.ready,
+                docker_host=args.docker_host,
+            ),
+            self,
+        )
         spec = ContainerSpec(
             stack_id=args.stack_id,
             role="gateway",
@@ -62,8 +80,11 @@ class Gateway(pulumi.ComponentResource):
             image_name=args.image.name,
             limits=args.limits,
             networks=[(args.public, [ALIAS]), (args.control, [ALIAS]), (args.sandboxes, [ALIAS])],
-            env=env,
-            volumes=[docker.ContainerVolumeArgs(volume_name=args.blobs.name, container_path=BLOBS)],
+            env={**env, **files.env},
+            volumes=[
+                docker.ContainerVolumeArgs(volume_name=args.blobs.name, container_path=BLOBS),
+                files.mount,
+            ],
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},  # noqa: S108 - a tmpfs of its own
             grace=args.drain_seconds + STOP_MARGIN_SECONDS,
         )

@@ -10,6 +10,7 @@ import pulumi_docker as docker
 
 from infra.components.docker.hardened import ContainerSpec, hardened, told
 from infra.components.docker.limits import Limits
+from infra.components.docker.secret_files import SecretFiles, SecretFilesArgs
 from infra.images import BuiltImage
 
 ALIAS = "launcher"
@@ -18,8 +19,8 @@ PORT = 8090
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherArgs:
-    """`env`: what the stack says of sandboxes. `docker_socket`: the engine's, on its own machine. `after`: what it must
-    be deleted before: the sandboxes that it would start again."""
+    """`env`: what the stack says of sandboxes, and `secrets` what of it comes as files. `docker_socket`: the engine's,
+    on its own machine. `after`: what it must be deleted before: the sandboxes that it would start again."""
 
     stack_id: str
     image: BuiltImage
@@ -27,6 +28,8 @@ class LauncherArgs:
     control: docker.Network
     docker_socket: str
     env: Mapping[str, pulumi.Input[str]]
+    secrets: Mapping[str, pulumi.Input[str] | None]
+    docker_host: str
     after: pulumi.Resource
 
 
@@ -44,6 +47,18 @@ class Launcher(pulumi.ComponentResource):
             "VF_HEALTH_URL": f"http://127.0.0.1:{PORT}/ping",
         }
         super().__init__("vaporforge:docker:Launcher", name, told(env), opts)
+        files = SecretFiles(
+            SecretFilesArgs(
+                stack_id=args.stack_id,
+                part="launcher",
+                values=args.secrets,
+                owner=0,
+                image=args.image.image_id,
+                ready=args.image.ready,
+                docker_host=args.docker_host,
+            ),
+            self,
+        )
         spec = ContainerSpec(
             stack_id=args.stack_id,
             role="launcher",
@@ -51,7 +66,7 @@ class Launcher(pulumi.ComponentResource):
             image_name=args.image.name,
             limits=args.limits,
             networks=[(args.control, [ALIAS])],
-            env=env,
+            env={**env, **files.env},
             command=["python", "-m", "gateway.launcher"],
             # The socket is root's; without capabilities being root means nothing more than that.
             user="0:0",
@@ -59,7 +74,8 @@ class Launcher(pulumi.ComponentResource):
             volumes=[
                 docker.ContainerVolumeArgs(
                     host_path=args.docker_socket, container_path="/var/run/docker.sock"
-                )
+                ),
+                files.mount,
             ],
         )
         options = pulumi.ResourceOptions(

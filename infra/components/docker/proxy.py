@@ -10,9 +10,13 @@ import pulumi_docker as docker
 
 from infra.components.docker.hardened import ContainerSpec, hardened, told
 from infra.components.docker.limits import Limits
+from infra.components.docker.secret_files import SecretFiles, SecretFilesArgs
 from infra.images import BuiltImage
 
 PORT = 8080
+
+USER = 1000
+"""The image's (infra/proxy/Dockerfile)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,7 @@ class ProxyArgs:
     address_connections: int
     tls_certificate: pulumi.Output[str] | None
     http2: bool
+    docker_host: str
     after: Sequence[pulumi.Resource]
 
 
@@ -43,14 +48,24 @@ class Proxy(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         env = {
-            "VF_TLS_CERTIFICATE": args.tls_certificate or "",
             "VF_HTTP2": "true" if args.http2 else "",
-            "VF_PROXY_SECRET": args.secret,
             "VF_CONNECTIONS": str(args.connections),
             "VF_MEMORY_MB": str(args.limits.memory_mb),
             "VF_ADDRESS_CONNECTIONS": str(args.address_connections),
         }
         super().__init__("vaporforge:docker:Proxy", name, told(env), opts)
+        files = SecretFiles(
+            SecretFilesArgs(
+                stack_id=args.stack_id,
+                part="proxy",
+                values={"VF_TLS_CERTIFICATE": args.tls_certificate, "VF_PROXY_SECRET": args.secret},
+                owner=USER,
+                image=args.image.image_id,
+                ready=args.image.ready,
+                docker_host=args.docker_host,
+            ),
+            self,
+        )
         spec = ContainerSpec(
             stack_id=args.stack_id,
             role="proxy",
@@ -58,7 +73,8 @@ class Proxy(pulumi.ComponentResource):
             image_name=args.image.name,
             limits=args.limits,
             networks=[(args.public, ["proxy"])],
-            env=env,
+            env={**env, **files.env},
+            volumes=[files.mount],
             tmpfs={"/run/proxy": "rw,noexec,nosuid,nodev,size=1m,mode=0700,uid=1000,gid=1000"},
             ports=[
                 docker.ContainerPortArgs(

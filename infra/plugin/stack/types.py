@@ -8,6 +8,7 @@ from infra.plugin.package import Package
 from infra.plugin.stack.cleanup import ImageTagType, SandboxContainersType, SessionVolumesType
 from infra.plugin.stack.generated import SecretsType
 from infra.plugin.stack.limits import ProcessLimitsType
+from infra.plugin.stack.secretfiles import SecretFilesType
 from infra.plugin.stack.tasks import SandboxTasksType
 
 STACK: Final = Package(
@@ -18,6 +19,7 @@ STACK: Final = Package(
         "vaporforge-stack:index:ProcessLimits": ProcessLimitsType(),
         "vaporforge-stack:index:SandboxContainers": SandboxContainersType(),
         "vaporforge-stack:index:SandboxTasks": SandboxTasksType(),
+        "vaporforge-stack:index:SecretFiles": SecretFilesType(),
         "vaporforge-stack:index:Secrets": SecretsType(),
         "vaporforge-stack:index:SessionVolumes": SessionVolumesType(),
     },

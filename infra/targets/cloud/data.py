@@ -11,7 +11,7 @@ from infra.components.aws.data.key import Key, KeyArgs
 from infra.components.aws.data.logs import Logs, LogsArgs
 from infra.components.aws.data.secrets import Secrets, SecretsArgs
 from infra.components.aws.data.table import Table, TableArgs
-from infra.generated import GeneratedSecrets
+from infra.generated import ACCEPTED, VARIABLES, GeneratedSecrets
 from infra.table import read_expiry, read_table
 from infra.targets.cloud.place import Place
 
@@ -37,7 +37,7 @@ class Data:
 def make_data(place: Place) -> Data:
     settings, stack_id, protect = place.settings, place.stack_id, place.protect
     # What users have encrypted is read with them, and what is drawn anew is another.
-    made = GeneratedSecrets(f"{stack_id}-secrets", pulumi.ResourceOptions(protect=protect))
+    made = GeneratedSecrets(f"{stack_id}-secrets", pulumi.ResourceOptions(protect=protect), settings.versions)
     key = Key(
         f"{stack_id}-key",
         KeyArgs(
@@ -63,14 +63,9 @@ def make_data(place: Place) -> Data:
     bucket = Bucket(
         f"{stack_id}-blobs", BucketArgs(stack_id=stack_id, key=key.arn, protect=protect), place.options
     )
-    jwt_secret: pulumi.Output[str] = pulumi.Output.secret(settings.jwt_secret or made.jwt)
-    sandbox_secret: pulumi.Output[str] = pulumi.Output.secret(made.sandbox)
-    credential_key: pulumi.Output[str] = pulumi.Output.secret(made.credential)
-    values = {
-        "VF_JWT_SECRET": jwt_secret,
-        "VF_SANDBOX_SECRET": sandbox_secret,
-        "VF_CREDENTIAL_KEY": credential_key,
-    }
+    told = made.told(own_jwt=settings.jwt_secret)
+    names = [VARIABLES[name] for name in ("jwt", "sandbox", "credential")]
+    values = {name: told[name] for name in (*names, *(name + ACCEPTED for name in names)) if name in told}
     if settings.model_api_key is not None:
         values["VF_MODEL_API_KEY"] = settings.model_api_key
     secrets = Secrets(
@@ -99,6 +94,6 @@ def make_data(place: Place) -> Data:
         logs=logs,
         table_name=table_name,
         table=table_arn,
-        jwt_secret=jwt_secret,
-        sandbox_secret=sandbox_secret,
+        jwt_secret=told[VARIABLES["jwt"]],
+        sandbox_secret=told[VARIABLES["sandbox"]],
     )

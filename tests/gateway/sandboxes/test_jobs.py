@@ -33,7 +33,7 @@ async def idle_for(stack: Stack, session: str, seconds: float) -> None:
     """Until its sandbox says so, and its jobs are known."""
     runs = stack.gateways[0].runs
     sandbox = await runs.driver.status(session)
-    headers = runs.agent._headers(sandbox)
+    headers = await runs.agent._headers(sandbox)
 
     async def look() -> bool:
         async with stack.http.get(f"{sandbox.url}/ping", headers=headers) as response:

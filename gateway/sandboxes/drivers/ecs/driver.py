@@ -230,6 +230,7 @@ class EcsDriver:
                 task.sandbox(),
                 client=self._http,
                 secret=self._settings.sandbox_secret,
+                accepted=self._settings.sandbox_secret_accepted,
                 look=look,
                 look_seconds=LOOK_SECONDS,
                 seconds=max(0.0, deadline - asyncio.get_running_loop().time()),

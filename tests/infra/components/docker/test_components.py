@@ -13,7 +13,7 @@ from infra.components.docker.machine import Machine
 from infra.config import ROOT, Settings
 from infra.program import program
 from tests.infra.certificates import certificate_and_key
-from tests.infra.mocked import IMAGE_ID, MADE, STACK_ID, Declared, Program, run
+from tests.infra.mocked import IMAGE_ID, MADE, STACK_ID, Declared, Program, run, strings
 
 PARTS = ["gateway-0", "gateway-1", "launcher", "proxy", "watch", "dynamodb"]
 
@@ -80,8 +80,8 @@ def test_where_the_engine_cannot_limit_swap_it_is_told_what_it_would_say() -> No
 def test_only_the_launcher_has_the_engine_s_socket(declared: Program) -> None:
     for part in PARTS:
         mounted = [volume.get("hostPath") for volume in declared.container(part).inputs.get("volumes", [])]
-        on_volumes = part == "dynamodb" or part.startswith("gateway")
-        assert mounted == (["/var/run/docker.sock"] if part == "launcher" else [None] * on_volumes), part
+        assert ("/var/run/docker.sock" in mounted) == (part == "launcher"), part
+        assert set(mounted) <= {"/var/run/docker.sock", None}, part
 
 
 def test_only_the_proxy_publishes_a_port_and_only_here(declared: Program) -> None:
@@ -199,30 +199,68 @@ def test_the_launcher_is_root_and_nothing_else_is_but_the_table(declared: Progra
 
 
 def test_each_part_gets_the_secrets_that_it_needs_and_no_others(declared: Program) -> None:
-    gateway, launcher = declared.env("gateway-0"), declared.env("launcher")
-    assert gateway["VF_JWT_SECRET"] == MADE["jwt"]
-    assert gateway["VF_CREDENTIAL_KEY"] == MADE["credential"]
-    assert gateway["VF_LAUNCHER_SECRET"] == launcher["VF_LAUNCHER_SECRET"] == MADE["launcher"]
-    assert gateway["VF_SANDBOX_SECRET"] == launcher["VF_SANDBOX_SECRET"] == MADE["sandbox"]
-    assert {MADE["jwt"], MADE["credential"]}.isdisjoint(launcher.values())
-    proxy = declared.env("proxy")
-    assert gateway["VF_PROXY_SECRET"] == proxy["VF_PROXY_SECRET"] == MADE["proxy"]
-    for part in ("proxy", "launcher", "dynamodb"):
-        own = {"proxy": {"proxy"}, "launcher": {"launcher", "sandbox"}, "dynamodb": set()}[part]
-        told = str(declared.container(part).inputs)
-        assert {name for name, secret in MADE.items() if secret in told} == own, part
+    gateway, launcher, proxy = (declared.files(part) for part in ("gateway-0", "launcher", "proxy"))
+    assert gateway == declared.files("gateway-1")
+    assert gateway == {
+        "VF_JWT_SECRET": MADE["jwt"],
+        "VF_SANDBOX_SECRET": MADE["sandbox"],
+        "VF_CREDENTIAL_KEY": MADE["credential"],
+        "VF_LAUNCHER_SECRET": MADE["launcher"],
+        "VF_PROXY_SECRET": MADE["proxy"],
+    }
+    assert launcher == {"VF_LAUNCHER_SECRET": MADE["launcher"], "VF_SANDBOX_SECRET": MADE["sandbox"]}
+    assert proxy == {"VF_PROXY_SECRET": MADE["proxy"]}
+
+
+def test_no_container_is_told_a_secret(declared: Program) -> None:
+    """What a container is told, `docker inspect` shows."""
+    pem, keys = "".join(certificate_and_key()).strip(), {"modelApiKey": "sk-1-key", "jwtSecret": "o" * 40}
+    aws = {"awsAccessKeyId": "AKIA-own", "awsSecretAccessKey": "aws-own-secret"}
+    more = run(
+        program,
+        {"agent": "claude", "dynamodb": "aws"},
+        {**keys, **aws, "tlsCertificate": pem},
+    )
+    for stack in (declared, more):
+        for container in stack.of_type(":Container"):
+            told = set(strings(container.inputs))
+            for secret in (*MADE.values(), *keys.values(), "aws-own-secret", pem):
+                assert not [text for text in told if secret in text], container.name
+            assert not container.secret_inputs
+    for files in more.of_type(":SecretFiles"):
+        assert files.secret_inputs == {"files"}
+
+
+def test_files_belong_to_the_user_that_reads_them(declared: Program) -> None:
+    owners = {
+        item.name.removeprefix(f"{STACK_ID}-"): item.inputs["owner"]
+        for item in declared.of_type(":SecretFiles")
+    }
+    assert owners == {"gateway-secrets": 10002, "launcher-secrets": 0, "proxy-secrets": 1000}
+    assert "--uid 10002" in (ROOT / "gateway/Dockerfile").read_text()
+    assert "USER 1000:1000" in (ROOT / "infra/proxy/Dockerfile").read_text()
+
+
+def test_keys_of_an_account_are_a_file_that_botocore_reads() -> None:
+    secrets = {"awsAccessKeyId": "AKIA-own", "awsSecretAccessKey": "aws-own-secret"}
+    files = run(program, {"dynamodb": "aws"}, secrets).files("gateway-0")
+    lines = files["AWS_SHARED_CREDENTIALS"].splitlines()
+    assert lines == [
+        "[default]",
+        "aws_access_key_id = AKIA-own",
+        "aws_secret_access_key = aws-own-secret",
+    ]
 
 
 def test_the_model_s_key_stays_with_the_gateways() -> None:
     stack = run(program, {"agent": "claude"}, {"modelApiKey": "sk-not-real"})
-    assert stack.env("gateway-1")["VF_MODEL_API_KEY"] == "sk-not-real"
-    assert "sk-not-real" not in str(stack.container("launcher").inputs)
-    assert "envs" in stack.container("gateway-1").secret_inputs
+    assert stack.files("gateway-1")["VF_MODEL_API_KEY"] == "sk-not-real"
+    assert "sk-not-real" not in str(stack.files("launcher"))
 
 
 def test_a_signing_secret_of_the_stack_s_own_is_used() -> None:
     stack = run(program, {}, {"jwtSecret": "o" * 40})
-    assert stack.env("gateway-0")["VF_JWT_SECRET"] == "o" * 40
+    assert stack.files("gateway-0")["VF_JWT_SECRET"] == "o" * 40
     assert stack.outputs["jwtSecret"] == "o" * 40
     assert "jwtSecret" in stack.secret_outputs
 
@@ -391,8 +429,7 @@ def test_the_proxy_and_the_gateways_are_told_how_many_may_connect() -> None:
 def test_the_certificate_reaches_the_proxy_as_a_secret() -> None:
     pem = "".join(certificate_and_key()).strip()
     stack = run(program, {}, {"tlsCertificate": pem})
-    assert stack.env("proxy")["VF_TLS_CERTIFICATE"] == pem
-    assert "envs" in stack.container("proxy").secret_inputs
+    assert stack.files("proxy")["VF_TLS_CERTIFICATE"] == pem
     assert stack.outputs["url"] == "https://localhost:8080"
 
 
