@@ -21,7 +21,7 @@ def diff(traits: Traits, olds: Properties, news: Properties) -> provider_pb2.Dif
     olds, news = _given(olds), _given(news)
     changed = [
         key
-        for key in sorted({*olds, *news})
+        for key in sorted({*olds, *news} - traits.unnoticed)
         if _comparable(key, olds.get(key), traits) != _comparable(key, news.get(key), traits)
     ]
     replaces = [key for key in changed if key not in traits.in_place]

@@ -50,7 +50,8 @@ class Traits:
     `computed`: outputs that are not known before it is made. `auto_named`: whether it gets a name when it has none;
     `named`: the input that this is. `tells`: whether `read` tells inputs as they are, so that a refresh sees drift.
     `defaults`: those that the official plugin fills in and replaces the resource for. `keeps`: whether an update leaves
-    the outputs that there are as they are, so that a preview knows them."""
+    the outputs that there are as they are, so that a preview knows them. `unnoticed`: inputs that only a creation asks
+    for, so that another one is no change."""
 
     inputs: frozenset[str]
     required: frozenset[str] = frozenset()
@@ -60,6 +61,7 @@ class Traits:
     auto_named: bool = False
     named: str = "name"
     tells: bool = False
+    unnoticed: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     keeps: bool = False
 

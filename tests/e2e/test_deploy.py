@@ -268,6 +268,7 @@ def test_the_life_of_a_stack(
     kept = left(engine, tree)
     assert all(item.startswith("volume ") for item in kept), kept
     assert any(session in item for item in kept), kept
+    assert not any("-secrets-" in item for item in kept), kept
     with pytest.raises(docker.errors.NotFound):
         engine.containers.get(str(before.id))
 

@@ -124,8 +124,9 @@ def test_other_contents_are_another_volume_and_what_a_killed_run_left_goes(
 def test_another_secret_replaces_and_another_image_does_not(inputs: dict[str, Any]) -> None:
     traits = SecretFilesType.traits
     assert not diff(traits, inputs, dict(inputs)).diffs
-    assert list(diff(traits, inputs, {**inputs, "image": "other"}).diffs) == ["image"]
-    assert not diff(traits, inputs, {**inputs, "image": "other"}).replaces
+    assert not diff(traits, inputs, {**inputs, "image": "other"}).diffs
+    assert list(diff(traits, inputs, {**inputs, "dockerHost": "ssh://x"}).diffs) == ["dockerHost"]
+    assert not diff(traits, inputs, {**inputs, "dockerHost": "ssh://x"}).replaces
     changed = diff(traits, inputs, {**inputs, "files": {**inputs["files"], "vf_one": "x"}})
     assert list(changed.replaces) == ["files"]
     assert not changed.deleteBeforeReplace

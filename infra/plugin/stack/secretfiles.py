@@ -31,7 +31,8 @@ class SecretFilesType:
     traits = Traits(
         inputs=frozenset({"stack", "part", "files", "owner", "image", "dockerHost"}),
         required=frozenset({"stack", "part", "files", "owner", "image"}),
-        in_place=frozenset({"image", "dockerHost"}),
+        in_place=frozenset({"dockerHost"}),
+        unnoticed=frozenset({"image"}),
         computed=frozenset({"volume"}),
     )
 
