@@ -52,6 +52,8 @@ class Settings:
     seed_pending: Path
     lost_reason: str
     restore_bytes: int = RESTORE_BYTES
+    redact: bool = True
+    """Whether secrets are struck from frames."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -77,6 +79,7 @@ class Settings:
             seed_pending=Path(env.get("VF_SEED_PENDING_PATH") or SEED_PENDING_PATH),
             lost_reason=env.get("VF_LOST_REASON", ""),
             restore_bytes=_size(env, "VF_RESTORE_BYTES", RESTORE_BYTES),
+            redact=_flag(env, "VF_REDACT", default=True),
         )
 
     @property
@@ -128,6 +131,13 @@ def _size(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**63:
         raise SettingsError(f"{name} must be a number of bytes, not {text!r}")
     return int(text)
+
+
+def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = env.get(name) or str(default).lower()
+    if text not in {"true", "false"}:
+        raise SettingsError(f"{name} must be true or false, not {text!r}")
+    return text == "true"
 
 
 def _check_delay(text: str) -> None:

@@ -161,6 +161,8 @@ class Settings:
     message_ttl_days: float = 7.0
     idle_minutes: float = 15.0
     background_minutes: float = 60.0
+    redact: bool = True
+    """Whether secrets are struck from frames, in sandboxes before they are numbered and here before they are kept."""
     queue_limit: int = 8
     prompts_per_minute: int = 120
     prompts_per_day: int = 5_000

@@ -127,6 +127,7 @@ class Settings:
     jwt_secret: Secret = None
     secret_versions: str = checked("", read_versions)
     token_leeway_seconds: int = number(30, 0)
+    redact: bool = True
     queue_limit: int = number(8, 0)
     prompts_per_minute: int = number(120, 0)
     prompts_per_day: int = number(5_000, 0)

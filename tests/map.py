@@ -67,7 +67,7 @@ def picture() -> Iterator[str]:
     for upper, lower in page_arrows():
         yield f"  {_id('page', upper)} --> {_id('page', lower)}"
     yield "  page -. docs/protocol.md .-> gateway"
-    yield "  gateway -. container/protocol.py, container/claim.py, container/listener .-> container"
+    yield "  gateway -. protocol.py, claim.py, listener and redaction in container/ .-> container"
     yield "```"
 
 

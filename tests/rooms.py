@@ -20,7 +20,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "store.blobs | concurrency | websocket",
         "words",
     ),
-    "container": ("wiring", "web", "workspace", "runs", "agents", "agent | listener", "words"),
+    "container": ("wiring", "web", "workspace", "runs", "agents", "agent", "listener | redaction", "words"),
     "infra": (
         "cli",
         "wiring | plugin",

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from container.agent.identity import write_identity
-from container.agent.lines import Line, StderrGate, agent_frame
+from container.agent.lines import AgentFrame, Line, StderrGate, agent_frame
 from container.agent.process import AgentProcess
+from container.agent.redacted import HOLD_SECONDS, RedactedFrames
 from container.protocol import ExitReason, FrameType, encode
+from container.redaction.known import secrets_of, secrets_of_servers
+from container.redaction.redactor import Redactor
+from container.redaction.stream import strike
 from container.settings import Settings, agent_environment
 
 log = logging.getLogger(__name__)
@@ -26,6 +30,9 @@ INTERRUPT_SECONDS: Final = 2.0
 
 READY, DONE, ERROR = FrameType.READY, FrameType.DONE, FrameType.ERROR
 """Looked up once: every line of an agent is compared with them, and an enum's lookup takes longer than that."""
+
+SHAPES: Final = Redactor()
+"""For what is said outside of an answer, and goes to the log."""
 
 MAX_IDLE_DEATHS: Final = 5
 """A process that dies this often without a query is started only when there is one."""
@@ -54,8 +61,10 @@ class Outcome(NamedTuple):
 class _Answer:
     """The query being answered, and what its frames have shown so far."""
 
-    def __init__(self, sink: Callable[[list[bytes]], None]) -> None:
+    def __init__(self, sink: Callable[[list[bytes]], None], redactor: Redactor | None) -> None:
         self.sink = sink
+        self.redacted = RedactedFrames(redactor)
+        self._release: asyncio.TimerHandle | None = None
         self.asked: AgentProcess | None = None
         """The process that has the query."""
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -63,6 +72,27 @@ class _Answer:
         self.done = False
         self.failed = False
         self.stopping = False
+
+    def show(self, bodies: list[bytes]) -> None:
+        """Give out what may be shown, and in a while what is held back."""
+        if self._release is not None and (bodies or not self.redacted.holds):
+            self._release.cancel()
+            self._release = None
+        if bodies:
+            self.sink(bodies)
+        if self._release is None and self.redacted.holds:
+            self._release = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._let_go)
+
+    def close(self) -> None:
+        """Give out what is held back: nothing comes any more."""
+        if self._release is not None:
+            self._release.cancel()
+        if bodies := self.redacted.end():
+            self.sink(bodies)
+
+    def _let_go(self) -> None:
+        self._release = None
+        self.show(self.redacted.release())
 
     async def ended(self, process: AgentProcess, timeout: float | None = None) -> None:
         """Return when the agent is ready for the next query, or gone, or `timeout` seconds are over."""
@@ -119,7 +149,7 @@ class Agent:
 
         Cancelling it ends the agent's process.
         """
-        answer = self._answer = _Answer(sink)
+        answer = self._answer = _Answer(sink, self._redactor(query))
         try:
             if author := query.get("author"):
                 write_identity(self._settings.git_identity, author)
@@ -134,7 +164,8 @@ class Agent:
             await answer.ended(process)
             for _ in range(3):  # what it wrote to stderr before it was ready is in the pipe: let that be read
                 await asyncio.sleep(0)
-            sink(answer.stderr.rest())
+            answer.show(answer.redacted.take_stderr(answer.stderr.rest()))
+            answer.close()
             return await self._outcome(answer, process)
         except OSError as error:
             text = f"The agent could not be started: {error}"
@@ -144,6 +175,7 @@ class Agent:
             await self._end_process()
             raise
         finally:
+            answer.close()
             self._answer = None
             self._answered.set()
 
@@ -189,6 +221,13 @@ class Agent:
         """SIGCONT to all that is the agent's."""
         if self._process is not None and self._process.is_alive:
             self._process.signal_tree(signal.SIGCONT)
+
+    def _redactor(self, query: Mapping[str, Any]) -> Redactor | None:
+        """What knows the secrets that the agent is given with a query, or has anyway."""
+        if not self._settings.redact:
+            return None
+        env = {**os.environ, **self._own_env, **query["env"]}
+        return Redactor(dict([*secrets_of(env), *secrets_of_servers(query.get("mcpServers") or {})]))
 
     async def _outcome(self, answer: _Answer, process: AgentProcess) -> Outcome:
         if answer.finished.done() and process.is_alive:
@@ -266,7 +305,7 @@ class Agent:
 
     def _lines(self, _process: AgentProcess, lines: list[Line]) -> None:
         answer = self._answer
-        bodies: list[bytes] = []
+        frames: list[AgentFrame] = []
         for line in lines:
             frame = agent_frame(line)
             if frame is None:
@@ -274,9 +313,8 @@ class Agent:
             if frame.type == READY:
                 # Before its first `ready` an agent may have the query in its pipe already; that one is no end.
                 if answer is not None and (self._ready or answer.done or answer.failed):
-                    if bodies:
-                        answer.sink(bodies)
-                        bodies = []
+                    answer.show(answer.redacted.take(frames))
+                    frames = []
                     if not answer.finished.done():
                         answer.finished.set_result(None)
                     answer = None
@@ -287,16 +325,18 @@ class Agent:
                 continue
             answer.done |= frame.type == DONE
             answer.failed |= frame.type == ERROR
-            bodies.append(frame.body)
-        if bodies and answer is not None:
-            answer.sink(bodies)
+            frames.append(frame)
+        if frames and answer is not None:
+            answer.show(answer.redacted.take(frames))
 
     def _stderr(self, _process: AgentProcess, lines: list[Line]) -> None:
         answer = self._answer
         if answer is None:
             for line in lines:
-                log.info("agent stderr: %s", line.data[:500].decode("utf-8", "replace"))
+                log.info(
+                    "agent stderr: %s", strike(SHAPES, line.data[:500].decode("utf-8", "replace"), cut=True)
+                )
             return
         frames = answer.stderr.frames(lines, asyncio.get_running_loop().time())
         if frames:
-            answer.sink(frames)
+            answer.show(answer.redacted.take_stderr(frames))

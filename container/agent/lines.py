@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from container.agent.cut import cut_object
 from container.protocol import (
@@ -72,10 +72,13 @@ class LineFramer:
 
 
 class AgentFrame(NamedTuple):
-    """What an agent's line means: its type, and the frame's bytes (at most MAX_BODY_BYTES, not stamped yet)."""
+    """What an agent's line means: its type, the frame's bytes (at most MAX_BODY_BYTES, not stamped yet), its fields as
+    they were before it was cut, and how many bytes the line had."""
 
     type: str
     body: bytes
+    fields: dict[str, Any]
+    length: int
 
 
 def agent_frame(line: Line) -> AgentFrame | None:
@@ -96,7 +99,8 @@ def agent_frame(line: Line) -> AgentFrame | None:
     kind = frame.get("type")
     if not isinstance(kind, str) or not kind or kind in SERVER_ONLY:
         return stderr_frame(line)
-    return AgentFrame(kind, body if len(body) <= MAX_BODY_BYTES else cut_object(frame, len(data)))
+    cut = body if len(body) <= MAX_BODY_BYTES else cut_object(frame, len(data))
+    return AgentFrame(kind, cut, frame, len(data))
 
 
 def stderr_frame(line: Line) -> AgentFrame:
@@ -105,9 +109,8 @@ def stderr_frame(line: Line) -> AgentFrame:
     if not line.is_whole:
         frame |= {"truncated": True, "fullBytes": line.length}
     body = encode(frame)
-    return AgentFrame(
-        FrameType.STDERR, body if len(body) <= MAX_BODY_BYTES else cut_object(frame, line.length)
-    )
+    cut = body if len(body) <= MAX_BODY_BYTES else cut_object(frame, line.length)
+    return AgentFrame(FrameType.STDERR, cut, frame, line.length)
 
 
 class StderrGate:
@@ -119,11 +122,11 @@ class StderrGate:
         self._at = 0.0
         self._held = 0
 
-    def frames(self, lines: list[Line], now: float) -> list[bytes]:
+    def frames(self, lines: list[Line], now: float) -> list[AgentFrame]:
         """The frames for `lines` that arrived at `now` (seconds of any steady clock)."""
         self._credit = min(self._burst, self._credit + (now - self._at) * self._rate)
         self._at = now
-        frames: list[bytes] = []
+        frames: list[AgentFrame] = []
         for line in lines:
             if not line.data.strip():
                 continue
@@ -132,10 +135,11 @@ class StderrGate:
                 continue
             self._credit -= len(line.data)
             frames += self.rest()
-            frames.append(stderr_frame(line).body)
+            frames.append(stderr_frame(line))
         return frames
 
-    def rest(self) -> list[bytes]:
+    def rest(self) -> list[AgentFrame]:
         """A frame that says how many lines were held back since the last one, when any were."""
         held, self._held = self._held, 0
-        return [encode({"type": FrameType.STDERR, "text": f"[{held} lines left out]"})] if held else []
+        text = f"[{held} lines left out]".encode()
+        return [stderr_frame(Line(text, len(text)))] if held else []

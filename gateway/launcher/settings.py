@@ -38,6 +38,8 @@ class LauncherSettings:
     broker_url: str = "http://gateway:8081"
     agent: str = "demo"
     model: str = ""
+    redact: bool = True
+    """Whether sandboxes strike secrets from what their agents say."""
     runtime: str = ""
     docker_url: str = "unix:///var/run/docker.sock"
     host: str = "0.0.0.0"  # noqa: S104 - its network is internal, and every route wants the secret
@@ -59,6 +61,7 @@ _VARIABLES = {
     "broker_url": "VF_BROKER_URL",
     "agent": "VF_AGENT",
     "model": "VF_MODEL",
+    "redact": "VF_REDACT",
     "runtime": "VF_SANDBOX_RUNTIME",
     "docker_url": "DOCKER_HOST",
     "host": "VF_HOST",
@@ -83,11 +86,11 @@ def read_launcher_settings(environ: Mapping[str, str]) -> LauncherSettings:
         environ = with_files(environ, SECRETS)
     except SecretFileError as error:
         raise ConfigError(str(error)) from None
-    values: dict[str, str | int | float] = {}
+    values: dict[str, str | int | float | bool] = {}
     for name, variable in _VARIABLES.items():
         text = environ.get(variable, "").strip()
         if text:
-            values[name] = _number(variable, text, *_LEAST[name]) if name in _LEAST else text
+            values[name] = _value(name, variable, text)
         elif name in _REQUIRED:
             raise ConfigError(f"{variable} is not set; the launcher requires it")
     settings = LauncherSettings(**values)  # type: ignore[arg-type] # each value has the type that its table says
@@ -115,6 +118,14 @@ def possible(settings: LauncherSettings, *, cpus: int) -> LauncherSettings:
         "VF_SANDBOX_CPUS is %g and the engine has %d: a sandbox gets all of them", settings.cpus, cpus
     )
     return replace(settings, cpus=float(cpus))
+
+
+def _value(name: str, variable: str, text: str) -> str | int | float | bool:
+    if name == "redact":
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"{variable} is {text!r}; it must be true or false")
+        return text.lower() == "true"
+    return _number(variable, text, *_LEAST[name]) if name in _LEAST else text
 
 
 def _number(variable: str, text: str, kind: type[int | float], least: float) -> int | float:

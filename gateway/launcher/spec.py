@@ -76,6 +76,7 @@ def environment(settings: LauncherSettings, session: str, lost_reason: str) -> d
         "VF_SESSION": session,
         "VF_AGENT": settings.agent,
         "VF_MODEL": settings.model,
+        "VF_REDACT": str(settings.redact).lower(),
         "VF_HOST": "0.0.0.0",  # noqa: S104 - of its own network namespace
         "VF_PORT": str(AGENT_PORT),
         "VF_WORKSPACE": VOLUMES["workspace"],
@@ -101,6 +102,7 @@ def fingerprint(settings: LauncherSettings) -> str:
         settings.broker_url,
         settings.agent,
         settings.model,
+        str(settings.redact),
         settings.runtime,
     )
 

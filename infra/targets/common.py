@@ -79,6 +79,7 @@ def gateway_environment(settings: Settings) -> dict[str, pulumi.Input[str]]:
         "VF_REGION": settings.region,
         "VF_AGENT": settings.agent,
         "VF_MODEL": settings.model,
+        "VF_REDACT": str(settings.redact).lower(),
         "VF_MODEL_API_URL": settings.model_api_url,
         "VF_HTTP_PROXY": settings.http_proxy,
         "VF_NO_PROXY": settings.no_proxy,

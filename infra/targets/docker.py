@@ -244,6 +244,7 @@ def _launcher_env(settings: Settings, networks: Networks, agent_image: str) -> d
         "VF_BROKER_URL": f"http://{GATEWAY_ALIAS}:{BROKER_PORT}",
         "VF_AGENT": settings.agent,
         "VF_MODEL": settings.model,
+        "VF_REDACT": str(settings.redact).lower(),
         "VF_LOG_LEVEL": settings.log_level,
     }
 

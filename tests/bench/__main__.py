@@ -237,20 +237,26 @@ async def _stdout(
     async with (
         stdout.websocketd(folder) as url,
         gateway(folder / "stdout", endpoint, **changes) as local,
+        gateway(folder / "unredacted", endpoint, **changes, redact="false") as unredacted,
     ):
-        browser = Browser(http, local.url, local.token)
-        session, _ = await browser.ask(None, "flood 1")
-        headers = {"Authorization": f"Bearer {local.token}"}
+        ways = []
+        for name, place, batch in (
+            ("batch=1", local, "1"),
+            ("one by one", local, "0"),
+            ("batch=1, redact: false", unredacted, "1"),
+        ):
+            session, _ = await Browser(http, place.url, place.token).ask(None, "flood 1")
+            ask = {"sessionId": session, "prompt": f"flood {arguments.frames}", "batch": batch}
+            url_of = URL(f"{place.url}/api/sdk/ws").with_query(ask)
+            ways.append(relay.Way(name, url_of, {"Authorization": f"Bearer {place.token}"}, ()))
         plain = relay.Way("websocketd", url, {}, ())
         for _ in range(arguments.rounds):
             asked = stdout.query(arguments.frames)
             found["websocketd"].append(
                 await asyncio.to_thread(stdout.lines_a_second, plain, asked, arguments.frames)
             )
-            for batch in ("1", "0"):
-                ask = {"sessionId": session, "prompt": f"flood {arguments.frames}", "batch": batch}
-                way = relay.Way("gateway", URL(f"{local.url}/api/sdk/ws").with_query(ask), headers, ())
-                found["batch=1" if batch == "1" else "one by one"].append(
+            for way in ways:
+                found[way.name].append(
                     await asyncio.to_thread(stdout.lines_a_second, way, None, arguments.frames)
                 )
     figures = {name: summary(values) for name, values in found.items()}

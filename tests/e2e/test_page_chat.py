@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
+from tests.container.redaction.secret_samples import GITHUB
 from tests.e2e.people import PATIENCE_MS
 
 if TYPE_CHECKING:
@@ -86,6 +87,21 @@ async def test_a_tool_call_is_a_card_with_text_before_and_after(people: People, 
     assert [text.split()[0] for text in texts] == ["I'll", "Done:"]
     written = list(stack.root.rglob("test.txt"))
     assert [path.read_text() for path in written] == ["Hello from WS streaming"]
+
+
+async def test_a_secret_is_struck_and_the_strike_is_seen_also_after_a_reload(people: People) -> None:
+    ada = await people.person()
+    await ada.open()
+    answer = await ada.ask(f"Echo my token {GITHUB} and more")
+    assert answer == "my token [redacted: github-token] and more"
+    assert GITHUB not in json.dumps([frame for frame in ada.frames if "seq" in frame])
+    await ada.page.reload()
+    await expect(ada.prose).to_have_text(answer)
+    await ada.ask(f"Create a file called .env in /workspace with 'TOKEN={GITHUB}'")
+    card = ada.see("tool-card")
+    await card.locator("summary").click()
+    await expect(card).to_contain_text("TOKEN=[redacted: github-token]")
+    await expect(card).not_to_contain_text(GITHUB)
 
 
 async def test_plan_mode_changes_nothing(people: People, stack: Stack) -> None:

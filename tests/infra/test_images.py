@@ -68,6 +68,7 @@ def changed(tree: Path, path: str, before: dict[str, str]) -> set[str]:
         ("container/protocol.py", {"gateway", "agent"}),
         ("container/claim.py", {"gateway", "agent"}),
         ("container/listener/guard.py", {"gateway", "agent"}),
+        ("container/redaction/shapes.py", {"gateway", "agent"}),
         ("infra/proxy/haproxy.cfg", {"proxy"}),
         ("gateway/__pycache__/runs.cpython-311.pyc", set()),
         ("README.md", set()),

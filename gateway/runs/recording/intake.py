@@ -6,8 +6,10 @@ import time
 from typing import Any, Final
 
 from container.protocol import MAX_DEPTH, MAX_FRAME_BYTES, MAX_RUN_BYTES, is_too_deep, seq_of
+from container.redaction.redactor import Redactor
 from gateway.errors import RunTooLarge, SandboxFaulty
 from gateway.runs.recording.judge import Fault, fault, judge_place
+from gateway.runs.recording.redacted import struck
 from gateway.runs.recording.transcript import Transcript, parse_frame
 
 FLUSH_SECONDS = 0.25
@@ -29,6 +31,9 @@ class Intake:
 
     def __init__(self, transcript: Transcript, run: str) -> None:
         self.frames: list[bytes] = []
+        self.redactor: Redactor | None = None
+        """What strikes secrets; None: nobody does."""
+        self._run = run
         self._transcript = transcript
         self._end = b'"run":"%s","seq":%%d}' % run.encode()
         self._run_bytes = 0
@@ -63,6 +68,9 @@ class Intake:
         limits: a sandbox keeps to them, unless somebody else answers in its place.
         """
         lines: list[bytes] = []
+        redactor = self.redactor
+        if redactor is not None and not redactor.may_hold(message):
+            redactor = None  # of most messages not a single frame is looked at
         try:
             for line in message.split(b"\n"):
                 seq = self._transcript.last + 1
@@ -74,6 +82,8 @@ class Intake:
                         continue
                     seq = found
                 frame = parse_frame(line) if own else self._judged(line, seq, expected=expected)
+                if redactor is not None:
+                    line, frame = struck(redactor, line, frame, self._run)  # noqa: PLW2901
                 self._transcript.take(frame, len(line))
                 self._run_bytes += len(line) + 1
                 lines.append(line)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from container.protocol import PING_SECONDS
+from container.redaction.redactor import Redactor
 from gateway import errors
 from gateway.runs.recording.intake import Intake
 from gateway.runs.recording.run_lease import RunLease
@@ -48,6 +49,10 @@ class Reading:
         self._silent = False
         self._own = False
         """Whether what is held are a gateway's own frames, whoever comes to write them."""
+
+    def redact(self, redactor: Redactor | None) -> None:
+        """Strike secrets from all that is read from now on."""
+        self._intake.redactor = self.transcript.redactor = redactor
 
     async def known(self) -> None:
         """Read what an earlier recorder wrote."""

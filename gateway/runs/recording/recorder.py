@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+from container.redaction.redactor import Redactor
 from gateway import errors
 from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.condition import Condition
@@ -21,6 +22,7 @@ from gateway.model import Run, RunState
 from gateway.runs.recording.last_frames import last_frames
 from gateway.runs.recording.query import build_query
 from gateway.runs.recording.reading import Reading, closing
+from gateway.runs.recording.redacted import redactor_of
 from gateway.runs.recording.run_lease import LeaseLost, RunLease
 from gateway.runs.recording.seal import admitted_prompt
 from gateway.runs.recording.stop_deadline import StopDeadline
@@ -221,14 +223,16 @@ class Recorder:
         """Bring the run to where it can be read, and read behind what is recorded."""
         run = self.run
         if run.state is RunState.PENDING:
-            query, sandbox = await asyncio.gather(
+            query, sandbox, redactor = await asyncio.gather(
                 self._lease.persistently(lambda: build_query(self._settings, self._store, run, prompt)),
                 self._driver.ensure(run.session),
+                self._redactor(),
             )
             self._handed_over = True
             await self._agent.put_pending(sandbox, run.id, query)
         else:
-            sandbox = await self._driver.ensure(run.session)
+            sandbox, redactor = await asyncio.gather(self._driver.ensure(run.session), self._redactor())
+        self._reading.redact(redactor)
         await self._count_takeover()
         self.sandbox = sandbox
         self._changed.notify_all()
@@ -241,6 +245,12 @@ class Recorder:
         if self.run.stop_requested:
             await self.ask_stop()
         return upstream
+
+    async def _redactor(self) -> Redactor | None:
+        """What strikes the owner's secrets: they may have changed since the last connection."""
+        return await self._lease.persistently(
+            lambda: redactor_of(self._settings, self._store, self.run.owner)
+        )
 
     async def _follow(self, upstream: Messages) -> bool:
         """Record what comes until the run ends or the connection breaks; whether that was a sandbox that answers.

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 
 from container.protocol import RUN_ID, ExitReason, FrameType, encode
+from container.redaction.redactor import Redactor
+from container.redaction.stream import strike
 from gateway.fields import exact, loads
 from gateway.model import Message, Run, RunState
 from gateway.runs.recording.judge import cost_of, jobs_of, usage_of
@@ -39,6 +41,8 @@ class Transcript:
 
     def __init__(self) -> None:
         self.state: RunState | None = None
+        self.redactor: Redactor | None = None
+        """What strikes secrets from texts that came in pieces; None: nobody does."""
         self.reason = ""
         self.last = 0
         self.kind = ""
@@ -122,7 +126,10 @@ class Transcript:
 
     def _end_text(self) -> None:
         if self._text:
-            self._parts.append({"type": "text", "text": "".join(self._text)})
+            text = "".join(self._text)
+            if self.redactor is not None:
+                text = strike(self.redactor, text)
+            self._parts.append({"type": "text", "text": text})
             self._text = []
 
     def message(self, run: Run, *, now: float) -> Message:

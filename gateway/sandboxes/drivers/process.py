@@ -93,7 +93,8 @@ class ProcessDriver:
     async def fingerprint(self) -> str:
         """See `Poolable`."""
         settings = self._settings
-        parts = (settings.agent, settings.model, settings.broker_port, settings.sandbox_secret, self._env)
+        agent = (settings.agent, settings.model, settings.redact)
+        parts = (*agent, settings.broker_port, settings.sandbox_secret, self._env)
         return fingerprint_of(*map(repr, parts))
 
     async def close(self) -> None:
@@ -185,6 +186,7 @@ class ProcessDriver:
             "VF_SESSION": session,
             "VF_AGENT": self._settings.agent,
             "VF_MODEL": self._settings.model,
+            "VF_REDACT": str(self._settings.redact).lower(),
             "VF_HOST": "127.0.0.1",
             "VF_PORT": "0",
             "VF_PORT_FILE": str(folder.port_file),

@@ -179,6 +179,7 @@ def _sandbox_env(settings: Settings, domain: str) -> dict[str, pulumi.Input[str]
     return {
         "VF_AGENT": settings.agent,
         "VF_MODEL": settings.model,
+        "VF_REDACT": str(settings.redact).lower(),
         "VF_HOST": "0.0.0.0",  # noqa: S104 - of a machine of its own
         "VF_PORT": str(AGENT_PORT),
         "VF_WORKSPACE": WORKSPACE,

@@ -259,3 +259,33 @@ async def test_none_is_paused_before_it_has_the_query(keep: Keep) -> None:
     assert asked.agent.pause()
     await asked.agent.stop()
     await answer
+
+
+async def test_a_secret_that_comes_in_pieces_is_struck_and_what_the_query_brought_is_known(
+    keep: Keep,
+) -> None:
+    asked = await keep(KEPT)
+    servers = {"git": {"env": {"GIT_TOKEN": "hunter-two-2"}}}
+    program = "for letter in 'it is ' + query['mcpServers']['git']['env']['GIT_TOKEN'] + '!': say(letter)"
+    assert await asked.ask(program, mcpServers=servers) == (0, ExitReason.COMPLETED)
+    assert asked.text == "it is [redacted: GIT_TOKEN]!"
+    await asked.ask("say('hunter-two-2')")
+    assert asked.text == "hunter-two-2"  # of another query, which did not bring it
+
+
+async def test_what_may_begin_a_secret_is_shown_in_a_while_though_nothing_follows(keep: Keep) -> None:
+    asked = await keep(KEPT)
+    answer = asyncio.create_task(asked.ask("say('gh'); time.sleep(60)"))
+    await eventually(lambda: asked.text == "gh")
+    await asked.agent.stop()
+    await answer
+    assert asked.text == "gh(interrupted)"
+
+
+async def test_redaction_can_be_off(tmp_path: Path) -> None:
+    agent = Agent(settings_in(tmp_path, KEPT, VF_REDACT="false"))
+    agent.start()
+    asked = Asked(agent, tmp_path)
+    await asked.ask("say('ghp_' + 'a' * 36)")
+    assert asked.text == "ghp_" + "a" * 36
+    await agent.close()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.agent.lines import Line, LineFramer, StderrGate, agent_frame
+from container.agent.lines import AgentFrame, Line, LineFramer, StderrGate, agent_frame
 from container.protocol import MAX_BODY_BYTES, SERVER_ONLY
 
 
@@ -46,7 +46,9 @@ def test_a_line_over_the_limit_is_counted_and_the_next_is_whole() -> None:
 
 def test_a_frame_keeps_its_bytes() -> None:
     body = b'{"type": "text-delta",  "text":"\\u00e9 \xc3\xa9", "n": [1.50, 1e5, 18446744073709551616]}'
-    assert agent_frame(whole(b"  " + body + b" \r")) == ("text-delta", body)
+    frame = agent_frame(whole(b"  " + body + b" \r"))
+    assert frame is not None
+    assert (frame.type, frame.body, frame.length) == ("text-delta", body, len(body))
 
 
 @pytest.mark.parametrize(
@@ -142,8 +144,8 @@ def test_a_long_text_that_is_no_frame_is_cut() -> None:
     assert json.loads(frame.body)["fullBytes"] == 1_000_000
 
 
-def texts(frames: list[bytes]) -> list[str]:
-    return [json.loads(frame)["text"] for frame in frames]
+def texts(frames: list[AgentFrame]) -> list[str]:
+    return [json.loads(frame.body)["text"] for frame in frames]
 
 
 def test_stderr_is_held_back_past_its_rate_and_the_count_is_told() -> None:

@@ -149,6 +149,7 @@ async def test_what_a_sandbox_would_be_is_told_without_an_engine(engineless: Cli
         ("VF_BROKER_URL", "http://another:1"),
         ("VF_AGENT", "claude"),
         ("VF_MODEL", "another"),
+        ("VF_REDACT", "false"),
         ("VF_SANDBOX_RUNTIME", "runsc"),
     ],
 )

@@ -1,0 +1,61 @@
+"""Which values are known to be secrets."""
+
+from __future__ import annotations
+
+import pytest
+
+from container.redaction.known import is_secret, secrets_of, secrets_of_servers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GITHUB_TOKEN", "abc12345"),
+        ("API_KEY", "12345678"),
+        ("ANTHROPIC_API_KEY", "sk-12345678"),
+        ("DB_PASSWORD", "correct-horse"),
+        ("Authorization", "abc12345xyz"),
+        ("X-Api-Key", "abc12345xyz"),
+        ("accessToken", "abc12345xyz"),
+        ("ANYTHING", "q8Zk2mXw91LpR7tYv3Bn"),
+    ],
+)
+def test_a_secret(name: str, value: str) -> None:
+    assert is_secret(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NODE_ENV", "production"),
+        ("API_KEY", "short"),
+        ("API_KEY", "password"),
+        ("PWD", "/workspace/project-1"),
+        ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        ("KEYBOARD_LAYOUT", "de-latin1"),
+        ("VF_SESSION_TIMES", "12345678901234567890"),
+        ("ANTHROPIC_BASE_URL", "http://gateway:8081/a/b/c/d1"),
+        ("Accept", "application/json, text/event-stream"),
+        ("DESCRIPTION", "a sentence with 3 numbers and 2 more words"),
+    ],
+)
+def test_no_secret(name: str, value: str) -> None:
+    assert not is_secret(name, value)
+
+
+def test_secrets_of_an_environment_are_called_by_their_names() -> None:
+    named = {"HOME": "/home/agent", "MY_TOKEN": "abc12345", "ODD NAME\n_KEY": "abc123456", "N": 3}
+    assert dict(secrets_of(named)) == {"abc12345": "MY_TOKEN", "abc123456": "ODD?NAME?_KEY"}
+
+
+def test_secrets_of_servers_are_those_of_env_and_headers_without_the_scheme() -> None:
+    servers = {
+        "git": {"command": "x", "args": ["--token"], "env": {"GIT_TOKEN": "abc12345", "MODE": "production"}},
+        "web": {
+            "url": "https://host",
+            "headers": {"Authorization": "Bearer abcd-1234-efgh", "Accept": "text/plain1"},
+        },
+        "odd": {"env": ["x"], "headers": None},
+        "none": "text",
+    }
+    assert dict(secrets_of_servers(servers)) == {"abc12345": "GIT_TOKEN", "abcd-1234-efgh": "Authorization"}
