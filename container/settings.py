@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from container.protocol import AGENT_PORT, RUN_ID, SEED_PENDING_PATH
+from container.uids import SAME, AgentUser
 
 CODE_ROOT: Final = Path(__file__).resolve().parent.parent
 """The folder that holds the `container` package."""
@@ -38,7 +39,8 @@ class AgentCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that can be set from outside. `port` 0: any free one, written to `port_file`."""
+    """Everything that can be set from outside. `port` 0: any free one, written to `port_file`. `state`: what is the
+    agent server's own and is kept. `user`: whom the agent runs as."""
 
     token: str
     session: str
@@ -48,15 +50,17 @@ class Settings:
     port_file: Path | None
     workspace: Path
     home: Path
+    state: Path
     pending_dir: Path
     seed_pending: Path
     lost_reason: str
     restore_bytes: int = RESTORE_BYTES
     redact: bool = True
     """Whether secrets are struck from frames."""
+    user: AgentUser = SAME
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Settings:
+    def from_env(cls, env: Mapping[str, str], user: AgentUser = SAME) -> Settings:
         """Raises SettingsError naming the variable at fault."""
         session = env.get("VF_SESSION", "")
         if not RUN_ID.fullmatch(session):
@@ -65,6 +69,7 @@ class Settings:
         if not token:
             raise SettingsError("VF_SANDBOX_TOKEN must be the sandbox's token; it is missing")
         workspace = _directory(env, "VF_WORKSPACE", WORKSPACE)
+        home = _directory(env, "VF_HOME", "/home/agent")
         _check_delay(env.get("VF_DEMO_DELAY_MS") or "0")
         return cls(
             token=token,
@@ -74,17 +79,24 @@ class Settings:
             port=_port(env.get("VF_PORT", str(AGENT_PORT))),
             port_file=Path(env["VF_PORT_FILE"]) if env.get("VF_PORT_FILE") else None,
             workspace=workspace,
-            home=_directory(env, "VF_HOME", "/home/agent"),
+            home=home,
+            state=_state_dir(env, home),
             pending_dir=_pending_dir(env, session),
             seed_pending=Path(env.get("VF_SEED_PENDING_PATH") or SEED_PENDING_PATH),
             lost_reason=env.get("VF_LOST_REASON", ""),
             restore_bytes=_size(env, "VF_RESTORE_BYTES", RESTORE_BYTES),
             redact=_flag(env, "VF_REDACT", default=True),
+            user=user,
         )
 
     @property
     def runs_dir(self) -> Path:
         """Where the frame logs are."""
+        return self.state / "runs"
+
+    @property
+    def old_runs_dir(self) -> Path:
+        """Where they are without a folder of the server's own."""
         return self.home / ".vaporforge" / "runs"
 
     @property
@@ -155,6 +167,12 @@ def _directory(env: Mapping[str, str], name: str, default: str) -> Path:
     if not path.is_dir():
         raise SettingsError(f"{name} must be an existing directory; {path} is none")
     return path.resolve()
+
+
+def _state_dir(env: Mapping[str, str], home: Path) -> Path:
+    """`VF_STATE`, unless that is another user's: the image names the one that it has for the agent server's."""
+    given = env.get("VF_STATE")
+    return Path(given) if given and os.access(given, os.W_OK | os.X_OK) else home / ".vaporforge"
 
 
 def _pending_dir(env: Mapping[str, str], session: str) -> Path:

@@ -152,7 +152,7 @@ class Agent:
         answer = self._answer = _Answer(sink, self._redactor(query))
         try:
             if author := query.get("author"):
-                write_identity(self._settings.git_identity, author)
+                write_identity(self._settings.git_identity, author, self._settings.user)
             process = await self._process_for(query)
             if answer.stopping:
                 if not self._ready and not self._settings.agent.kept:
@@ -272,6 +272,7 @@ class Agent:
                     **agent_environment(self._settings, {**os.environ, **self._own_env}, env),
                 },
                 cwd,
+                self._settings.user,
                 on_lines=self._lines,
                 on_stderr=self._stderr,
             )

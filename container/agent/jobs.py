@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from container.uids import SAME, AgentUser
+
 log = logging.getLogger(__name__)
 
 MOST_TOLD: Final = 10
@@ -43,10 +45,13 @@ class _Process:
 class Jobs:
     """Finds jobs in `/proc`. All its methods block for some milliseconds."""
 
-    def __init__(self, path: Path, family: Callable[[], tuple[int, set[int]]]) -> None:
+    def __init__(
+        self, path: Path, family: Callable[[], tuple[int, set[int]]], user: AgentUser = SAME
+    ) -> None:
         """`path`: where their names are kept, so that they can be told when all of them have ended with the sandbox.
-        `family`: the agent's own pid, and the pids of all that has come of it."""
+        `family`: the agent's own pid, and the pids of all that has come of it. `user`: whose they are."""
         self._path = path
+        self._user = user
         self._family = family
         self._lock = threading.Lock()
         """A look, in a thread of its own, may end while a run begins."""
@@ -64,10 +69,15 @@ class Jobs:
 
     def start(self) -> None:
         """Learn what has ended with the last sandbox, or with the one that a snapshot is of."""
-        self._saved = self._ended = self._read()
+        with self._user.acting():
+            self._saved = self._ended = self._read()
 
     def look(self) -> None:
         """See which jobs there are, and what they do."""
+        with self._user.acting():
+            self._look()
+
+    def _look(self) -> None:
         leader, members = self._family()
         jobs = _jobs(leader, members)
         written = {(job.pid, job.started): _written(job.pid) for job in jobs}
@@ -86,7 +96,7 @@ class Jobs:
 
     def take_ended(self) -> list[str]:
         """The names of those that have ended with their sandbox or their agent; each is told once."""
-        with self._lock:
+        with self._user.acting(), self._lock:
             self._end_with_their_agent()
             ended, self._ended = self._ended[:MOST_TOLD], []
             if ended:

@@ -9,10 +9,11 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import IO, Final, cast
 
 from container.agent.lines import MAX_STDERR_LINE, Line, LineFramer
 from container.agent.process_tree import ProcessTree
+from container.uids import SAME, AgentUser
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,23 @@ TERM_SECONDS: Final = 1.0
 """Time between SIGTERM and SIGKILL, for the agent and for all that it has started."""
 
 STDOUT, STDERR = 1, 2
+
+_THERE: Final = ("/bin/sh", "-c", 'cd -- "$0" && exec "$@"')
+"""Goes to a folder that may be closed to the agent server, as the agent."""
+
+
+class _Output(asyncio.Protocol):
+    """One of the agent's two outputs."""
+
+    def __init__(self, agent: AgentProcess, fd: int) -> None:
+        self._agent = agent
+        self._fd = fd
+
+    def data_received(self, data: bytes) -> None:
+        self._agent.pipe_data_received(self._fd, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._agent.pipe_connection_lost(self._fd, exc)
 
 
 class AgentProcess(asyncio.SubprocessProtocol):
@@ -42,6 +60,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._is_closing = False
         self._framers = {STDOUT: LineFramer(), STDERR: LineFramer(MAX_STDERR_LINE)}
         self._transport: asyncio.SubprocessTransport | None = None
+        self._outputs: list[asyncio.BaseTransport] = []
         self._drained = loop.create_future()
         self._open_pipes = {STDOUT, STDERR}
         self.ended: asyncio.Future[int] = loop.create_future()
@@ -54,21 +73,53 @@ class AgentProcess(asyncio.SubprocessProtocol):
         argv: Sequence[str],
         env: Mapping[str, str],
         cwd: Path,
+        user: AgentUser = SAME,
         *,
         on_lines: Callable[[AgentProcess, list[Line]], None],
         on_stderr: Callable[[AgentProcess, list[Line]], None],
     ) -> AgentProcess:
-        """Start `argv` in a new session. Raises OSError when the program or `cwd` cannot be had."""
-        tree = ProcessTree()
-        _, protocol = await asyncio.get_running_loop().subprocess_exec(
-            lambda: cls(on_lines, on_stderr, tree),
-            *argv,
-            env={**env, **tree.environment},
-            cwd=cwd,
-            start_new_session=True,
-        )
-        log.info("agent process %d started: %s", protocol.pid, argv[0])
+        """Start `argv` in a new session, as `user`. Raises OSError when the program or `cwd` cannot be had; where the
+        user is another one, the process ends by itself then."""
+        loop = asyncio.get_running_loop()
+        tree = ProcessTree(user)
+        program = argv[0]
+        if user.is_apart:
+            argv, cwd = (*_THERE, str(cwd), *argv), Path("/")
+        protocol = cls(on_lines, on_stderr, tree)
+        try:
+            with contextlib.ExitStack() as theirs:
+                written = [theirs.enter_context(await protocol._output(fd, user)) for fd in (STDOUT, STDERR)]
+                await loop.subprocess_exec(
+                    lambda: protocol,
+                    *argv,
+                    stdout=written[0],
+                    stderr=written[1],
+                    env={**env, **tree.environment},
+                    cwd=cwd,
+                    start_new_session=True,
+                    **user.spawn_arguments,
+                )
+        except BaseException:
+            protocol._close_outputs()
+            raise
+        log.info("agent process %d started: %s", protocol.pid, program)
         return protocol
+
+    async def _output(self, fd: int, user: AgentUser) -> IO[bytes]:
+        """Read a new pipe of `user`'s, who may then open /dev/stdout and /dev/stderr; its other end."""
+        with user.acting():
+            read, write = os.pipe2(os.O_CLOEXEC)
+        with contextlib.ExitStack() as ends:
+            written = ends.enter_context(os.fdopen(write, "wb", buffering=0))
+            reading = ends.enter_context(os.fdopen(read, "rb", buffering=0))
+            loop = asyncio.get_running_loop()
+            self._outputs.append((await loop.connect_read_pipe(lambda: _Output(self, fd), reading))[0])
+            ends.pop_all()
+        return written
+
+    def _close_outputs(self) -> None:
+        for output in self._outputs:
+            output.close()
 
     @property
     def is_alive(self) -> bool:
@@ -151,6 +202,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         assert self._transport is not None  # noqa: S101 - set in connection_made
         code = self._transport.get_returncode() or 0
         self._transport.close()
+        self._close_outputs()
         log.info("agent process %d ended: %d", self.pid, code)
         if not self.ended.done():
             self.ended.set_result(128 - code if code < 0 else code)

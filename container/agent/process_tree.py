@@ -13,6 +13,8 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from container.uids import SAME, AgentUser
+
 MARK: Final = "VF_AGENT_FAMILY"
 """The variable whose value, another for each agent process, its descendants inherit."""
 
@@ -25,10 +27,11 @@ _STATE, _GROUP = 0, 2
 
 class ProcessTree:
     """Everything that descends from one agent process and has kept its mark or its group. `leader`: its pid, which is
-    the group's number too, once there is one."""
+    the group's number too, once there is one. `user`: whose processes these are."""
 
-    def __init__(self) -> None:
+    def __init__(self, user: AgentUser = SAME) -> None:
         self.leader = 0
+        self._user = user
         self._value = secrets.token_hex(16)
 
     @property
@@ -38,6 +41,10 @@ class ProcessTree:
 
     def members(self) -> set[int]:
         """The pids of those that run or are halted; zombies are none."""
+        with self._user.acting():  # an environment is told to its own user alone
+            return self._members()
+
+    def _members(self) -> set[int]:
         mark = f"{MARK}={self._value}".encode()
         found = set()
         for entry in Path("/proc").iterdir():

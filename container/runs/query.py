@@ -13,6 +13,7 @@ from typing import Any, Final
 from container.errors import BadRequest, PayloadTooLarge
 from container.protocol import MAX_PROMPT_CHARS, RUN_ID
 from container.settings import WORKSPACE
+from container.uids import SAME, AgentUser
 
 MAX_QUERY_BYTES: Final = 2 * 1024 * 1024
 """Longest query as JSON: the longest prompt with every character escaped, and room for env and mcpServers."""
@@ -145,14 +146,16 @@ def _author(author: Any) -> dict[str, dict[str, str]]:
 class PendingStore:
     """Queries that wait for their run, one file of mode 0600 each in a directory of mode 0700 on a tmpfs."""
 
-    def __init__(self, directory: Path, seed_path: Path) -> None:
-        """Raises PermissionError when the directory is someone else's or open to others."""
+    def __init__(self, directory: Path, seed_path: Path, user: AgentUser = SAME) -> None:
+        """`user`: whose the seed's path is. Raises PermissionError when the directory is someone else's or open to
+        others."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = directory.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise PermissionError(f"{directory} must be a directory of this user's own")
         directory.chmod(0o700)
         self._directory = directory
+        self._user = user
         self.seed_path = seed_path
 
     def put(self, run: str, query: dict[str, Any]) -> bool:
@@ -208,6 +211,10 @@ class PendingStore:
         Raises BadRequest, and leaves the file alone, when it is no JSON object (yet) or not this user's alone;
         PayloadTooLarge.
         """
+        with self._user.acting():
+            return self._take_seed()
+
+    def _take_seed(self) -> bytes | None:
         try:
             descriptor = os.open(self.seed_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:

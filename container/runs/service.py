@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from container.agent.agent import Agent, AgentState, Outcome
 from container.agent.jobs import Jobs
@@ -18,6 +18,7 @@ from container.runs.pending import Pending
 from container.runs.query import read_query
 from container.runs.recovery import RECORDED, recover
 from container.runs.run import Run, RunState
+from container.runs.taking import take_over
 from container.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -50,19 +51,25 @@ class RunService:
         """Whether a snapshot was restored and no run has told it yet."""
         self.begun = 0
         """How many runs have begun here."""
-        self.jobs = Jobs(settings.jobs_file, agent.family)
+        self.jobs = Jobs(settings.jobs_file, agent.family, settings.user)
         self._look_at = 0.0
         """When to look for jobs again, by the loop's clock; 0: there are none."""
 
     async def start(self) -> None:
         """Find the logs on the volume, end those that a dead agent server left open, and take queries from now on."""
         lost_reason = self._settings.lost_reason or "exited"
-        for run in await asyncio.to_thread(recover, self._settings.runs_dir, lost_reason):
+        for run in await asyncio.to_thread(self._recover, lost_reason):
             self._runs[run.id] = run
         self._prune()
         self.jobs.start()
         self._worker = asyncio.create_task(self._work(), name="run-worker")
         self._housekeeper = asyncio.create_task(self._keep_house(), name="run-housekeeper")
+
+    def _recover(self, lost_reason: str) -> list[Run]:
+        settings = self._settings
+        if settings.old_runs_dir != settings.runs_dir:
+            take_over(settings.old_runs_dir, settings.runs_dir, settings.user)
+        return recover(settings.runs_dir, lost_reason)
 
     async def close(self) -> None:
         """End the active run as lost, and forget the queue. May be called twice."""
@@ -94,7 +101,7 @@ class RunService:
     async def put(self, run_id: str, data: bytes) -> None:
         """Keep a query for a run; a run that is known already changes nothing. Raises BadRequest, Retiring,
         InsufficientStorage."""
-        query = read_query(data, self._settings.workspace, self.session)
+        query = self._read(data)
         if run_id in self._runs:
             return
         self._refuse_when_retired()
@@ -175,10 +182,14 @@ class RunService:
 
     async def _start_seed(self) -> Run:
         self._refuse_when_retired()
-        query = read_query(await self._pending.seed(), self._settings.workspace, self.session)
+        query = self._read(await self._pending.seed())
         run_id = secrets.token_hex(13)
         await self._pending.put(run_id, query)
         return self._enqueue(run_id)
+
+    def _read(self, data: bytes) -> dict[str, Any]:
+        with self._settings.user.acting():  # whether its folder is there is looked up
+            return read_query(data, self._settings.workspace, self.session)
 
     def _refuse_when_retired(self) -> None:
         if self.retired:

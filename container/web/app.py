@@ -27,7 +27,7 @@ def build_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[OCCUPANT] = Occupant(settings.session, settings.token, settings.lost_reason)
     app[AGENT] = agent = Agent(settings)
-    pending = Pending(PendingStore(settings.pending_dir, settings.seed_pending))
+    pending = Pending(PendingStore(settings.pending_dir, settings.seed_pending, settings.user))
     app[RUNS] = RunService(settings, agent, pending)
     app[RELAY] = Relay()
     app[CONNECTIONS] = Connections()

@@ -159,16 +159,23 @@ async def retire(request: web.Request) -> web.Response:
 
 async def get_file(request: web.Request) -> web.Response:
     """A file's bytes."""
-    path = files.resolve(request.app[SETTINGS].workspace, request.match_info["path"])
-    data = await asyncio.to_thread(files.read, path)
+    settings = request.app[SETTINGS]
+
+    def read() -> bytes:
+        with settings.user.acting():
+            return files.read(files.resolve(settings.workspace, request.match_info["path"]))
+
+    data = await asyncio.to_thread(read)
     headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"}
     return web.Response(body=data, content_type="application/octet-stream", headers=headers)
 
 
 async def put_file(request: web.Request) -> web.Response:
     """Write a file whole."""
-    path = files.resolve(request.app[SETTINGS].workspace, request.match_info["path"])
-    is_new = await files.write(path, request.content.iter_chunked(65536))
+    settings = request.app[SETTINGS]
+    with settings.user.acting():
+        path = files.resolve(settings.workspace, request.match_info["path"])
+    is_new = await files.write(path, request.content.iter_chunked(65536), settings.user)
     return web.Response(status=201 if is_new else 204)
 
 

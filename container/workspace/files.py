@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from container.errors import AgentServerError, BadRequest, InsufficientStorage, NotFound, PayloadTooLarge
+from container.uids import SAME, AgentUser
 
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 """Largest file that is read or written through the agent server."""
@@ -50,31 +51,34 @@ def read(path: Path) -> bytes:
         return file.read(MAX_FILE_BYTES)
 
 
-async def write(path: Path, chunks: AsyncIterable[bytes]) -> bool:
+async def write(path: Path, chunks: AsyncIterable[bytes], user: AgentUser = SAME) -> bool:
     """Write a file whole or not at all, its folders made as needed; whether it is new.
 
     Raises BadRequest when something else is in the way, PayloadTooLarge, InsufficientStorage.
     """
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        if path.is_dir():
-            raise BadRequest("path names a directory.", field="path")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with user.acting():
+            if path.is_dir():
+                raise BadRequest("path names a directory.", field="path")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = draft.open("xb")
         size = 0
-        with draft.open("xb") as file:
+        with file:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > MAX_FILE_BYTES:
                     raise PayloadTooLarge(f"A file may have {MAX_FILE_BYTES:,} bytes.", field="body")
                 file.write(chunk)
-        is_new = not path.exists()
-        draft.replace(path)
+        with user.acting():
+            is_new = not path.exists()
+            draft.replace(path)
     except ConnectionError:
         raise
     except OSError as error:
         raise _refusal(error) from error
     finally:
-        with contextlib.suppress(OSError):  # it was never made, or has its name
+        with contextlib.suppress(OSError), user.acting():  # it was never made, or has its name
             draft.unlink()
     return is_new
 

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import StreamReader, hdrs, web
 
@@ -20,6 +20,7 @@ from container.settings import Settings
 from container.workspace import archive
 from container.workspace.fingerprint import fingerprint
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 TAKE_SECONDS: Final = 1800.0
@@ -68,7 +69,7 @@ class Snapshots:
 
     async def start(self) -> None:
         """Undo a restore that was cut short; before the agent is started."""
-        await asyncio.to_thread(self._undo)
+        await self._as_agent(self._undo)
 
     async def is_fresh(self) -> bool:
         """Whether a snapshot may be restored; still so while one is, as others must wait for it."""
@@ -94,7 +95,7 @@ class Snapshots:
         self._taking = True
         try:
             # Before it is packed: what changes meanwhile gives the next one another tag.
-            tag = await asyncio.to_thread(fingerprint, self._roots, SKIP, seconds=TAG_SECONDS)
+            tag = await self._as_agent(lambda: fingerprint(self._roots, SKIP, seconds=TAG_SECONDS))
             if tag:
                 if request.query.get("unless") == tag:
                     return web.Response(status=204)
@@ -118,7 +119,7 @@ class Snapshots:
         clock = asyncio.get_running_loop().time
         begun = clock()
         chunks = archive.pack(self._roots, SKIP)
-        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+        while (chunk := await self._as_agent(lambda: next(chunks, None))) is not None:
             # A run may have begun and ended while this waited for its reader.
             if self._runs.has_work() or self._runs.begun != runs:
                 return False
@@ -143,28 +144,38 @@ class Snapshots:
     async def _unpack(self, body: StreamReader) -> int:
         source = _Source(body, asyncio.get_running_loop())
         async with self._agent.away():
-            await asyncio.to_thread(self._mark, self._restoring)
-            work = asyncio.get_running_loop().run_in_executor(
-                None,
-                lambda: archive.unpack(source, self._roots, SKIP, limit=self._settings.restore_bytes),
+            await self._as_agent(lambda: self._mark(self._restoring))
+            work = asyncio.ensure_future(
+                self._as_agent(
+                    lambda: archive.unpack(source, self._roots, SKIP, limit=self._settings.restore_bytes)
+                )
             )
             try:
                 size = await asyncio.shield(work)
-                await asyncio.to_thread(self._mark, self._restored)
-                await asyncio.to_thread(self._restoring.unlink)
+                await self._as_agent(lambda: self._mark(self._restored))
+                await self._as_agent(self._restoring.unlink)
                 self._used = True
             except BaseException as error:
                 source.close()
                 await asyncio.gather(work, return_exceptions=True)
-                await asyncio.to_thread(self._undo)
+                await self._as_agent(self._undo)
                 if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
                     raise InsufficientStorage(f"The snapshot cannot be written: {error.strerror}.") from error
                 raise _told(error) from error
         return size
 
+    async def _as_agent(self, work: Callable[[], T]) -> T:
+        """Blocking work on the agent's files, in a thread that has the agent's rights."""
+
+        def acting() -> T:
+            with self._settings.user.acting():
+                return work()
+
+        return await asyncio.to_thread(acting)
+
     async def _is_fresh(self) -> bool:
         if not self._used:
-            self._used = self._runs.knows_any() or await asyncio.to_thread(self._has_files)
+            self._used = self._runs.knows_any() or await self._as_agent(self._has_files)
         return not self._used
 
     def _has_files(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from docker.types import LogConfig, Mount, Ulimit
 
 from container.protocol import AGENT_PORT, sandbox_token
+from gateway.launcher.confinement import MASKED, seccomp_profile
 from gateway.sandboxes.drivers.fingerprint import fingerprint_of
 
 if TYPE_CHECKING:
@@ -20,14 +21,23 @@ IMAGE_LABEL: Final = "vaporforge.image"
 ROLE_LABEL: Final = "vaporforge.role"
 ROLE: Final = "sandbox"
 
-USER: Final = 10001
-"""Uid and gid of the agent server and all that it starts; the image's folders are this user's."""
+AGENT_UID: Final = 10001
+"""Uid and gid of the agent and all that it starts; the workspace and the home are this user's."""
+
+SERVER_UID: Final = 10002
+"""Uid and gid of the agent server."""
+
+USER: Final = "0:0"
+"""Of the first process, which has CAPABILITIES and no other: the agent server becomes SERVER_UID with them."""
+
+CAPABILITIES: Final = ("KILL", "SETGID", "SETPCAP", "SETUID")
+"""What it takes to start and to signal the agent as another user; the agent has none (container/uids.py)."""
 
 MIB: Final = 1024 * 1024
 
 TMPFS: Final = {
-    "/tmp": f"rw,exec,nosuid,nodev,size=512m,uid={USER},gid={USER},mode=0700",  # noqa: S108 - the sandbox's own
-    "/run/vaporforge": f"rw,noexec,nosuid,nodev,size=16m,uid={USER},gid={USER},mode=0700",
+    "/tmp": f"rw,exec,nosuid,nodev,size=512m,uid={AGENT_UID},gid={AGENT_UID},mode=0700",  # noqa: S108 - the sandbox's
+    "/run/vaporforge": f"rw,noexec,nosuid,nodev,size=16m,uid={SERVER_UID},gid={SERVER_UID},mode=0700",
 }
 """The writable places besides the volumes. Build tools run what they put into /tmp; pending queries are never run."""
 
@@ -42,7 +52,8 @@ NO_DNS: Final = "192.0.2.1"
 """An address of nobody (RFC 5737): names of other containers come from the engine itself, and engines before 23.0.11
 would ask the host's resolver for all others, a way out of an internal network."""
 
-VOLUMES: Final = {"workspace": "/workspace", "home": "/home/agent"}
+VOLUMES: Final = {"workspace": "/workspace", "home": "/home/agent", "state": "/var/lib/vaporforge"}
+"""The agent's two, and the agent server's own, with the frame logs."""
 
 
 def container_name(settings: LauncherSettings, session: str) -> str:
@@ -104,6 +115,8 @@ def fingerprint(settings: LauncherSettings) -> str:
         settings.model,
         str(settings.redact),
         settings.runtime,
+        seccomp_profile(),
+        *MASKED,
     )
 
 
@@ -115,30 +128,36 @@ def create_arguments(
         "name": container_name(settings, session),
         "use_config_proxy": False,
         "image": settings.image,
-        "user": f"{USER}:{USER}",
+        "user": USER,
         "environment": environment(settings, session, lost_reason),
         "labels": {**labels(settings, session), IMAGE_LABEL: settings.image},
         # The gateway asks /ping when it matters; an exec every few seconds in each sandbox would cost more.
         "healthcheck": {"test": ["NONE"]},
-        "host_config": api.create_host_config(
-            network_mode=settings.network,
-            dns=None if settings.egress_network else [NO_DNS],
-            mounts=[
-                Mount(target, name, type="volume") for name, target in volume_names(settings, session).items()
-            ],
-            tmpfs=TMPFS,
-            read_only=True,
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"],
-            pids_limit=settings.pids,
-            mem_limit=settings.memory_mb * MIB,
-            memswap_limit=settings.memory_mb * MIB,
-            nano_cpus=int(settings.cpus * 1_000_000_000),
-            cpu_shares=CPU_SHARES,
-            oom_score_adj=OOM_SCORE_ADJ,
-            ulimits=[Ulimit(name="core", soft=0, hard=0)],
-            restart_policy={"Name": "no"},
-            log_config=LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),
-            runtime=settings.runtime or None,
-        ),
+        "host_config": _host_config(api, settings, session),
     }
+
+
+def _host_config(api: APIClient, settings: LauncherSettings, session: str) -> dict[str, Any]:
+    made: dict[str, Any] = api.create_host_config(
+        network_mode=settings.network,
+        dns=None if settings.egress_network else [NO_DNS],
+        mounts=[
+            Mount(target, name, type="volume") for name, target in volume_names(settings, session).items()
+        ],
+        tmpfs=TMPFS,
+        read_only=True,
+        cap_drop=["ALL"],
+        cap_add=list(CAPABILITIES),
+        security_opt=["no-new-privileges:true", f"seccomp={seccomp_profile()}"],
+        pids_limit=settings.pids,
+        mem_limit=settings.memory_mb * MIB,
+        memswap_limit=settings.memory_mb * MIB,
+        nano_cpus=int(settings.cpus * 1_000_000_000),
+        cpu_shares=CPU_SHARES,
+        oom_score_adj=OOM_SCORE_ADJ,
+        ulimits=[Ulimit(name="core", soft=0, hard=0)],
+        restart_policy={"Name": "no"},
+        log_config=LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),
+        runtime=settings.runtime or None,
+    )
+    return {**made, "MaskedPaths": list(MASKED)}  # of the engine's API; its SDK has no argument for it

@@ -8,7 +8,7 @@ import tarfile
 from docker.errors import APIError
 from docker.models.containers import Container
 
-RUNS_FOLDER = "/home/agent/.vaporforge/runs"
+RUNS_FOLDER = "/var/lib/vaporforge/runs"
 
 
 def frames_in(container: Container, run: str) -> list[bytes] | None:

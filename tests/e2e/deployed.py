@@ -185,9 +185,10 @@ def busiest(gateways: Sequence[Container], sandbox: Container) -> Container:
     return found
 
 
-def run_in(container: Container, *argv: str) -> str:
-    """What a command in a container writes. Raises `AssertionError` with it when the command fails."""
-    status, output = container.exec_run(list(argv))
+def run_in(container: Container, *argv: str, user: str = "") -> str:
+    """What a command in a container writes. `user`: the container's own when empty. Raises `AssertionError` with it
+    when the command fails."""
+    status, output = container.exec_run(list(argv), user=user)
     assert isinstance(output, bytes)
     assert status == 0, output
     return output.decode()

@@ -31,6 +31,9 @@ CREATE = "Create a file called test.txt in /workspace with 'Hello from WS stream
 
 STEPS = 20
 
+AGENT = "10001"
+"""The uid that the agent has in its sandbox."""
+
 WRITABLE = "/home /workspace /tmp /run /var /etc /opt/vaporforge /dev/shm"
 
 
@@ -132,14 +135,21 @@ async def test_the_key_never_enters_the_sandbox(people: People, claude: Claude) 
     seen = {
         "inspect": inspected,
         "processes": run_in(
-            sandbox, "sh", "-c", "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'"
+            sandbox,
+            "sh",
+            "-c",
+            "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'",
+            user=AGENT,
         ),
-        "files": run_in(sandbox, "sh", "-c", f"grep -rlsF {claude.KEY} {WRITABLE}; echo searched"),
+        "files": run_in(
+            sandbox, "sh", "-c", f"grep -rlsF {claude.KEY} {WRITABLE}; echo searched", user=AGENT
+        ),
     }
     # Each search would have found it: they find what is there.
     token = next(item for item in sandbox.attrs["Config"]["Env"] if item.startswith("VF_SANDBOX_TOKEN="))
     assert token in seen["processes"].splitlines()
-    assert "/home/agent" in run_in(sandbox, "sh", "-c", f"grep -rlsF heliotrope {WRITABLE}; echo searched")
+    remembered = run_in(sandbox, "sh", "-c", f"grep -rlsF heliotrope {WRITABLE}; echo searched", user=AGENT)
+    assert "/home/agent" in remembered
     assert seen["files"] == "searched\n"
     assert claude.KEY not in seen["inspect"] + seen["processes"]
     for container in claude.stack.containers():

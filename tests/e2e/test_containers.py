@@ -68,11 +68,8 @@ async def contents(stack: ContainerStack, session: str) -> list[str]:
 
 # -- out of memory ----------------------------------------------------------------------------------------------------
 
-EAT = """
-read server </proc/1/task/1/children
-echo 1000 >/proc/$server/oom_score_adj
-while :; do cat /dev/zero >>/tmp/fill; done
-"""
+SERVER_FIRST = "read server </proc/1/task/1/children; echo 1000 >/proc/$server/oom_score_adj"
+EAT = "while :; do cat /dev/zero >>/tmp/fill; done"
 """What a tmpfs holds is its sandbox's memory, whoever wrote it: at the limit the kernel ends processes. The server
 is the first to go here, as it is where it is the largest; else chance would choose the victim."""
 
@@ -86,6 +83,7 @@ async def test_a_sandbox_out_of_memory_in_mid_answer_is_told_and_its_session_goe
     before = (await bench.inspect(session))["Id"]
     async with stack.connect(session, prompt=ENDLESS) as socket:
         head = await read_until(socket, "text-delta", 5)
+        assert await bench.run(session, "sh", "-c", SERVER_FIRST, user="0") == (0, "")
         eating = asyncio.create_task(bench.run(session, "sh", "-c", EAT))
         frames = head + await read_all(socket)
         assert socket.close_code == Close.OK
@@ -197,7 +195,7 @@ class Scene:
     async def signal_server(self, session: str, name: str) -> None:
         """A signal to the agent server."""
         code, output = await self.bench.run(
-            session, "sh", "-c", f"kill -{name} $(cat /proc/1/task/1/children)"
+            session, "sh", "-c", f"kill -{name} $(cat /proc/1/task/1/children)", user="0"
         )
         assert code == 0, output
 

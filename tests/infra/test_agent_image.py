@@ -49,9 +49,9 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def run(container: Container, *argv: str) -> tuple[int, str]:
-    """Exit code and output of a command in the container, as the image's user."""
-    code, output = container.exec_run(list(argv))
+def run(container: Container, *argv: str, user: str = "") -> tuple[int, str]:
+    """Exit code and output of a command in the container, as the image's user unless another is named."""
+    code, output = container.exec_run(list(argv), user=user)
     assert code is not None
     assert isinstance(output, bytes)
     return code, output.decode()
@@ -89,18 +89,54 @@ def test_its_health_check_tells_whether_the_agent_server_answers(sandbox: Contai
         until(lambda told=told: health(sandbox) == told, f"{told} after SIG{name}")  # type: ignore[misc]
 
 
-def test_its_user_has_no_rights_and_owns_the_workspace(sandbox: Container) -> None:
-    assert made_as(sandbox)["User"] == "agent"
-    _, told = run(sandbox, "sh", "-c", "id -u; id -G; grep -E '^(Uid|CapEff)' /proc/1/status")
-    uid, groups, uids, capabilities = told.splitlines()
-    assert uid != "0"
-    assert groups == uid
-    assert uids.split()[1:] == [uid] * 4
-    assert int(capabilities.split()[1], 16) == 0
+@pytest.fixture(params=["", "10001:10001"], ids=["as it is", "as its agent from the start"])
+def user(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_its_server_and_its_agent_have_no_rights(
+    engine: docker.DockerClient, agent_image: str, user: str
+) -> None:
+    container = engine.containers.run(
+        agent_image,
+        detach=True,
+        user=user,
+        environment={"VF_SESSION": "s", "VF_SANDBOX_TOKEN": secrets.token_hex(16)},
+        healthcheck={"interval": SECOND // 2, "retries": 1},
+    )
+    try:
+        until(lambda: health(container) == "healthy", "a healthy container")
+        until(lambda: len(processes(container)) > 2, "an agent")
+        told = "for of in $(ls /proc | grep -E '^[0-9]+$'); do grep -E '^(Name|Uid|CapEff)' /proc/$of/status; done"
+        _, output = run(container, "sh", "-c", f"({told}) 2>/dev/null", user="10001")
+    finally:
+        container.remove(force=True, v=True)
+    values = [line.split()[1] for line in output.splitlines()]
+    found = {(name, uid): int(rights, 16) for name, uid, rights in zip(*[iter(values)] * 3, strict=True)}
+    pythons = {uid: rights for (name, uid), rights in found.items() if name.startswith("python")}
+    assert pythons["10001"] == 0
+    if not user:  # CAP_KILL, CAP_SETGID, CAP_SETUID
+        assert pythons == {"10001": 0, "10002": 0xE0}
+
+
+def test_no_file_of_it_gives_its_owners_rights(sandbox: Container) -> None:
+    assert run(sandbox, "find", "/", "-xdev", "-type", "f", "-perm", "/6000") == (0, "")
+    code, output = run(sandbox, "sh", "-c", "command -v getcap >/dev/null && getcap -r / 2>/dev/null; true")
+    assert (code, output) == (0, "")
+
+
+def test_its_agent_owns_the_workspace(sandbox: Container) -> None:
     for folder in ("/workspace", "/home/agent"):
-        assert run(sandbox, "touch", f"{folder}/x") == (0, ""), folder
-    for folder in ("/", "/etc", "/usr/bin", "/opt/venv/bin", "/opt/vaporforge/container"):
-        code, output = run(sandbox, "touch", f"{folder}/x")
+        assert run(sandbox, "touch", f"{folder}/x", user="agent") == (0, ""), folder
+    for folder in (
+        "/",
+        "/etc",
+        "/usr/bin",
+        "/opt/venv/bin",
+        "/opt/vaporforge/container",
+        "/var/lib/vaporforge",
+    ):
+        code, output = run(sandbox, "touch", f"{folder}/x", user="agent")
         assert code != 0, folder
         assert "Permission denied" in output
 

@@ -17,8 +17,23 @@ from infra.rules.facts import SANDBOX_STOP_MARGIN_SECONDS
 CONTAINER: Final = "sandbox"
 """Its name in the task definition, by which gateways give it its session."""
 
-USER: Final = "10001:10001"
-"""Of the agent server and all that it starts; the image's folders are this user's."""
+USER: Final = "0:0"
+"""Of the first process, which makes the agent server and the agent two users without rights (container/uids.py)."""
+
+DROPPED: Final = (
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SYS_CHROOT",
+)
+"""Of the capabilities that a container gets (KernelCapabilities in ECS's API reference), all but those that it takes to
+be two users: KILL, SETGID, SETPCAP, SETUID. Fargate adds none, so what is needed is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +69,7 @@ class Sandbox(pulumi.ComponentResource):
             "user": USER,
             "environment": environment(args.env),
             "portMappings": [{"containerPort": AGENT_PORT, "protocol": "tcp"}],
-            "linuxParameters": {"capabilities": {"drop": ["ALL"]}},
+            "linuxParameters": {"capabilities": {"drop": list(DROPPED)}},
             "stopTimeout": args.stop_seconds + SANDBOX_STOP_MARGIN_SECONDS,
             "logConfiguration": args.logs,
         }

@@ -134,11 +134,11 @@ class DockerBench:
         found: dict[str, Any] = await self.engine(self.api.inspect_container, self.name(session))
         return found
 
-    async def run(self, session: str, *command: str) -> tuple[int, str]:
-        """Run a command in the sandbox as its user: exit code and output."""
+    async def run(self, session: str, *command: str, user: str = str(spec.AGENT_UID)) -> tuple[int, str]:
+        """Run a command in the sandbox as its agent would: exit code and output."""
 
         def run() -> tuple[int, str]:
-            execution = self.api.exec_create(self.name(session), list(command))["Id"]
+            execution = self.api.exec_create(self.name(session), list(command), user=user)["Id"]
             output = self.api.exec_start(execution).decode(errors="replace")
             return self.api.exec_inspect(execution)["ExitCode"], output
 

@@ -8,10 +8,14 @@ import re
 import pytest
 
 from gateway.launcher.settings import LauncherSettings
-from gateway.launcher.spec import environment
+from gateway.launcher.spec import CAPABILITIES, environment
+from infra.components.aws.sandbox import DROPPED
 from tests.infra.aws_programs import aws_program, definition, env_of
 from tests.infra.mocked import IMAGE_ID, STACK_ID, Declared, Program
 from tests.infra.mocked_aws import PASSWORD
+
+DEFAULT_CAPABILITIES = {*DROPPED, "KILL", "SETGID", "SETPCAP", "SETUID"}
+"""The fourteen that Docker gives, and Fargate with it (KernelCapabilities in ECS's API reference)."""
 
 
 def service(stack: Program) -> Declared:
@@ -122,8 +126,10 @@ def test_a_sandbox_is_told_what_the_launcher_tells_it_but_for_its_session() -> N
     told = environment(settings, "session", "")
     by_session = {"VF_SESSION", "VF_SANDBOX_TOKEN", "ANTHROPIC_API_KEY", "VF_LOST_REASON"}
     assert env_of(container) == {name: value for name, value in told.items() if name not in by_session}
-    assert container["user"] == "10001:10001"
-    assert container["linuxParameters"] == {"capabilities": {"drop": ["ALL"]}}
+    assert container["user"] == "0:0"
+    dropped = set(container["linuxParameters"]["capabilities"]["drop"])
+    assert len(DEFAULT_CAPABILITIES) == 14
+    assert DEFAULT_CAPABILITIES - dropped == set(CAPABILITIES)
     assert "secrets" not in container
     assert [item["containerPort"] for item in container["portMappings"]] == [8765]
 

@@ -1,0 +1,294 @@
+"""The walls inside a sandbox on a real engine: what the agent's uid cannot do, and what works across the two uids."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from gateway.launcher import spec
+from gateway.launcher.confinement import MASKED, seccomp_profile
+from tests.gateway.sandboxes.drivers.docker_bench import DockerBench, agent_image
+from tests.gateway.sandboxes.drivers.driver_conformance import Probe, probe, session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.sandboxes.drivers import Sandbox
+
+__all__ = ["agent_image", "probe", "session"]
+
+on_docker = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.timeout(600)]
+
+PYTHON = "/opt/venv/bin/python"
+TRIES = Path(__file__).with_name("tries.py")
+AGENT = f"{spec.AGENT_UID}"
+COMMANDS = "for of in /proc/[0-9]*; do echo ${of#/proc/} $(tr '\\0' ' ' <$of/cmdline); done 2>/dev/null; true"
+ENDLESS = "count to 100000 every 20 ms"
+
+
+# -- the profile, as a text -------------------------------------------------------------------------------------------
+
+
+def test_the_profile_refuses_what_it_does_not_name() -> None:
+    profile = json.loads(seccomp_profile())
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert [arch["subArchitectures"] for arch in profile["archMap"]] == [
+        [],
+        [],
+    ]  # 32-bit calls pass no filter
+    allowed = {
+        name for rule in profile["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]
+    }
+    dangerous = frozenset(
+        """add_key bpf clone3 delete_module finit_module fsconfig fsmount fsopen fspick init_module
+    io_uring_enter io_uring_register io_uring_setup kexec_file_load kexec_load keyctl listmount lookup_dcookie mount
+    mount_setattr move_mount open_by_handle_at open_tree perf_event_open pidfd_getfd pivot_root quotactl reboot
+    request_key setns statmount swapon syslog umount2 unshare userfaultfd""".split()  # noqa: SIM905 - 36 of them
+    )
+    assert not allowed & dangerous
+    [clone3] = [rule for rule in profile["syscalls"] if rule["names"] == ["clone3"]]
+    assert (clone3["action"], clone3["errnoRet"]) == ("SCMP_ACT_ERRNO", 38)
+    free = [rule for rule in profile["syscalls"] if "args" not in rule and rule["action"] == "SCMP_ACT_ALLOW"]
+    assert not {"clone", "socket", "personality"} & {name for rule in free for name in rule["names"]}
+
+
+def test_the_engines_own_masks_are_kept() -> None:
+    engine = "/proc/asound /proc/acpi /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats"
+    assert {*engine.split(), "/proc/sched_debug", "/proc/scsi", "/sys/firmware"} <= set(MASKED)
+
+
+# -- on the engine ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def bench(agent_image: str) -> AsyncIterator[DockerBench]:
+    async with DockerBench(agent_image) as bench:
+        yield bench
+
+
+class Direct:
+    """Asks one sandbox's agent server."""
+
+    def __init__(self, http: aiohttp.ClientSession, sandbox: Sandbox, probe: Probe) -> None:
+        self._http, self._sandbox = http, sandbox
+        self._headers = probe.headers(sandbox.session)
+
+    async def ask(self, run: str, prompt: str, **fields: Any) -> aiohttp.ClientWebSocketResponse:
+        """The run's socket."""
+        query = json.dumps({"prompt": prompt, **fields}).encode()
+        await self.send("PUT", f"/pending/{run}", query)
+        return await self.read(run)
+
+    async def read(self, run: str) -> aiohttp.ClientWebSocketResponse:
+        return await self._http.ws_connect(f"{self._sandbox.url}/ws?run={run}", headers=self._headers)
+
+    async def send(self, method: str, path: str, data: bytes = b"") -> bytes:
+        async with self._http.request(
+            method, f"{self._sandbox.url}{path}", data=data, headers=self._headers
+        ) as answer:
+            body = await answer.read()
+            assert answer.status < 300, body
+            return body
+
+
+@pytest.fixture
+async def direct(bench: DockerBench, probe: Probe, session: str) -> AsyncIterator[Direct]:
+    sandbox = await bench.driver().ensure(session)
+    async with aiohttp.ClientSession() as http:
+        yield Direct(http, sandbox, probe)
+
+
+async def frames_until(socket: aiohttp.ClientWebSocketResponse, *types: str) -> list[dict[str, Any]]:
+    frames = []
+    async with asyncio.timeout(60):
+        async for message in socket:
+            frames += [json.loads(line) for line in message.data.splitlines()]
+            if frames[-1]["type"] in types:
+                return frames
+    raise AssertionError(f"it ended without any of {types}: {frames[-3:]}")
+
+
+async def pids(bench: DockerBench, session: str, command: str) -> list[str]:
+    """Of the processes that were started with this command line."""
+    _, output = await bench.run(session, "sh", "-c", COMMANDS)
+    lines = [line.partition(" ") for line in output.splitlines()]
+    return [pid for pid, _, found in lines if found == command]
+
+
+async def agent_pid(bench: DockerBench, session: str) -> str:
+    async with asyncio.timeout(60):
+        while not (found := await pids(bench, session, f"{PYTHON} -m container.agents.demo")):
+            await asyncio.sleep(0.1)
+    [pid] = found
+    return pid
+
+
+async def state_of(bench: DockerBench, session: str, pid: str) -> str:
+    _, stat = await bench.run(session, "cat", f"/proc/{pid}/stat")
+    return stat.rpartition(") ")[2][:1]
+
+
+@pytest.mark.docker
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+class TestWalls:
+    async def test_nothing_of_the_server_or_of_the_kernel_is_open_to_the_agent(
+        self, bench: DockerBench, direct: Direct, session: str
+    ) -> None:
+        code, output = await bench.run(session, PYTHON, "-c", TRIES.read_text())
+        assert code == 0, output
+        tried = json.loads(output)
+        refusals = {"EACCES", "EPERM"}
+        open_ones = {what: how for what, how in tried["refused"].items() if how not in refusals}
+        assert open_ones == {"clone3": "ENOSYS"}
+        assert len(tried["refused"]) > 60
+        assert set(tried["allowed"].values()) == {"done"}, tried["allowed"]
+        assert b'"ok"' in await direct.send("GET", "/ping")
+
+    async def test_the_agent_has_no_capability_and_cannot_get_one(
+        self, bench: DockerBench, direct: Direct, session: str
+    ) -> None:
+        pid = await agent_pid(bench, session)
+        _, status = await bench.run(session, "cat", f"/proc/{pid}/status")
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+        assert {fields[name].strip() for name in sets} == {"0" * 16}
+        assert (fields["NoNewPrivs"].strip(), fields["Seccomp"].strip()) == ("1", "2")
+        assert (fields["Uid"].split(), fields["Gid"].split()) == ([AGENT] * 4, [AGENT] * 4)
+        assert fields["Groups"].split() == []
+
+    async def test_masked_paths_tell_nothing(self, bench: DockerBench, direct: Direct, session: str) -> None:
+        for path in ("/proc/cmdline", "/proc/kallsyms", "/proc/keys"):
+            assert await bench.run(session, "cat", path, user="0") == (0, ""), path
+        assert await bench.run(session, "ls", "/sys/firmware", user="0") == (0, "")
+
+    async def test_an_agent_is_paused_resumed_and_stopped_by_another_uid(
+        self, bench: DockerBench, direct: Direct, session: str
+    ) -> None:
+        socket = await direct.ask("r1", ENDLESS)
+        await frames_until(socket, "text-delta")
+        pid = await agent_pid(bench, session)
+        await direct.send("POST", "/runs/r1/pause")
+        assert await state_of(bench, session, pid) == "T"
+        await direct.send("POST", "/runs/r1/resume")
+        assert await state_of(bench, session, pid) != "T"
+        await direct.send("POST", "/runs/r1/stop")
+        assert (await frames_until(socket, "process-exit"))[-1]["reason"] == "stopped"
+
+    async def test_what_an_agent_has_started_ends_with_it_whatever_group_it_is_in(
+        self, bench: DockerBench, probe: Probe, session: str
+    ) -> None:
+        agent = "sh -c 'read -r query; setsid sleep 4321 & echo >/dev/stderr said; while :; do sleep 1; done'"
+        sandbox = await bench.driver_at(await bench.launcher(agent=agent)).ensure(session)
+        async with aiohttp.ClientSession() as http:
+            direct = Direct(http, sandbox, probe)
+            await bench.run(
+                session, "chmod", "0700", "/workspace"
+            )  # closed to the server: it goes there as the agent
+            socket = await direct.ask("r1", "go")
+            frames = await frames_until(socket, "stderr")
+            assert "said" in json.dumps(frames[-1])
+            assert await pids(bench, session, "sleep 4321")
+            await direct.send("POST", "/runs/r1/stop")
+            await frames_until(socket, "process-exit")
+            assert not await pids(bench, session, "sleep 4321")
+
+    async def test_files_and_snapshots_are_the_agents(
+        self, bench: DockerBench, probe: Probe, direct: Direct, session: str
+    ) -> None:
+        socket = await direct.ask("r1", "Create a file called kept.txt in /workspace with 'kept'")
+        await frames_until(socket, "process-exit")
+        await direct.send("PUT", "/files/a/b/put.txt", b"put")
+        await bench.run(session, "sh", "-c", "cd /workspace; umask 077; mkdir closed; echo x >closed/y")
+        snapshot = await direct.send("GET", "/snapshot")
+        with tarfile.open(fileobj=io.BytesIO(snapshot)) as archive:
+            names = set(archive.getnames())
+        assert {"workspace/kept.txt", "workspace/a/b/put.txt", "workspace/closed/y"} <= names
+        driver = bench.driver()
+        await driver.delete(session)
+        again = await driver.ensure(session)
+        async with aiohttp.ClientSession() as http:
+            await Direct(http, again, probe).send("PUT", "/snapshot", snapshot)
+        _, strangers = await bench.run(
+            session, "sh", "-c", "find /workspace /home/agent ! -user agent -o ! -group agent"
+        )
+        assert strangers == ""
+        assert await bench.run(session, "cat", "/workspace/closed/y", "/workspace/kept.txt") == (0, "x\nkept")
+
+    async def test_a_link_leads_the_server_no_further_than_the_agent(
+        self, bench: DockerBench, probe: Probe, direct: Direct, session: str
+    ) -> None:
+        # A query that waits is the server's own, and so is a frame log.
+        await direct.send("PUT", "/pending/r9", b'{"prompt":"secret words"}')
+        own = ("/run/vaporforge", "/var/lib/vaporforge/runs", "/proc/1/environ")
+        for folder in own:
+            assert (await bench.run(session, "ls", f"{folder}/"))[0] != 0, folder
+        # The home's folder for what the server keeps of the agent's, turned into links to the server's own.
+        script = (
+            "cd /home/agent && rm -rf .vaporforge && mkdir .vaporforge && cd .vaporforge && "
+            "ln -s /var/lib/vaporforge/runs/r9.jsonl jobs.json && ln -s /run/vaporforge/r9.json gitconfig"
+        )
+        assert (await bench.run(session, "sh", "-c", script))[0] == 0
+        author = {"name": "A", "email": "a@example.com"}
+        await frames_until(await direct.ask("r10", "Hello", author=author), "process-exit")
+        _, waiting = await bench.run(session, "cat", "/run/vaporforge/r9.json", user=f"{spec.SERVER_UID}")
+        assert "secret words" in waiting
+        assert (await bench.run(session, "stat", "-c", "%U %F", "/home/agent/.vaporforge/gitconfig"))[
+            1
+        ] == "agent regular file\n"
+
+    async def test_a_workspace_of_the_version_before_goes_on(
+        self, bench: DockerBench, probe: Probe, session: str
+    ) -> None:
+        await self.as_before(bench, session)
+        sandbox = await bench.driver().ensure(session)
+        assert await probe.read(sandbox, "old.txt") == (200, b"old\n")
+        async with aiohttp.ClientSession() as http:
+            direct = Direct(http, sandbox, probe)
+            frames = await frames_until(await direct.read("before"), "process-exit")
+            assert [frame["type"] for frame in frames] == ["run", "sandbox-lost", "process-exit"]
+            told = await frames_until(await direct.ask("r1", "Read the file old.txt"), "process-exit")
+            assert any("old" in str(frame.get("output")) for frame in told)
+        # What the agent lays there from now on is no log of any run.
+        plant = "mkdir -p ~/.vaporforge/runs && echo '{}' >~/.vaporforge/runs/planted.jsonl"
+        assert (await bench.run(session, "sh", "-c", plant))[0] == 0
+        await bench.kill(session)
+        await bench.driver().ensure(session)
+        _, logs = await bench.run(session, "ls", "/var/lib/vaporforge/runs", user=f"{spec.SERVER_UID}")
+        assert "planted" not in logs
+        assert "before" in logs
+
+    @staticmethod
+    async def as_before(bench: DockerBench, session: str) -> None:
+        """The volumes that an agent server of the agent's own uid left in mid-run."""
+        settings = bench.launcher_settings
+        volumes = {
+            name: target
+            for name, target in spec.volume_names(settings, session).items()
+            if target != spec.VOLUMES["state"]
+        }
+        for name in volumes:
+            await bench.engine(bench.api.create_volume, name, labels=spec.labels(settings, session))
+        script = (
+            "umask 077; echo old >/workspace/old.txt; mkdir -p ~/.vaporforge/runs; "
+            """echo '{"type":"run","run":"before","seq":1}' >~/.vaporforge/runs/before.jsonl"""
+        )
+        made = await bench.engine(
+            bench.api.create_container,
+            settings.image,
+            user=AGENT,
+            entrypoint=["sh", "-c", script],
+            host_config=bench.api.create_host_config(
+                binds=[f"{name}:{target}" for name, target in volumes.items()], network_mode="none"
+            ),
+        )
+        await bench.engine(bench.api.start, made["Id"])
+        assert (await bench.engine(bench.api.wait, made["Id"]))["StatusCode"] == 0
+        await bench.engine(bench.api.remove_container, made["Id"])
