@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from container.claim import claim_proof, open_claim
 from container.errors import Conflict, NotFound, Unauthorized
 from container.protocol import POOL_PREFIX
@@ -18,6 +20,8 @@ class Occupant:
         self.waits = session.startswith(POOL_PREFIX)
         """Whether it is nobody's yet."""
         self._start_token = token if self.waits else ""
+        self.relay_token = secrets.token_urlsafe(32)
+        """Opens the relay to what the agent starts, and nothing else; dead with this agent server."""
 
     def claim(self, claim: str) -> str:
         """Become the session's that `claim` names, and return the proof for whoever sent it. The same session again is
@@ -37,11 +41,8 @@ class Occupant:
         return claim_proof(self._start_token, claim)
 
     def environment(self) -> dict[str, str]:
-        """What an agent is told in place of what the sandbox was started with; empty where that is right."""
-        if not self._start_token or self.waits:
-            return {}
-        return {
-            "VF_SESSION": self.session,
-            "VF_SANDBOX_TOKEN": self.token,
-            "ANTHROPIC_API_KEY": self.token,
-        }
+        """What an agent is told besides, or in place of, what the sandbox was started with."""
+        told = {"VF_RELAY_TOKEN": self.relay_token}
+        if self._start_token and not self.waits:
+            told |= {"VF_SESSION": self.session, "ANTHROPIC_API_KEY": self.token}
+        return told

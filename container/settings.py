@@ -113,7 +113,9 @@ class Settings:
 def agent_environment(
     settings: Settings, process_env: Mapping[str, str], query_env: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment an agent is started with: the agent server's own, its home, and a query's on top."""
+    """The environment an agent is started with: the agent server's own without the token that opens it, the agent's
+    home, and a query's on top."""
+    process_env = {name: value for name, value in process_env.items() if name != "VF_SANDBOX_TOKEN"}
     return {**process_env, "HOME": str(settings.home), "VF_WORKSPACE": str(settings.workspace), **query_env}
 
 

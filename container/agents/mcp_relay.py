@@ -5,7 +5,7 @@ that what else is said there is not mistaken for them: `{"type":"mcp","server":N
 ways. A peer that serves NAME answers each request with a message that has the request's `id`; everyone else ignores
 it. While no peer is there, a request simply goes unanswered, and the agent's own time limit ends it.
 
-It finds the agent server by `VF_PORT`, or by the file that `VF_PORT_FILE` names, and shows `VF_SANDBOX_TOKEN`.
+It finds the agent server by `VF_PORT`, or by the file that `VF_PORT_FILE` names, and shows `VF_RELAY_TOKEN`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def agent_server_port(env: Mapping[str, str]) -> int:
 async def bridge(name: str, env: Mapping[str, str]) -> None:
     """Carry messages both ways until stdin ends or the relay closes. Raises aiohttp.ClientError when there is none."""
     url = f"ws://127.0.0.1:{agent_server_port(env)}/relay?inner=1"
-    headers = {"Authorization": f"Bearer {env['VF_SANDBOX_TOKEN']}"}
+    headers = {"Authorization": f"Bearer {env['VF_RELAY_TOKEN']}"}
     async with aiohttp.ClientSession() as http, http.ws_connect(url, headers=headers, heartbeat=30) as relay:
         to_relay = asyncio.create_task(_to_relay(name, relay))
         from_relay = asyncio.create_task(_from_relay(name, relay))

@@ -59,7 +59,7 @@ async def agent_and_runs(app: web.Application) -> AsyncIterator[None]:
     brings the key that it is to have."""
     await app[SNAPSHOTS].start()
     if not app[OCCUPANT].waits:
-        app[AGENT].start()
+        app[AGENT].start(app[OCCUPANT].environment())
     await app[RUNS].start()
     yield
     await app[RUNS].close()

@@ -47,15 +47,26 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 @web.middleware
 async def bearer_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Everything but `/ping` and `/claim`, which see to it themselves, needs this sandbox's token; nothing else is
-    looked at before. One that waits in the pool is nobody's, and open to nobody."""
-    if request.path not in ("/ping", "/claim") and (request.app[OCCUPANT].waits or not has_token(request)):
+    """Everything but `/ping` and `/claim`, which see to it themselves, needs this sandbox's token, or the agent's where
+    it is the agent's own way in; nothing else is looked at before. One that waits in the pool is nobody's, and open to
+    nobody."""
+    if request.path not in ("/ping", "/claim") and (request.app[OCCUPANT].waits or not _may_enter(request)):
         raise Unauthorized("The sandbox's token is needed: Authorization: Bearer <sandbox token>.")
     return await handler(request)
 
 
 def has_token(request: web.Request) -> bool:
     """Whether the request carries this sandbox's token."""
-    expected = f"Bearer {request.app[OCCUPANT].token}".encode()
+    return _carries(request, request.app[OCCUPANT].token)
+
+
+def _may_enter(request: web.Request) -> bool:
+    if request.path == "/relay" and request.query.get("inner") == "1":
+        return has_token(request) or _carries(request, request.app[OCCUPANT].relay_token)
+    return has_token(request)
+
+
+def _carries(request: web.Request, token: str) -> bool:
+    expected = f"Bearer {token}".encode()
     given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
     return hmac.compare_digest(given, expected)

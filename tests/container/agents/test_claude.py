@@ -175,11 +175,10 @@ async def browser(sandbox: Sandbox, port_ready: asyncio.Event) -> None:
 async def test_an_mcp_server_in_the_browser_serves_the_agent(
     claude: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VF_SANDBOX_TOKEN", "the-token")
     monkeypatch.setenv("VF_PORT", str(claude.server.port))
     process = claude.agent._process
     assert process is not None
-    await process.close()  # the next one has the two variables
+    await process.close()  # the next one has the variable
     await eventually(lambda: claude.agent.state == "ready", 120)
     ready = asyncio.Event()
     serving = asyncio.create_task(browser(claude, ready))

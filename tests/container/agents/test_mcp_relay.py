@@ -8,7 +8,8 @@ import os
 import sys
 
 from container.agents.mcp_relay import server_config
-from tests.container.conftest import TOKEN, Sandbox
+from container.web.app_keys import OCCUPANT
+from tests.container.conftest import Sandbox
 
 
 def environment(sandbox: Sandbox) -> dict[str, str]:
@@ -16,7 +17,7 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
         **os.environ,
         **server_config("browser")["env"],
         "VF_PORT": str(sandbox.server.port),
-        "VF_SANDBOX_TOKEN": TOKEN,
+        "VF_RELAY_TOKEN": sandbox.app[OCCUPANT].relay_token,
     }
 
 
@@ -57,7 +58,7 @@ async def test_messages_go_both_ways_and_other_talk_does_not(sandbox: Sandbox) -
 async def test_a_refused_token_is_a_sentence(sandbox: Sandbox) -> None:
     bridge = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "container.agents.mcp_relay", "browser"),
-        env={**environment(sandbox), "VF_SANDBOX_TOKEN": "other"},
+        env={**environment(sandbox), "VF_RELAY_TOKEN": "other"},
         stdin=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from container.web.relay import MAX_MESSAGE_BYTES
-from tests.container.conftest import DEADLINE, Sandbox
+from tests.container.conftest import DEADLINE, Sandbox, text
 
 
 async def peers(sandbox: Sandbox, count: int) -> list[aiohttp.ClientWebSocketResponse]:
@@ -68,3 +68,22 @@ async def test_an_inner_peer_does_not_keep_the_sandbox_awake(sandbox: Sandbox) -
         assert (await sandbox.ping())["connections"] == 0
         async with sandbox.http.ws_connect("/relay"):
             assert (await sandbox.ping())["connections"] == 1
+
+
+async def test_what_an_agent_has_opens_the_relay_to_it_and_nothing_else(sandbox: Sandbox) -> None:
+    key = text(await sandbox.ask("run-1", "say(os.environ['VF_RELAY_TOKEN'])"))
+    assert text(await sandbox.ask("run-2", "say(str('VF_SANDBOX_TOKEN' in os.environ))")) == "False"
+    headers = {"Authorization": f"Bearer {key}"}
+    async with sandbox.http.ws_connect("/relay?inner=1", headers=headers):
+        pass
+    for method, path in (
+        ("GET", "/relay"),
+        ("GET", "/relay?inner=0"),
+        ("GET", "/ws?run=run-1&inner=1"),
+        ("GET", "/files/x?inner=1"),
+        ("PUT", "/pending/run-3?inner=1"),
+        ("POST", "/runs/run-1/stop?inner=1"),
+        ("GET", "/snapshot?inner=1"),
+    ):
+        async with sandbox.http.request(method, path, headers=headers) as answer:
+            assert answer.status == 401, path
