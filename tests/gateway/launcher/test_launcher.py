@@ -533,7 +533,8 @@ class TestOnAnEngine:
         for folder in ("/run/vaporforge", "/var/lib/vaporforge"):
             assert (await bench.run(session, "touch", f"{folder}/x"))[0] != 0, folder
             assert (await bench.run(session, "stat", "-c", "%a %U", folder))[1] == "700 server\n"
-        look = "find /run/ /var/run/ -name '*.sock' 2>/dev/null; true"  # one folder there is the server's alone
+        # One folder there is the server's alone.
+        look = "find /run/ /var/run/ -name '*.sock' 2>/dev/null; true"
         _, sockets = await bench.run(session, "sh", "-c", look)
         assert sockets == ""
         _, mounts = await bench.run(session, "cat", "/proc/self/mounts")
