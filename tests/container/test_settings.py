@@ -62,7 +62,7 @@ def test_a_command_line_is_an_agent(tmp_path: Path) -> None:
     assert not settings.agent.kept
 
 
-def test_a_querys_env_is_merged_over_the_processes_without_the_servers_token(tmp_path: Path) -> None:
+def test_a_querys_env_is_merged_over_the_processes(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     env = agent_environment(
         settings, {"PATH": "/bin", "HOME": "/root", "A": "1", "VF_SANDBOX_TOKEN": "t"}, {"A": "2", "B": "3"}

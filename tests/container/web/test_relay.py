@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from aiohttp import WSMsgType
 
+from container.web.app_keys import OCCUPANT
 from container.web.relay import MAX_MESSAGE_BYTES
 from tests.container.conftest import DEADLINE, Sandbox, text
 
@@ -71,7 +72,9 @@ async def test_an_inner_peer_does_not_keep_the_sandbox_awake(sandbox: Sandbox) -
 
 
 async def test_what_an_agent_has_opens_the_relay_to_it_and_nothing_else(sandbox: Sandbox) -> None:
-    key = text(await sandbox.ask("run-1", "say(os.environ['VF_RELAY_TOKEN'])"))
+    key = sandbox.app[OCCUPANT].relay_token
+    reversed_key = text(await sandbox.ask("run-1", "say(os.environ['VF_RELAY_TOKEN'][::-1])"))
+    assert reversed_key[::-1] == key  # as it is it would be struck
     assert text(await sandbox.ask("run-2", "say(str('VF_SANDBOX_TOKEN' in os.environ))")) == "False"
     headers = {"Authorization": f"Bearer {key}"}
     async with sandbox.http.ws_connect("/relay?inner=1", headers=headers):
