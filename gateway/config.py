@@ -31,6 +31,33 @@ ECS_START_SECONDS = 180.0
 
 METRICS = ("off", "emf")
 
+_API_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+
+OWN_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "anthropic-beta",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-api-key",
+    }
+)
+"""Request headers that the broker writes itself, or never sends: no setting lets a sandbox's through."""
+
 MOST_PROTECT_MINUTES = 2880
 """The longest that ECS protects a task at a time (UpdateTaskProtection's `expiresInMinutes`, documented)."""
 
@@ -149,6 +176,14 @@ class Settings:
     model: str = ""
     model_api_url: str = "https://api.anthropic.com"
     model_api_key: str = ""
+    model_network_tools: bool = False
+    """Whether what makes the model's API reach the network is let through: its web, code and MCP tools, and addresses
+    and files in place of content. The others name what is let through besides (gateway/broker/api_names.py)."""
+    model_api_allow_headers: tuple[str, ...] = ()
+    model_api_allow_betas: tuple[str, ...] = ()
+    model_api_allow_fields: tuple[str, ...] = ()
+    model_api_allow_tools: tuple[str, ...] = ()
+    model_api_allow_content: tuple[str, ...] = ()
     http_proxy: str = ""
     """The proxy by which the model's API is asked; empty: the one that HTTPS_PROXY and HTTP_PROXY name, if any.
     `no_proxy`: hosts, and domains as `.example.com`, that are asked without it; separated by commas."""
@@ -267,6 +302,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             f"VF_PROTECT_MINUTES is '{settings.protect_minutes:g}'; it must be {MOST_PROTECT_MINUTES} or less"
         )
     _check_choices(settings)
+    _check_model_api(settings)
     _check_driver(settings)
     try:
         read_schedule(settings.pool_schedule, settings.pool_size)
@@ -333,6 +369,19 @@ def _check_ecs(settings: Settings) -> None:
             raise ConfigError(f"{variable} has {len(ids)} ids; a task takes {most} at most")
     if settings.ecs_endpoint and not settings.ecs_endpoint.startswith(("http://", "https://")):
         raise ConfigError(f"VF_ECS_ENDPOINT is {settings.ecs_endpoint!r}; it must be an http or https URL")
+
+
+def _check_model_api(settings: Settings) -> None:
+    for name in ("headers", "betas", "fields", "tools", "content"):
+        added = getattr(settings, f"model_api_allow_{name}")
+        bad = next((one for one in added if not _API_NAME.fullmatch(one)), None)
+        if bad is None and name == "headers":
+            bad = next((one for one in added if one.lower() in OWN_HEADERS), None)
+        if bad is not None:
+            raise ConfigError(
+                f"VF_MODEL_API_ALLOW_{name.upper()} has {bad!r}; it must be names of the model's API, separated by "
+                "commas, and of headers none that the broker writes itself"
+            )
 
 
 def _check_choices(settings: Settings) -> None:

@@ -88,6 +88,8 @@ def dev_settings(environ: Mapping[str, str], state: Path, *, port: int, agent: s
             "VF_BROKER_PORT": str(_free_port()),
             # Sandboxes are processes here, and share this machine's one address.
             "VF_SANDBOX_CONNECTIONS": "512",
+            # They reach the network anyway.
+            "VF_MODEL_NETWORK_TOOLS": "true",
             "VF_DRIVER": "process",
             "VF_PROCESS_ROOT": str(state / "sandboxes"),
             "VF_DYNAMODB_ENDPOINT": f"http://127.0.0.1:{_free_port()}",

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pulumi
 from pulumi.runtime import config as runtime_config
 
+from infra.api_names import api_headers, api_names
 from infra.generated import Version, read_versions
 from infra.pem import check_served, read_bundle
 from infra.schedule import MOST, Schedule, read_schedule
@@ -93,6 +94,11 @@ class Settings:
         "https://api.anthropic.com", rf"https?://{HOST}(?:/[^\s?#]*)?", "an http or https URL"
     )
     model_api_key: Secret = None
+    model_api_allow_headers: str = api_headers()
+    model_api_allow_betas: str = api_names("interleaved-thinking")
+    model_api_allow_fields: str = api_names("service_tier")
+    model_api_allow_tools: str = api_names("web_search")
+    model_api_allow_content: str = api_names("url")
     http_proxy: str = text(
         "", rf"https?://{HOST}/?", "an http or https URL without a user's name, as http://proxy.example:3128"
     )

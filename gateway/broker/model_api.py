@@ -17,7 +17,10 @@ from yarl import URL
 from container.listener.refusals import Refusal, encoding_of
 from container.protocol import session_of_token
 from gateway import errors
+from gateway.broker.bodies import Bodies, Body
 from gateway.broker.credentials import credential_of
+from gateway.broker.redact import Redactor
+from gateway.broker.request_policy import BETA_HEADER, RequestPolicy
 from gateway.broker.way import way_to_model
 from gateway.quotas.service import ModelCall, Quotas
 
@@ -60,7 +63,6 @@ _HOP_BY_HOP: Final = frozenset(
 )
 """RFC 9110 section 7.6.1; what a `Connection` header names is added to it."""
 
-_NOT_FORWARDED: Final = _HOP_BY_HOP | {"host", "authorization", "x-api-key", "cookie", "expect"}
 _NOT_RETURNED: Final = _HOP_BY_HOP | {"set-cookie"}
 _NOT_INVENTED: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE)
 
@@ -108,6 +110,8 @@ class _Broker:
             if secret
         ]
         self._quotas = Quotas(settings, store)
+        self._policy = RequestPolicy.of(settings)
+        self._bodies = Bodies(settings)
         self._credentials: dict[str, tuple[float, str, str]] = {}
 
     async def session(self, _: web.Application) -> AsyncIterator[None]:
@@ -139,19 +143,30 @@ class _Broker:
                 request.method == method and pattern.fullmatch(path) for method, pattern in OPEN_PATHS
             ):
                 raise errors.NotFound(f"A sandbox may not ask the model's API for {request.method} {path}.")
-            if (request.content_length or 0) > self._most_bytes:
-                return self._too_large()
-            credential, owner = await self._credential(session)
-            with self._slot(session):  # first: a sandbox that is refused here uses nothing up of its owner's
+            self._policy.query(request.method, request.rel_url.raw_query_string)
+            headers = self._policy.forwarded(request.headers)
+            # These first: a sandbox that is refused here uses nothing up of its owner's.
+            with self._slot(session), self._bodies.of(request, session) as body:
+                await self._take(request, body)
+                credential, owner = await self._credential(session)
                 call = await self._quotas.model_call(owner)
                 try:
-                    return await self._forward(request, session, credential, call)
+                    return await self._forward(request, session, credential, call, headers, body)
                 finally:
                     call.end()
         except errors.TooMany as error:
             return _error(error.status, error.message, {hdrs.RETRY_AFTER: str(error.retry_after)})
         except errors.VaporForgeError as error:
+            if error.status == errors.Forbidden.status and error.field:
+                log.info("a sandbox's request is not let through: %s", error.message)
             return _error(error.status, error.message)
+
+    async def _take(self, request: web.Request, body: Body) -> None:
+        """The body whole, and judged: until then nothing is asked of the API, nor opened to it."""
+        if request.method == hdrs.METH_POST:
+            await body.take(self._policy.body)
+        elif request.can_read_body:
+            raise errors.BadRequest(f"{request.method} takes no body here.")
 
     @contextmanager
     def _slot(self, session: str) -> Iterator[None]:
@@ -197,11 +212,20 @@ class _Broker:
         return found, owner
 
     async def _forward(
-        self, request: web.Request, session: str, credential: str, call: ModelCall
+        self,
+        request: web.Request,
+        session: str,
+        credential: str,
+        call: ModelCall,
+        headers: CIMultiDict[str],
+        body: Body,
     ) -> web.StreamResponse:
-        headers = _forwardable(request.headers, _NOT_FORWARDED)
+        """Ask the API with `headers`, which are judged, and `body`, which is taken, and hand on its answer."""
         _authorize(headers, credential)
-        body = _Body(request, self._most_bytes)
+        if len(body):
+            headers[hdrs.CONTENT_TYPE] = "application/json"
+            headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        redactor = Redactor(credential)
         response: web.StreamResponse | None = None
         try:
             async with self._client.request(
@@ -209,20 +233,23 @@ class _Broker:
                 URL(self._settings.model_api_url.rstrip("/") + request.rel_url.raw_path_qs, encoded=True),
                 headers=headers,
                 skip_auto_headers=_NOT_INVENTED,
-                data=call.counted(body.read()) if request.can_read_body else None,
+                data=call.counted(body.pieces()) if len(body) else None,
                 allow_redirects=False,
             ) as upstream:
+                if upstream.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+                    return _error(502, "The model's API packs its answer, which was to come as it is.")
                 response = web.StreamResponse(
                     status=upstream.status,
-                    reason=upstream.reason,
-                    headers=_forwardable(upstream.headers, _NOT_RETURNED),
+                    reason=redactor.text(upstream.reason or ""),
+                    headers=_returned(upstream.headers, redactor),
                 )
                 await response.prepare(request)
                 async for chunk in upstream.content.iter_any():
-                    await response.write(call.passed(chunk))
+                    if passing := redactor.feed(call.passed(chunk)):
+                        await response.write(passing)
+                if passing := redactor.rest():
+                    await response.write(passing)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if body.is_too_large and response is None:
-                return self._too_large()
             if request.transport is None or request.transport.is_closing():
                 raise  # It is the sandbox that has gone.
             log.warning("session %s: the model's API failed: %s", session, type(error).__name__)
@@ -230,49 +257,28 @@ class _Broker:
                 return _error(502, f"The model's API cannot be reached ({type(error).__name__}); try again.")
             request.transport.abort()  # An orderly end would make half an answer look whole.
             return response
+        finally:
+            if redactor.found:
+                log.error("session %s: the model's API answered with its own credential; struck", session)
         await response.write_eof()
         return response
 
-    @property
-    def _most_bytes(self) -> int:
-        return self._settings.call_mb * 1024 * 1024
 
-    def _too_large(self) -> web.Response:
-        return _error(413, f"A body may have at most {self._settings.call_mb} MiB; send less.")
-
-
-class _Body:
-    """A request's body as it comes; one whose length was not told breaks off where it is too long."""
-
-    def __init__(self, request: web.Request, limit: int) -> None:
-        self._request = request
-        self._limit = limit
-        self.is_too_large = False
-
-    async def read(self) -> AsyncIterator[bytes]:
-        came = 0
-        async for chunk in self._request.content.iter_any():
-            came += len(chunk)
-            if came > self._limit:
-                self.is_too_large = True
-                raise ConnectionError("the body is too large")
-            yield chunk
-
-
-def _forwardable(headers: Mapping[str, str], left_out: frozenset[str]) -> CIMultiDict[str]:
+def _returned(headers: Mapping[str, str], redactor: Redactor) -> CIMultiDict[str]:
+    """An answer's headers for the sandbox."""
     named = {name.strip().lower() for name in headers.get(hdrs.CONNECTION, "").split(",")}
     return CIMultiDict(
-        (name, value)
+        (name, redactor.text(value))
         for name, value in headers.items()
-        if name.lower() not in left_out and name.lower() not in named
+        if name.lower() not in _NOT_RETURNED and name.lower() not in named
     )
 
 
 def _authorize(headers: CIMultiDict[str], credential: str) -> None:
     if credential.startswith("sk-ant-oat"):
         headers[hdrs.AUTHORIZATION] = f"Bearer {credential}"
-        betas = [value for value in headers.popall("anthropic-beta", []) if value]
-        headers["anthropic-beta"] = ",".join([*betas, OAUTH_BETA])
+        betas = [value for value in headers.popall(BETA_HEADER, []) if value]
+        headers[BETA_HEADER] = ",".join([*betas, OAUTH_BETA])
     else:
         headers["x-api-key"] = credential
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.attack.attack import Attack
-from tests.attack.families import bombs, connections, held, hostile, pages, requests
+from tests.attack.families import api_tools, bombs, connections, held, hostile, pages, requests
 
 OUTSIDE: Sequence[Attack] = (
     *bombs.ATTACKS,
@@ -13,6 +13,7 @@ OUTSIDE: Sequence[Attack] = (
     *pages.ATTACKS,
     *connections.ATTACKS,
     *requests.ATTACKS,
+    *api_tools.ATTACKS,
     *held.ATTACKS,
 )
 

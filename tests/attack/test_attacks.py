@@ -47,6 +47,7 @@ NAMES = (
     "bad requests: 10,000 malformed at broker",
     "odd requests: bytes that are no text, names too long at public",
     "odd requests: bytes that are no text, names too long at broker",
+    "the API's own tools: web, code, MCP, files at broker",
     "held before: smuggling at public",
     "held before: smuggling by a folded header at public",
     "held before: paths that lead out at public",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -115,6 +116,21 @@ def test_a_short_secret_is_refused_and_not_repeated(variable: str) -> None:
 def test_a_bad_value_is_named_with_its_remedy(variable: str, value: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{variable} is '{value}'; it must be "):
         read_settings({**GOOD, variable: value})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VF_MODEL_API_ALLOW_BETAS", "*"),
+        ("VF_MODEL_API_ALLOW_TOOLS", "web search"),
+        ("VF_MODEL_API_ALLOW_HEADERS", "X-Api-Key"),
+        ("VF_MODEL_API_ALLOW_HEADERS", "transfer-encoding"),
+        ("VF_MODEL_API_ALLOW_HEADERS", "anthropic-beta"),
+    ],
+)
+def test_a_name_that_is_not_let_through_to_the_api_is_named(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{variable} has '{re.escape(value)}'; it must be names"):
+        read_settings({**GOOD, variable: f"fine, {value}"})
 
 
 def test_a_schedule_of_the_pool_is_read_and_a_bad_one_named_with_its_remedy() -> None:

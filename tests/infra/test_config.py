@@ -95,6 +95,11 @@ def refusal(config: dict[str, str], secrets: dict[str, str] | None = None) -> st
             "vaporforge:allowedOrigins is 'https://a.example/'; it must",
         ),
         ({"allowedOrigins": "*"}, "vaporforge:allowedOrigins is '*'; it must be origins"),
+        ({"modelApiAllowTools": "*"}, "vaporforge:modelApiAllowTools is '*'; it must be names such as web_"),
+        (
+            {"modelApiAllowHeaders": "x-a, X-Api-Key"},
+            "vaporforge:modelApiAllowHeaders is 'x-a, X-Api-Key'; it must be names of headers",
+        ),
         (
             {"dockerHost": "engine:2376"},
             "vaporforge:dockerHost is 'engine:2376'; it must be a unix://, tcp://",

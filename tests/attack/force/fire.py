@@ -13,6 +13,7 @@ from tests.attack.force.limits import MOST_REQUESTS, bounded
 from tests.attack.force.material import BODY_BYTES, bomb
 
 ANSWER_SECONDS = 20.0
+SAID_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Fire:
     """`count` requests out of `requests` in turn, `rate` a second, `at_once` side by side at most.
 
     `unpacked`: a gzip bomb of that size follows each of them. `linger`: how long the server is given to end a
-    connection after its answer.
+    connection after its answer. `reads`: whether answers are read to their end, and told.
     """
 
     host: str
@@ -33,12 +34,14 @@ class Fire:
     unpacked: int = 0
     linger: float = 0.0
     sources: int = 1
+    reads: bool = False
 
 
 @dataclass
 class _Seen:
     answers: Counter[str] = field(default_factory=Counter)
     by_request: dict[str, str] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
     ended: int = 0
     slowest: float = 0.0
     sent: int = 0
@@ -47,7 +50,8 @@ class _Seen:
 
 async def fire(order: Fire) -> dict[str, Any]:
     """`answers` by status (`none`: the connection ended without, `late`: nothing came in time); `ended`: connections
-    that the server closed; `more`: answers beyond the first on one connection."""
+    that the server closed; `said`: answers by the number of their request; `more`: answers beyond the first on one
+    connection."""
     bounded("count", order.count, MOST_REQUESTS)
     seen = _Seen()
     body = bomb(order.unpacked) if order.unpacked else b""
@@ -73,6 +77,7 @@ async def fire(order: Fire) -> dict[str, Any]:
         "asked": done,
         "answers": dict(seen.answers),
         "by_request": seen.by_request,
+        "said": seen.said,
         "ended": seen.ended,
         "slowest": round(seen.slowest, 2),
         "sent": seen.sent,
@@ -97,6 +102,8 @@ async def _ask(order: Fire, number: int, body: bytes, seen: _Seen) -> None:
                 if head.startswith(b"HTTP/1."):
                     answer = head[9:12].decode("latin-1")
                 seen.slowest = max(seen.slowest, time.monotonic() - began)
+                if order.reads:
+                    seen.said[str(index)] = (head + await reader.read(SAID_BYTES)).decode("latin-1")
                 if order.linger:
                     await _linger(order, reader, head, seen)
             finally:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 from yarl import URL
@@ -109,16 +110,18 @@ async def test_the_token_is_swapped_for_the_key_and_the_body_untouched(bench: Be
         "Cookie": "c=d",
         "User-Agent": "cli/1",
     }
-    async with bench.post("/v1/messages?beta=true&x=%2F", headers=headers) as response:
+    async with bench.post("/v1/messages?beta=true", headers=headers) as response:
         assert response.status == 200
         assert await response.json() == {"ok": True}
         assert response.headers["request-id"] == "req_1"
         assert "Set-Cookie" not in response.headers
     (asked,) = bench.upstream.requests
-    assert asked.raw_path == "/v1/messages?beta=true&x=%2F"
+    assert asked.raw_path == "/v1/messages?beta=true"
     assert asked.headers["x-api-key"] == KEY
     assert asked.headers["anthropic-version"] == "2023-06-01"
     assert asked.headers["User-Agent"] == "cli/1"
+    assert asked.headers["Accept-Encoding"] == "identity"
+    assert asked.headers["Content-Type"] == "application/json"
     assert asked.headers["Content-Length"] == str(len(BODY))
     assert not {"Authorization", "Cookie"} & set(asked.headers)
     assert bench.upstream.bodies == [BODY]
@@ -132,7 +135,13 @@ async def test_a_bearer_token_is_taken_too(bench: Bench) -> None:
     assert "Authorization" not in bench.upstream.requests[0].headers
 
 
-@pytest.mark.parametrize(("sent", "expected"), [("", "oauth-2025-04-20"), ("a,b", "a,b,oauth-2025-04-20")])
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("", "oauth-2025-04-20"),
+        ("pdfs-2024-09-25,effort-2025-11-24", "pdfs-2024-09-25,effort-2025-11-24,oauth-2025-04-20"),
+    ],
+)
 async def test_an_oauth_token_of_the_users_own_goes_as_bearer(bench: Bench, sent: str, expected: str) -> None:
     own = encrypt(bench.settings.credential_key, "ada", OAUTH)
     await bench.store.put_settings("ada", {"credential": own})
@@ -162,6 +171,8 @@ async def test_no_token_of_ours_no_key(bench: Bench, token: str) -> None:
     ("method", "path", "status"),
     [
         ("GET", "/v1/models?limit=2", 200),
+        ("GET", "/v1/models?limit=2&x=1", 403),
+        ("POST", "/v1/messages?beta=true&x=1", 403),
         ("GET", "/v1/models/claude-x", 200),
         ("POST", "/v1/messages/count_tokens", 200),
         ("GET", "/v1/messages", 404),
@@ -178,7 +189,8 @@ async def test_only_what_an_agent_needs_is_forwarded(
     bench: Bench, method: str, path: str, status: int
 ) -> None:
     url = URL(bench.url + path, encoded=True)
-    async with bench.http.request(method, url, headers={"x-api-key": bench.token}) as response:
+    data = BODY if method == "POST" else None
+    async with bench.http.request(method, url, headers={"x-api-key": bench.token}, data=data) as response:
         assert response.status == status
         if status == 404:
             assert (await response.json())["error"]["type"] == "not_found_error"
@@ -222,37 +234,152 @@ async def test_events_pass_as_they_come(bench: Bench) -> None:
         assert await response.read() == b"event: message_stop\ndata: {}\n\n"
 
 
-async def test_a_compressed_answer_stays_as_it_is(bench: Bench) -> None:
-    packed = gzip.compress(b'{"packed":true}')
-
+async def test_an_answer_that_is_packed_all_the_same_is_refused(bench: Bench) -> None:
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(
-            body=packed, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}
-        )
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        return web.Response(body=gzip.compress(b"{}"), headers=headers)
 
     bench.upstream.answer = answer
-    async with bench.post(auto_decompress=False) as response:
-        assert response.headers["Content-Encoding"] == "gzip"
-        assert await response.read() == packed
+    async with bench.post() as response:
+        assert response.status == 502
+        assert "packs its answer" in (await response.json())["error"]["message"]
 
 
-async def test_a_long_body_is_streamed_not_held(bench: Bench) -> None:
-    arrived = asyncio.Event()
-
-    async def first_part(request: web.Request) -> web.Response:
-        assert await request.content.readexactly(5) == b"first"
-        arrived.set()
-        rest = await request.content.read()
-        return web.json_response({"rest": len(rest)})
+async def test_nothing_is_asked_before_the_body_has_come_and_is_judged(bench: Bench) -> None:
+    come, go_on = asyncio.Event(), asyncio.Event()
 
     async def parts() -> AsyncIterator[bytes]:
-        yield b"first"
-        await arrived.wait()
-        yield bytes(3_000_000)
+        yield BODY[:20]
+        come.set()
+        await go_on.wait()
+        yield BODY[20:]
 
-    bench.upstream.answer = first_part
-    async with bench.post(data=parts()) as response:
-        assert await response.json() == {"rest": 3_000_000}
+    async def call() -> int:
+        async with bench.post(data=parts()) as response:
+            return response.status
+
+    calling = asyncio.create_task(call())
+    async with asyncio.timeout(30):
+        await come.wait()
+        async with bench.post() as response:  # another one passes meanwhile
+            assert response.status == 200
+    assert len(bench.upstream.requests) == 1
+    go_on.set()
+    assert await calling == 200
+    assert bench.upstream.bodies == [BODY, BODY]
+
+
+async def test_a_long_body_goes_on_whole(bench: Bench) -> None:
+    body = orjson.dumps({"messages": [{"role": "user", "content": "x" * 3_000_000}]})
+    async with bench.post(data=io.BytesIO(body)) as response:
+        assert response.status == 200
+    assert bench.upstream.bodies == [body]
+
+
+REFUSED = {
+    "mcp servers": ({"mcp_servers": [{"type": "url", "url": "https://evil.example"}]}, "mcp_servers"),
+    "web search": ({"tools": [{"type": "web_search_20250305", "name": "w"}]}, "web_search_20250305"),
+    "an address": (
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "h"}}]}
+            ]
+        },
+        "url",
+    ),
+    "a new field": ({"tunnel": "x"}, "tunnel"),
+}
+
+
+@pytest.mark.parametrize(("fields", "name"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages?beta=true", "/v1/messages/count_tokens"])
+async def test_what_the_stack_does_not_let_through_is_refused_in_the_apis_form(
+    bench: Bench, path: str, fields: dict[str, Any], name: str
+) -> None:
+    async with bench.post(path, data=orjson.dumps({"model": "m", "messages": [], **fields})) as response:
+        assert response.status == 403
+        body = await response.json()
+    assert body["type"] == "error"
+    assert body["error"]["type"] == "permission_error"
+    assert repr(name) in body["error"]["message"]
+    headers = {"x-api-key": bench.token, "anthropic-beta": "mcp-client-2025-11-20"}
+    async with bench.post(path, headers=headers) as response:
+        assert response.status == 403
+        assert "mcp-client-2025-11-20" in (await response.json())["error"]["message"]
+    assert bench.upstream.requests == []
+
+
+async def test_what_reaches_the_network_goes_on_where_the_stack_says_so(bench: Bench) -> None:
+    body = orjson.dumps({"messages": [], "tools": [{"type": "web_search_20250305", "name": "w"}]})
+    headers = {"x-api-key": bench.token, "anthropic-beta": "mcp-client-2025-11-20"}
+    async with (
+        narrow(bench, model_network_tools=True) as (broker, _),
+        broker.post(data=body, headers=headers) as response,
+    ):
+        assert response.status == 200
+    assert bench.upstream.bodies == [body]
+
+
+async def test_a_key_that_is_there_twice_goes_on_once_as_it_was_judged(bench: Bench) -> None:
+    hidden = b'{"tools":[{"type":"web_search_20250305"}],"messages":[],"tools":[]}'
+    async with bench.post(data=hidden) as response:
+        assert response.status == 200
+    assert bench.upstream.bodies == [b'{"tools":[],"messages":[]}']
+    assert bench.upstream.requests[0].headers["Content-Length"] == "26"
+
+
+async def test_a_body_of_a_hundred_thousand_levels_is_a_400(bench: Bench) -> None:
+    async with bench.post(data=b'{"messages":' + b"[" * 100_000) as response:
+        assert response.status == 400
+        assert (await response.json())["error"]["type"] == "invalid_request_error"
+    assert bench.upstream.requests == []
+
+
+async def test_a_sandbox_holds_so_much_of_the_gateways_memory(bench: Bench) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b" " * (900 * 1024)
+        await asyncio.Event().wait()
+
+    async def call(broker: Bench) -> int:
+        async with broker.post(data=parts()) as response:
+            return response.status
+
+    async with narrow(bench, call_mb=1) as (broker, _):
+        calls = [asyncio.create_task(call(broker)) for _ in range(4)]
+        async with asyncio.timeout(30):
+            refused, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            assert next(task.result() for task in refused) == 429
+            for task in calls:
+                task.cancel()
+            await asyncio.wait(calls)
+            status = 0
+            while status != 200:
+                async with broker.post() as response:
+                    status = response.status
+    assert len(bench.upstream.requests) == 1
+
+
+async def test_an_answer_never_has_the_key_in_it(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    async def echo(request: web.Request) -> web.StreamResponse:
+        key = request.headers["x-api-key"].encode()
+        response = web.StreamResponse(
+            headers={"X-Echo": f"key={key.decode()}", "Content-Type": "text/event-stream"}
+        )
+        if request.path.endswith("count_tokens"):
+            response.content_length = len(key) + 2
+        await response.prepare(request)
+        for part in (b"a" + key[:7], key[7:] + b"z"):
+            await response.write(part)
+            await asyncio.sleep(0.05)
+        return response
+
+    bench.upstream.answer = echo
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        async with bench.post(path) as response:
+            assert response.headers["X-Echo"] == "key=" + "*" * len(KEY)
+            assert await response.read() == b"a" + b"*" * len(KEY) + b"z"
+    assert "own credential" in caplog.text
+    assert KEY not in caplog.text
 
 
 async def test_a_packed_body_reaches_nobody(bench: Bench) -> None:
@@ -328,6 +455,7 @@ async def test_what_is_refused_here_uses_nothing_up_of_the_owners_rate(
     bench.upstream.answer = hold
     async with narrow(bench, sandbox_calls=1, call_mb=1, model_mb_per_day=0) as (broker, _):
         assert await call(broker, bytes(1024 * 1024 + 1)) == 413
+        assert await call(broker, b'{"tunnel":1}') == 403
         first = asyncio.create_task(call(broker))
         async with asyncio.timeout(30):
             await asked.wait()
@@ -366,7 +494,7 @@ async def test_a_body_has_a_greatest_length(bench: Bench, told: bool) -> None:
             body = await response.json()
         assert body["error"]["type"] == "request_too_large"
         assert "1 MiB" in body["error"]["message"]
-        async with broker.post(data=io.BytesIO(bytes(1024 * 1024))) as response:
+        async with broker.post(data=io.BytesIO(b"{}" + b" " * (1024 * 1024 - 2))) as response:
             assert response.status == 200
     assert all(len(body) <= 1024 * 1024 for body in bench.upstream.bodies)
 
@@ -522,7 +650,7 @@ async def test_what_an_owner_has_used_up_is_refused_in_the_apis_own_words_by_eve
         async with asyncio.timeout(60):
             for number in range(1000):
                 bench.url = urls[number % 2]
-                async with bench.post(data=bytes(400_000)) as response:
+                async with bench.post(data=b'{"system":"' + b"x" * 400_000 + b'"}') as response:
                     body = await response.read()
                 if response.status != 200:
                     break
