@@ -16,7 +16,7 @@ from gateway.runs.service import RunService
 from gateway.runs.stats import Stats
 from gateway.runs.sweeper import sweep_forever
 from gateway.sandboxes.agent_client import AgentClient, sandbox_client
-from gateway.sandboxes.drivers import Driver, Poolable
+from gateway.sandboxes.drivers import Driver, Joins, Poolable
 from gateway.sandboxes.pool.driver import PooledDriver
 from gateway.sandboxes.pool.keeper import Keeper
 from gateway.sandboxes.reaper import Reaper
@@ -85,6 +85,8 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _driver(app: web.Application) -> AsyncIterator[None]:
+    if isinstance(driver := app[DRIVER], Joins):
+        await driver.join()
     yield
     await app[DRIVER].close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
@@ -141,6 +142,9 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 - a container's own network decides who reaches it
     port: int = 8080
     broker_port: int = 8081
+    sandbox_networks: str = ""
+    """What sandboxes' networks are cut out of, as 10.213.0.0/16: the public port is opened at no address in it, where
+    `host` is all that there are. Empty: at all of them."""
     base_path: str = ""
     """A path such as `/forge` that all is found under, besides `/`: for a proxy in front that does not take it away."""
     jwt_audience: str = "vaporforge"
@@ -289,6 +293,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     settings = Settings(**values)
     _check_secrets(settings)
     _check_address_and_clock(settings)
+    _check_networks(settings)
     if settings.blobs and not _BLOBS.fullmatch(settings.blobs):
         raise ConfigError(
             f"VF_BLOBS is {settings.blobs!r}; it must be folder:/an/absolute/path or s3://bucket[/prefix]"
@@ -402,6 +407,15 @@ def _check_address_and_clock(settings: Settings) -> None:
         raise ConfigError(
             f"VF_TOKEN_LEEWAY_SECONDS is '{settings.token_leeway_seconds}'; it must be {MOST_LEEWAY_SECONDS} or less"
         )
+
+
+def _check_networks(settings: Settings) -> None:
+    try:
+        ipaddress.IPv4Network(settings.sandbox_networks or "0.0.0.0/0")
+    except ValueError as error:
+        raise ConfigError(
+            f"VF_SANDBOX_NETWORKS is {settings.sandbox_networks!r}; it must be a network as 10.213.0.0/16 ({error})"
+        ) from None
 
 
 def _parse(variable: str, text: str, kind: str, least: float) -> Any:

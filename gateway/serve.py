@@ -14,6 +14,7 @@ from container.listener.refusals import Limits
 from container.listener.runner import Listener
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
 from gateway.broker.model_api import build_broker
+from gateway.interfaces import open_hosts
 from gateway.web.request.app_keys import CLIENT, RUNS, STATS
 from gateway.web.request.middleware import SECURITY_HEADERS, AccessLogger
 
@@ -70,7 +71,9 @@ async def serve(
         forward = build_broker(settings, store, app[CLIENT], turned_away)
         broker = await _opened(stack, broker_listener(settings, forward, turned_away))
         await web.TCPSite(broker, settings.host, settings.broker_port).start()
-        await web.TCPSite(public, settings.host, settings.port).start()
+        # Sandboxes are on networks with this gateway, and have no business at the public port.
+        for host in open_hosts(settings.host, settings.sandbox_networks):
+            await web.TCPSite(public, host, settings.port).start()
         port = int(public.addresses[0][1])
         logger.info("listening on port %s, broker on port %s", port, settings.broker_port)
         if listening is not None:

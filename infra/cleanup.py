@@ -12,10 +12,10 @@ from infra.own import StackResource
 
 
 class SandboxContainers(StackResource):
-    """The sandboxes of a stack on its networks: deleted with it, after the launcher and before the networks, together
-    with the images of earlier agents.
+    """The sandboxes of a stack with the network of each: deleted with it, after the launcher and before the stack's own
+    networks, together with the images of earlier agents.
 
-    `scope`: the networks' ids; another one means other containers."""
+    `scope`: what networks they are on; another one means other containers."""
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pulumi
 from pulumi.runtime import config as runtime_config
 
+from infra.addresses import read_pool
 from infra.api_names import api_headers, api_names
 from infra.generated import Version, read_versions
 from infra.pem import check_served, read_bundle
@@ -169,6 +170,7 @@ class Settings:
     sandbox_cpus: float = number(2.0, 0.1)
     sandbox_pids: int = number(512, 64, PIDS)
     sandbox_internet: bool = False
+    sandbox_networks: str = checked("10.213.0.0/16", read_pool)
     sandbox_runtime: str = text("", r"[A-Za-z0-9_.-]+", "the name of a runtime that the engine knows")
     dynamodb: str = choice("local", "aws")
     dynamodb_table: str = text("vaporforge", r"[A-Za-z0-9_.-]{3,255}", "3 to 255 letters, digits, _ . -")

@@ -1,5 +1,5 @@
-"""The launcher's routes: ensure, look at, stop and delete the sandbox of a session, and of what kind these are; nothing
-else can be asked."""
+"""The launcher's routes: ensure, look at, stop and delete the sandbox of a session, of what kind these are, and that
+gateways be put on sandboxes' networks; nothing else can be asked."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from container.protocol import RUN_ID
 from gateway import errors
 from gateway.launcher import spec
 from gateway.launcher.door import look_forever
+from gateway.launcher.mending import mend_forever
 from gateway.sandboxes.drivers.wire import to_json
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def build_launcher(settings: LauncherSettings, engine: DockerEngine) -> web.Appl
     app.cleanup_ctx.append(launcher.engine_open)
     app.router.add_get(OPEN_PATH, launcher.ping)
     app.router.add_get("/fingerprint", launcher.fingerprint)
+    app.router.add_put("/gateways", launcher.join)
     app.router.add_get("/sandboxes", launcher.list)
     app.router.add_put("/sandboxes/{session}", launcher.ensure)
     app.router.add_get("/sandboxes/{session}", launcher.status)
@@ -58,11 +60,15 @@ class _Launcher:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def engine_open(self, _: web.Application) -> AsyncIterator[None]:
-        """`cleanup_ctx` of the engine, and of who looks after the published port."""
-        watching = asyncio.create_task(look_forever(self._engine.look_at_door), name="door")
+        """`cleanup_ctx` of the engine, and of who looks after the published port and the sandboxes' networks."""
+        watching = [
+            asyncio.create_task(look_forever(self._engine.look_at_door), name="door"),
+            asyncio.create_task(mend_forever(self._engine, self._lock), name="networks"),
+        ]
         yield
-        watching.cancel()
-        await asyncio.wait([watching])
+        for task in watching:
+            task.cancel()
+        await asyncio.wait(watching)
         await self._engine.close()
 
     @web.middleware
@@ -89,6 +95,10 @@ class _Launcher:
     async def fingerprint(self, _: web.Request) -> web.Response:
         """`{fingerprint}` of the sandboxes that this launcher makes."""
         return web.json_response({"fingerprint": self._fingerprint})
+
+    async def join(self, _: web.Request) -> web.Response:
+        """Put every gateway that runs on the networks of all sandboxes: one that starts asks so. `{joined}`."""
+        return web.json_response({"joined": await self._engine.join_gateways()})
 
     async def list(self, _: web.Request) -> web.Response:
         """`{sandboxes: [...]}` of the stack."""

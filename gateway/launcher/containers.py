@@ -17,6 +17,7 @@ from docker import errors as docker_errors
 from container.protocol import AGENT_PORT
 from gateway import errors
 from gateway.launcher import spec
+from gateway.launcher.networks import LIVING, Networks
 from gateway.launcher.settings import possible
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 
@@ -58,6 +59,7 @@ class Containers:
         self._connections = connections
         self._connecting = threading.Lock()
         self._connected: docker.APIClient | None = None
+        self.networks = Networks(self.api, settings)
 
     def reach(self) -> None:
         """Raises `OSError` when nobody listens at the engine's socket. The SDK would find that out too, but leave a
@@ -69,11 +71,13 @@ class Containers:
                 probe.connect(path)
 
     def ensure(self, session: str) -> Sandbox:
-        """The running container, started or made anew; one that runs an earlier image goes on."""
+        """The running container, started or made anew; one that runs an earlier image goes on. Every gateway is on its
+        network by then."""
         failures = 0
         for pause in PAUSES:
             found = self._inspect(session)
             if found is not None and _STATES[found["State"]["Status"]] is SandboxState.RUNNING:
+                self.networks.join(session)
                 return self._sandbox(session, found)
             try:
                 self._advance(session, found)
@@ -98,7 +102,7 @@ class Containers:
         return Sandbox(session=session, state=state)
 
     def stop(self, session: str) -> None:
-        """TERM, KILL after 5 s, and the container is removed; its volumes stay."""
+        """TERM, KILL after 5 s, and the container is removed with its network; its volumes stay."""
 
         def attempt() -> None:
             found = self._inspect(session)
@@ -109,9 +113,10 @@ class Containers:
                 log.info("session %s: sandbox stopped", session)
 
         _until_no_conflict(session, attempt)
+        self.networks.remove(session)
 
     def delete(self, session: str) -> None:
-        """The container, without a goodbye, and the volumes."""
+        """The container, without a goodbye, its network and the volumes."""
 
         def attempt() -> None:
             found = self._inspect(session)
@@ -122,7 +127,14 @@ class Containers:
                     self._api().remove_volume(name)
 
         _until_no_conflict(session, attempt)
+        self.networks.remove(session)
         log.info("session %s: sandbox and volumes deleted", session)
+
+    def abandon(self, session: str) -> None:
+        """Remove the session's network, unless there is a container that needs it."""
+        found = self._inspect(session)
+        if found is None or found["State"]["Status"] not in LIVING:
+            self.networks.remove(session)
 
     def list(self) -> Sequence[Sandbox]:
         """All that have a container or volumes: two calls, whatever their number. What has the stack's labels and no
@@ -141,7 +153,7 @@ class Containers:
             found[session] = Sandbox(
                 session=session,
                 state=state,
-                host=self._address(container) if running else "",
+                host=self._address(session, container) if running else "",
                 port=AGENT_PORT if running else 0,
                 started_at=float(container["Created"]) if running else 0.0,
             )
@@ -149,6 +161,7 @@ class Containers:
 
     def close(self) -> None:
         """Close the connections; may be called twice."""
+        self.networks.close()
         if self._connected is not None:
             self._connected.close()
 
@@ -196,6 +209,7 @@ class Containers:
         for name in spec.volume_names(self._settings, session):
             volume = api.create_volume(name, labels=spec.labels(self._settings, session))
             self._check_ours(session, volume["Labels"])
+        self.networks.ensure(session)
         arguments = spec.create_arguments(api, self._settings, session, lost_reason)
         self._start(session, api.create_container(**arguments)["Id"], joined=())
 
@@ -232,14 +246,15 @@ class Containers:
         return Sandbox(
             session=session,
             state=state,
-            host=self._address(found) if running else "",
+            host=self._address(session, found) if running else "",
             port=AGENT_PORT if running else 0,
             started_at=datetime.fromisoformat(found["State"]["StartedAt"]).timestamp() if running else 0.0,
             lost_reason=_lost_reason(found["State"]) if status in ("exited", "dead") else "",
         )
 
-    def _address(self, found: dict[str, Any]) -> str:
-        return str(found["NetworkSettings"]["Networks"].get(self._settings.network, {}).get("IPAddress", ""))
+    def _address(self, session: str, found: dict[str, Any]) -> str:
+        own = spec.network_name(self._settings, session)
+        return str(found["NetworkSettings"]["Networks"].get(own, {}).get("IPAddress", ""))
 
 
 def _until_no_conflict(session: str, attempt: Callable[[], None]) -> None:

@@ -58,6 +58,18 @@ class DockerEngine:
         """All that have a container or volumes. Why one has ended only `status` tells."""
         return await self._hop(self._containers.list)
 
+    async def join_gateways(self) -> int:
+        """Put every gateway that runs on every session's network; how many places that were."""
+        return await self._hop(self._containers.networks.join_all)
+
+    async def abandoned(self) -> Sequence[str]:
+        """Sessions whose networks nobody needs."""
+        return await self._hop(self._containers.networks.abandoned)
+
+    async def abandon(self, session: str) -> None:
+        """Remove the session's network, unless there is a container that needs it by now."""
+        await self._hop(lambda: self._containers.abandon(session))
+
     async def look_at_door(self) -> bool:
         """See to the published port once; whether the proxy was restarted."""
         return await self._hop(self._door.look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import re
 from dataclasses import dataclass, replace
@@ -20,15 +21,19 @@ log = logging.getLogger(__name__)
 class LauncherSettings:
     """Everything that decides what a sandbox is. `memory_mb`: MiB; `cpus`: cores; `pids`: processes and threads.
 
-    `network`: where gateways reach sandboxes; `egress_network`: a second one with a way out, or empty; `runtime`:
-    the engine's default when empty; `docker_url`: the engine's socket.
+    `networks`: what the network of each session is cut out of, in subnets of `network_prefix` bits; `from_host`:
+    whether the engine's machine has an address on them, for gateways that run on it and in no container;
+    `egress_network`: a second one with a way out, or empty; `runtime`: the engine's default when empty; `docker_url`:
+    the engine's socket.
     """
 
     stack: str
     launcher_secret: str
     sandbox_secret: str
     image: str
-    network: str
+    networks: str
+    network_prefix: int = 28
+    from_host: bool = False
     launcher_secret_accepted: str = ""
     """Taken as well, while the secret is rotated."""
     egress_network: str = ""
@@ -53,7 +58,9 @@ _VARIABLES = {
     "launcher_secret_accepted": "VF_LAUNCHER_SECRET_ACCEPTED",
     "sandbox_secret": "VF_SANDBOX_SECRET",
     "image": "VF_SANDBOX_IMAGE",
-    "network": "VF_SANDBOX_NETWORK",
+    "networks": "VF_SANDBOX_NETWORKS",
+    "network_prefix": "VF_SANDBOX_NETWORK_PREFIX",
+    "from_host": "VF_SANDBOX_FROM_HOST",
     "egress_network": "VF_SANDBOX_EGRESS_NETWORK",
     "memory_mb": "VF_SANDBOX_MEMORY_MB",
     "cpus": "VF_SANDBOX_CPUS",
@@ -71,13 +78,17 @@ _VARIABLES = {
 SECRETS = ("VF_LAUNCHER_SECRET", "VF_LAUNCHER_SECRET_ACCEPTED", "VF_SANDBOX_SECRET")
 """Those that may stand in a file instead, which the variable with `_FILE` behind it names."""
 
-_REQUIRED = ("stack", "launcher_secret", "sandbox_secret", "image", "network")
+_REQUIRED = ("stack", "launcher_secret", "sandbox_secret", "image", "networks")
+_FLAGS = frozenset({"from_host", "redact"})
 _LEAST: dict[str, tuple[type[int | float], float]] = {
     "memory_mb": (int, 128),
     "cpus": (float, 0.1),
     "pids": (int, 32),
     "port": (int, 0),
+    "network_prefix": (int, 8),
 }
+_MOST_PREFIX = 29
+"""A gateway, a sandbox, and what a network has none of: its own address, the last one and the engine's."""
 
 
 def read_launcher_settings(environ: Mapping[str, str]) -> LauncherSettings:
@@ -107,6 +118,7 @@ def read_launcher_settings(environ: Mapping[str, str]) -> LauncherSettings:
         raise ConfigError(
             f"VF_STACK is {settings.stack!r}; it must be a name that Docker takes: letters, digits, _ . -"
         )
+    _check_networks(settings)
     return settings
 
 
@@ -121,11 +133,25 @@ def possible(settings: LauncherSettings, *, cpus: int) -> LauncherSettings:
 
 
 def _value(name: str, variable: str, text: str) -> str | int | float | bool:
-    if name == "redact":
+    if name in _FLAGS:
         if text.lower() not in ("true", "false"):
             raise ConfigError(f"{variable} is {text!r}; it must be true or false")
         return text.lower() == "true"
     return _number(variable, text, *_LEAST[name]) if name in _LEAST else text
+
+
+def _check_networks(settings: LauncherSettings) -> None:
+    try:
+        pool = ipaddress.IPv4Network(settings.networks)
+    except ValueError as error:
+        raise ConfigError(
+            f"VF_SANDBOX_NETWORKS is {settings.networks!r}; it must be a network such as 10.213.0.0/16 ({error})"
+        ) from None
+    if not pool.prefixlen <= settings.network_prefix <= _MOST_PREFIX:
+        raise ConfigError(
+            f"VF_SANDBOX_NETWORK_PREFIX is {settings.network_prefix}; it must be {pool.prefixlen} to {_MOST_PREFIX}, "
+            f"the subnets of {pool} that sandboxes are in"
+        )
 
 
 def _number(variable: str, text: str, kind: type[int | float], least: float) -> int | float:

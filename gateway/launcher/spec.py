@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from docker.types import LogConfig, Mount, Ulimit
@@ -52,13 +53,22 @@ NO_DNS: Final = "192.0.2.1"
 """An address of nobody (RFC 5737): names of other containers come from the engine itself, and engines before 23.0.11
 would ask the host's resolver for all others, a way out of an internal network."""
 
+NO_HOST_ADDRESS: Final = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+"""The host gets no address on a session's network: its own services would be reached through it."""
+
 VOLUMES: Final = {"workspace": "/workspace", "home": "/home/agent", "state": "/var/lib/vaporforge"}
 """The agent's two, and the agent server's own, with the frame logs."""
 
 
 def container_name(settings: LauncherSettings, session: str) -> str:
-    """Unique on the engine, so that two launchers cannot start two containers for one session."""
-    return f"{settings.stack}-sandbox-{session}"
+    """Unique on the engine, so that two launchers cannot start two containers for one session. Who is on a network with
+    it (the way out that sandboxes share) finds the name by the address: it tells nothing of the session."""
+    return f"{settings.stack}-sandbox-{_name(settings, session)}"
+
+
+def network_name(settings: LauncherSettings, session: str) -> str:
+    """Of the session's own network."""
+    return f"{settings.stack}-net-{_name(settings, session)}"
 
 
 def volume_names(settings: LauncherSettings, session: str) -> dict[str, str]:
@@ -66,8 +76,13 @@ def volume_names(settings: LauncherSettings, session: str) -> dict[str, str]:
     return {f"{settings.stack}-{session}-{name}": target for name, target in VOLUMES.items()}
 
 
+def _name(settings: LauncherSettings, session: str) -> str:
+    """Of no secret, as these are rotated while sandboxes run."""
+    return hashlib.sha256(f"vaporforge: name: {settings.stack}: {session}".encode()).hexdigest()[:24]
+
+
 def labels(settings: LauncherSettings, session: str) -> dict[str, str]:
-    """On the container and its volumes: everything is found by them."""
+    """On the container, its network and its volumes: everything is found by them."""
     return {STACK_LABEL: settings.stack, SESSION_LABEL: session, ROLE_LABEL: ROLE}
 
 
@@ -105,7 +120,7 @@ def fingerprint(settings: LauncherSettings) -> str:
     return fingerprint_of(
         settings.sandbox_secret,
         settings.image,
-        settings.network,
+        settings.networks,
         settings.egress_network,
         str(settings.memory_mb),
         str(settings.cpus),
@@ -139,7 +154,7 @@ def create_arguments(
 
 def _host_config(api: APIClient, settings: LauncherSettings, session: str) -> dict[str, Any]:
     made: dict[str, Any] = api.create_host_config(
-        network_mode=settings.network,
+        network_mode=network_name(settings, session),
         dns=None if settings.egress_network else [NO_DNS],
         mounts=[
             Mount(target, name, type="volume") for name, target in volume_names(settings, session).items()

@@ -71,10 +71,16 @@ def _aws_walls(settings: Settings) -> Iterator[Wall]:
 def _docker_walls(settings: Settings, room_mb: int | None) -> Iterator[Wall]:
     yield from _own_walls(settings, settings.gateway_replicas)
     yield Wall(
-        name="interfaces of the sandboxes' network",
-        sessions=facts.BRIDGE_PORTS - 2 * settings.gateway_replicas - settings.pool.largest,
-        more="another stack",
+        name=f"subnets of {settings.sandbox_networks}, one a sandbox",
+        sessions=shape.sandbox_subnets(settings) - settings.pool.largest,
+        more="a wider sandboxNetworks",
     )
+    if settings.sandbox_internet:
+        yield Wall(
+            name="interfaces of the network with the way out",
+            sessions=facts.BRIDGE_PORTS - settings.pool.largest,
+            more="another stack",
+        )
     if room_mb is not None:
         yield Wall(
             name="memory of the engine's machine",

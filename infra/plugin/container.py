@@ -59,7 +59,7 @@ class ContainerType:
                 "healthcheck",
                 "runtime",
             ),
-            *("groupAdds", "cpus"),
+            *("groupAdds", "cpus", "sysctls"),
         },
         required=frozenset({"image"}),
         in_place=ENGINE_UPDATES | OURS,

@@ -93,6 +93,7 @@ def _host_config(api: docker.APIClient, inputs: Properties, ports: list[dict[str
         group_add=inputs.get("groupAdds"),
         runtime=inputs.get("runtime"),
         init=inputs.get("init"),
+        sysctls=inputs.get("sysctls"),
     )
     return config
 

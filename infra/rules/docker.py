@@ -6,9 +6,9 @@ import ipaddress
 from typing import Final
 
 from infra.config import Settings
-from infra.rules import facts
+from infra.rules import facts, shape
 from infra.rules.rule import DOCKER, Formed, Ordered, Rule
-from infra.rules.terms import POOL, figure, key, named
+from infra.rules.terms import POOL, counted, figure, key, named
 
 
 def _forwarded(settings: Settings) -> bool:
@@ -28,6 +28,9 @@ def _table_keys(settings: Settings) -> str | None:
                 f"(pulumi config set --secret {named(name)})"
             )
     return None
+
+
+SUBNETS: Final = counted("subnets for sandboxes' networks", shape.sandbox_subnets, "sandbox_networks")
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -52,22 +55,32 @@ RULES: Final[tuple[Rule, ...]] = (
         "them away",
     ),
     Ordered(
-        name="pool-bridge",
+        name="pool-networks",
         targets=DOCKER,
-        left=POOL + 2 * key("gateway_replicas"),
-        right=figure(facts.BRIDGE_PORTS, "interfaces that a bridge of Linux has"),
+        left=POOL,
+        right=SUBNETS,
         strict=True,
-        change="gateway_replicas",
-        why="sandboxes that wait are on one network with the gateways, of which an update has twice as many, and with "
-        "those that sessions have",
+        change="sandbox_networks",
+        why="each sandbox that waits is on a network of its own, and those that sessions have are too",
+    ),
+    Ordered(
+        name="networks",
+        targets=DOCKER,
+        left=key("sandboxes") + POOL,
+        right=SUBNETS,
+        change="sandboxes",
+        why="each sandbox is on a network of its own",
     ),
     Ordered(
         name="bridge",
         targets=DOCKER,
-        left=key("sandboxes") + POOL + 2 * key("gateway_replicas"),
+        left=key("sandboxes") + POOL,
         right=figure(facts.BRIDGE_PORTS, "interfaces that a bridge of Linux has"),
         change="sandboxes",
-        why="all sandboxes are on one network with the gateways, of which an update has twice as many",
+        when=lambda settings: settings.sandbox_internet,
+        given=("sandbox_internet",),
+        told_when=", where `sandboxInternet` is `true`",
+        why="the network with the way out is one for all sandboxes",
     ),
     Formed(
         name="table-keys",

@@ -99,8 +99,8 @@ class Ordered:
 
     def bound(self, settings: Settings, name: str) -> str:
         """What the setting `name` alone must be for the rule to hold; empty where no value that it may have does."""
-        if name == "vpc_cidr":
-            networks = shape.wider_networks(settings)
+        if name in shape.WIDER:
+            networks = shape.WIDER[name](settings)
             fitting = (one for one in networks if self.holds(_with(settings, name, one)))
             return next((f"{network} or wider" for network in fitting), "")
         found = self.edge(settings, name)

@@ -1,4 +1,4 @@
-"""What a stack of the `aws` target has, as far as its settings alone tell: zones, ways out, endpoints, addresses."""
+"""What a stack has, as far as its settings alone tell: zones, ways out, endpoints, addresses; on Docker networks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
+from infra import addresses
 from infra.addresses import divided
 from infra.config import Settings
 from infra.rules.facts import BALANCER_ADDRESSES, RESERVED_ADDRESSES, WIDEST_PREFIX
@@ -98,6 +99,22 @@ def wider_networks(settings: Settings) -> Iterator[str]:
     network = ipaddress.ip_network(settings.vpc_cidr)
     for prefix in reversed(range(WIDEST_PREFIX, network.prefixlen)):
         yield str(network.supernet(new_prefix=prefix))
+
+
+def sandbox_subnets(settings: Settings) -> int:
+    """How many sandboxes of a docker stack may have a network of their own."""
+    return addresses.sandbox_subnets(settings.sandbox_networks, settings.gateway_replicas)
+
+
+def wider_pools(settings: Settings) -> Iterator[str]:
+    """Networks around `sandbox_networks`, the next first."""
+    pool = addresses.read_pool(settings.sandbox_networks)
+    for prefix in reversed(range(addresses.WIDEST_POOL, pool.prefixlen)):
+        yield str(pool.supernet(new_prefix=prefix))
+
+
+WIDER: Final = {"vpc_cidr": wider_networks, "sandbox_networks": wider_pools}
+"""Of each setting that is a network: those around it."""
 
 
 def _usable(subnets: tuple[str, ...]) -> int:

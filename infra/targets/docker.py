@@ -7,6 +7,7 @@ from pathlib import Path
 import pulumi
 import pulumi_docker as docker
 
+from infra.addresses import sandbox_prefix
 from infra.cleanup import SandboxContainers
 from infra.components.docker.data import Data, DataArgs
 from infra.components.docker.gateway import ALIAS as GATEWAY_ALIAS
@@ -91,7 +92,12 @@ def _run(
     )
     networks = Networks(
         f"{stack_id}-networks",
-        NetworksArgs(stack_id=stack_id, internet=settings.sandbox_internet, after=data),
+        NetworksArgs(
+            stack_id=stack_id,
+            sandboxes=settings.sandbox_networks,
+            internet=settings.sandbox_internet,
+            after=data,
+        ),
         options,
     )
     sandboxes = SandboxContainers(
@@ -146,7 +152,6 @@ def _run(
             drain_seconds=settings.drain_seconds,
             public=networks.public,
             control=networks.control,
-            sandboxes=networks.sandboxes,
             blobs=data.blobs,
             env=env,
             secrets=_gateway_secrets(settings, data),
@@ -203,6 +208,7 @@ def _gateway_env(settings: Settings, launcher_url: str) -> dict[str, pulumi.Inpu
         **gateway_environment(settings),
         "VF_DRIVER": "docker",
         "VF_LAUNCHER_URL": launcher_url,
+        "VF_SANDBOX_NETWORKS": settings.sandbox_networks,
         "VF_TABLE": settings.dynamodb_table,
     }
 
@@ -235,7 +241,8 @@ def _aws_credentials(settings: Settings) -> pulumi.Output[str] | None:
 def _launcher_env(settings: Settings, networks: Networks, agent_image: str) -> dict[str, pulumi.Input[str]]:
     return {
         "VF_SANDBOX_IMAGE": agent_image,
-        "VF_SANDBOX_NETWORK": networks.sandboxes.name,
+        "VF_SANDBOX_NETWORKS": settings.sandbox_networks,
+        "VF_SANDBOX_NETWORK_PREFIX": str(sandbox_prefix(settings.gateway_replicas)),
         "VF_SANDBOX_EGRESS_NETWORK": networks.egress.name if networks.egress is not None else "",
         "VF_SANDBOX_MEMORY_MB": str(settings.sandbox_memory_mb),
         "VF_SANDBOX_CPUS": str(settings.sandbox_cpus),

@@ -143,6 +143,7 @@ class Deployed:
         """See `Scene`; and sit down where sandboxes are, and where the launcher is."""
         sandbox = await self._sandbox(session)
         [launcher, *_] = await self._stack.parts("launcher")
+        await self._stack.in_thread(self._gateways[0].reload)  # it has joined the sandbox's network since
         gateway = addresses(self._gateways[0])
         inside = next(name for name in addresses(sandbox) if name in gateway)
         [control, *_] = addresses(launcher)

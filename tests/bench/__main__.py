@@ -19,7 +19,7 @@ import aiohttp
 import uvloop
 from yarl import URL
 
-from tests.bench import live, pool, relay, stdout
+from tests.bench import live, networks, pool, relay, stdout
 from tests.bench.direct import DirectSdk
 from tests.bench.figures import shown, summary, table
 from tests.bench.latency import PHASES, PROMPT, Browser
@@ -36,7 +36,7 @@ FLOODS = (
 )
 """(name, connections, frames in each of the upstream's writes)"""
 PARTS = ("latency", "live", "relay", "stdout")
-DOCKER_PARTS = ("pool",)
+DOCKER_PARTS = ("pool", "networks")
 """Those that want a Docker engine: only when they are named."""
 
 Samples = dict[str, dict[str, list[float]]]
@@ -60,7 +60,7 @@ def main() -> None:
     )
     parser.add_argument("--frames", type=int, default=50_000, help="frames of each flood (default: 50000)")
     parser.add_argument("--idle", type=int, default=200, help="idle relayed connections (default: 200)")
-    parser.add_argument("--sessions", type=int, default=50, help="sessions at once, and pool (default: 50)")
+    parser.add_argument("--sessions", type=int, default=50, help="sessions, and pool (default: 50)")
     parser.add_argument("--url", help="measure the latency of a deployed stack instead of this machine's")
     parser.add_argument("--token", help="a token for --url")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
@@ -107,6 +107,9 @@ async def _local(arguments: argparse.Namespace) -> dict[str, Any]:
             figures["stdout"] = await _stdout(arguments, folder, endpoint, http)
         if "pool" in parts:
             figures["pool"] = await _pool(arguments, folder, endpoint)
+        if "networks" in parts:
+            figures["networks"] = await networks.measure(arguments.sessions)
+            say(networks.shown(figures["networks"], relay.load()))
     return figures
 
 

@@ -22,7 +22,7 @@ from gateway.sandboxes.pool.keeper import Keeper
 from gateway.store.dynamo import DynamoStore
 from tests.bench.processes import SECRET, process, wait_open
 from tests.conftest import free_port
-from tests.gateway.sandboxes.drivers.docker_bench import build
+from tests.gateway.sandboxes.drivers.docker_bench import POOL, build
 
 FILL_SECONDS: Final = 600.0
 QUIET_SECONDS: Final = 3.0
@@ -62,7 +62,6 @@ async def _stack(
     image = await asyncio.to_thread(build, "vaporforge-bench-agent", "container/Dockerfile", "container")
     stack, port, log = f"bench-{new_id()}", free_port(), folder / "launcher.log"
     api = docker.APIClient(version="auto", max_pool_size=size)
-    network = f"{stack}-sandboxes"
     settings = Settings(
         stack=stack,
         jwt_secret=SECRET,
@@ -82,7 +81,8 @@ async def _stack(
         "VF_LAUNCHER_SECRET": SECRET,
         "VF_SANDBOX_SECRET": SECRET,
         "VF_SANDBOX_IMAGE": image,
-        "VF_SANDBOX_NETWORK": network,
+        "VF_SANDBOX_NETWORKS": POOL,
+        "VF_SANDBOX_FROM_HOST": "true",
         "VF_SANDBOX_MEMORY_MB": "256",
         "VF_HOST": "127.0.0.1",
         "VF_PORT": str(port),
@@ -90,7 +90,6 @@ async def _stack(
     }
     store = DynamoStore(settings)
     try:
-        await asyncio.to_thread(api.create_network, network, internal=True, labels={spec.STACK_LABEL: stack})
         async with process([sys.executable, "-m", "gateway.launcher"], log, environ):
             await wait_open(port, log)
             await store.open()

@@ -87,11 +87,10 @@ class ContainerStack(Stack):
         """Items, snapshots, containers, volumes and networks: everything that sessions can leave; it blocks."""
         api, labelled = self.bench.api, {"label": [f"{spec.STACK_LABEL}={self.bench.stack}"]}
         volumes = api.volumes(filters=labelled)["Volumes"] or ()
-        networks = {network["Name"] for network in api.networks(filters=labelled)}
         return [
             *items(self.settings),
             *(f"snapshot {name}" for name in self.snapshots()),
             *(f"container {item['Names']}" for item in api.containers(all=True, filters=labelled)),
             *(f"volume {volume['Name']}" for volume in volumes),
-            *(f"network {name}" for name in networks - {self.bench.launcher_settings.network}),
+            *(f"network {network['Name']}" for network in api.networks(filters=labelled)),
         ]

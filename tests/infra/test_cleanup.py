@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -33,14 +34,15 @@ class Conflict(docker.errors.APIError):
 
 
 class Engine:
-    """A Docker engine's client, as far as the providers use it. `containers`: by role. `in_use`: tags that something
-    runs on."""
+    """A Docker engine's client, as far as the providers use it. `containers`: by role. `networks`: of sandboxes, with
+    the containers on each, of which the gateways (`gateway…`) do not run. `in_use`: tags that something runs on."""
 
     def __init__(
         self,
         *,
         volumes: tuple[str, ...] = (),
         containers: dict[str, list[Any]] | None = None,
+        networks: dict[str, list[str]] | None = None,
         tags: tuple[str, ...] = (),
         in_use: tuple[str, ...] = (),
     ) -> None:
@@ -59,9 +61,48 @@ class Engine:
             list=lambda filters: [SimpleNamespace(name=name, attrs={"Labels": None}) for name in volumes]
         )
         self.containers = SimpleNamespace(list=listed)
+        self._networks = networks or {}
+        self.late = ""
+        self.networks = SimpleNamespace(list=self._listed_networks)
+        self.api = SimpleNamespace(
+            containers=self._gateways,
+            inspect_network=lambda name: {
+                "Containers": {item: {} for item in self._networks[name] if not item.startswith("gateway")}
+            },
+            disconnect_container_from_network=lambda item, name, force: self._networks[name].remove(item),
+        )
         self.images = SimpleNamespace(
             list=lambda filters: [SimpleNamespace(tags=list(tags))], remove=self._remove_image
         )
+
+    def _listed_networks(self, filters: dict[str, Any]) -> list[Any]:
+        assert filters["label"] == ["vaporforge.stack=vaporforge-dev", "vaporforge.role=sandbox"]
+        return [
+            SimpleNamespace(id=name, name=name, remove=functools.partial(self._remove_network, name))
+            for name in self._networks
+        ]
+
+    def _gateways(self, filters: dict[str, Any], **_: Any) -> list[Any]:
+        assert filters["label"] == ["vaporforge.stack=vaporforge-dev", "vaporforge.role=gateway"]
+        on = {item for members in self._networks.values() for item in members if item.startswith("gateway")}
+        return [
+            {
+                "Id": item,
+                "NetworkSettings": {
+                    "Networks": {name: {} for name, members in self._networks.items() if item in members}
+                },
+            }
+            for item in on
+        ]
+
+    def _remove_network(self, name: str) -> None:
+        if self.late:
+            self._networks[name].append(self.late)
+            self.late = ""
+        if self._networks[name]:
+            raise Conflict("has active endpoints")
+        del self._networks[name]
+        self.removed.append(name)
 
     def _remove_image(self, tag: str) -> None:
         if tag in self._in_use:
@@ -157,6 +198,14 @@ def test_images_of_earlier_agents_go_with_the_sandboxes(monkeypatch: pytest.Monk
     monkeypatch.setattr(docker, "from_env", engine.made)
     SandboxContainersType().delete(CONTEXT, "id", PROPS)
     assert engine.removed == ["vaporforge-dev/agent:1", "vaporforge-dev/agent:3"]
+
+
+def test_the_network_of_each_sandbox_goes_with_it_whoever_is_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(networks={"net-a": ["gateway-0", "stranger"], "net-b": []})
+    engine.late = "gateway-new"
+    monkeypatch.setattr(docker, "from_env", engine.made)
+    SandboxContainersType().delete(CONTEXT, "id", PROPS)
+    assert engine.removed == ["net-a", "net-b"]
 
 
 def test_the_image_of_a_launcher_that_stays_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

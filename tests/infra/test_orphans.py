@@ -43,6 +43,7 @@ class Engine:
             Container(self._part("c-sandbox", "sandbox-1", "sandbox"), client),
             Network({"Id": "n-known", "Name": "public"}, client),
             Network({"Id": "n-lost", "Name": "public-lost"}, client),
+            Network({"Id": "n-sandbox", "Name": "net-1", "Labels": {"vaporforge.role": "sandbox"}}, client),
             *(self._volume(name, "blobs") for name in ("blobs-1", "blobs-lost")),
             self._volume("table-new", "table"),
             self._volume("session-1", "workspace"),

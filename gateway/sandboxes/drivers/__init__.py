@@ -53,6 +53,15 @@ class TellsPhase(Protocol):
         """What the start that is waited for here is at: the `phase` of a `status` frame; empty when none is."""
 
 
+@runtime_checkable
+class Joins(Protocol):
+    """What a driver may be too, whose sandboxes are on networks of their own."""
+
+    async def join(self) -> None:
+        """Have this process put on the networks of the sandboxes that there are: it has just started. Bounded, and
+        without an error: `ensure` sees to a single one's."""
+
+
 def phase_of(driver: Driver, session: str) -> str:
     """See `TellsPhase`; empty too of a driver that does not tell."""
     return driver.phase(session) if isinstance(driver, TellsPhase) else ""

@@ -26,6 +26,9 @@ LOOK_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 45.0
 """The launcher's own limits: 5 s to stop, 30 s for each call of the engine."""
 
+JOIN_SECONDS: Final = 60.0
+"""A network takes a tenth of a second; those that are left then the launcher goes on with."""
+
 ANSWER_BYTES: Final = 64 * 1024
 LIST_BYTES: Final = 16 * 1024 * 1024
 """Longest answers of the launcher: about one sandbox, and about all, some 250 bytes each."""
@@ -92,6 +95,13 @@ class DockerDriver:
         if not isinstance(found.get("fingerprint"), str):
             raise self._odd("fingerprint must be str")
         return str(found["fingerprint"])
+
+    async def join(self) -> None:
+        """See `Joins`: a gateway says that it is here, and the launcher finds those that run."""
+        try:
+            await self._request("PUT", "/gateways", seconds=JOIN_SECONDS)
+        except errors.SandboxUnavailable as error:
+            log.warning("the launcher could not put this gateway on the sandboxes' networks yet: %s", error)
 
     async def close(self) -> None:
         """See `Driver`."""

@@ -58,9 +58,10 @@ def remove_orphans(
     look: Callable[[], Known],
     volumes: bool = False,
 ) -> list[str]:
-    """Take them away from the engine at `host` (empty: the one of `environ`); what was taken away. Sandboxes stay: they
-    are the launcher's. `volumes`: any unknown one of the stack; else only one that was being made, and holds nothing.
-    `look`: gives what the state says later, once it is seen what there is: another run may have begun to make it.
+    """Take them away from the engine at `host` (empty: the one of `environ`); what was taken away. Sandboxes and their
+    networks stay: they are the launcher's. `volumes`: any unknown one of the stack; else only one that was being made,
+    and holds nothing. `look`: gives what the state says later, once it is seen what there is: another run may have
+    begun to make it.
 
     Where the engine has no volume that the state knows, or unknown containers have unknown volumes, its labels are
     those of another deployment with this name: only what was being made is taken then. Nothing on an engine that does
@@ -103,7 +104,9 @@ def _orphans(
         return [item for item in unknown(items) if item.name in known.pending or (ours and by_label)]
 
     yield from orphaned(parts, by_label=True)
-    yield from orphaned(client.networks.list(filters=labelled), by_label=True)
+    networks = client.networks.list(filters=labelled)
+    own = [item for item in networks if (item.attrs.get("Labels") or {}).get(ROLE) != "sandbox"]
+    yield from orphaned(own, by_label=True)
     yield from orphaned(data, by_label=volumes)
 
 

@@ -21,6 +21,9 @@ BROKER_PORT = 8081
 USER = 10002
 """The image's (gateway/Dockerfile)."""
 
+NO_ROUTER = {"net.ipv4.ip_forward": "0"}
+"""A gateway is on every sandbox's network, and leads from none to another: a container has the host's setting else."""
+
 BLOBS = "/var/lib/vaporforge/blobs"
 """Where the snapshots of sandboxes are kept, on a volume that all gateways share."""
 
@@ -28,8 +31,9 @@ BLOBS = "/var/lib/vaporforge/blobs"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayArgs:
     """`env`: its settings (`gateway/config.py`), and `secrets` those that it gets as files. `blobs`: the volume of
-    snapshots. `replicas`: how many. Sandboxes reach the broker on `sandboxes`. `drain_seconds`: how long one takes to
-    send its streams elsewhere. `after`: what a gateway calls: ready before it starts, and deleted after it."""
+    snapshots. `replicas`: how many. On the network of each sandbox the launcher puts them.
+    `drain_seconds`: how long one takes to send its streams elsewhere. `after`: what a gateway calls: ready before it
+    starts, and deleted after it."""
 
     stack_id: str
     image: BuiltImage
@@ -38,7 +42,6 @@ class GatewayArgs:
     drain_seconds: int
     public: docker.Network
     control: docker.Network
-    sandboxes: docker.Network
     blobs: docker.Volume
     env: Mapping[str, pulumi.Input[str]]
     secrets: Mapping[str, pulumi.Input[str] | None]
@@ -79,7 +82,8 @@ class Gateway(pulumi.ComponentResource):
             image=args.image.image_id,
             image_name=args.image.name,
             limits=args.limits,
-            networks=[(args.public, [ALIAS]), (args.control, [ALIAS]), (args.sandboxes, [ALIAS])],
+            networks=[(args.public, [ALIAS]), (args.control, [ALIAS])],
+            sysctls=NO_ROUTER,
             env={**env, **files.env},
             volumes=[
                 docker.ContainerVolumeArgs(volume_name=args.blobs.name, container_path=BLOBS),

@@ -20,7 +20,8 @@ HEALTHY_SECONDS = 300
 class ContainerSpec:
     """What differs between the parts. `networks`: network and the names that it is known by there. `env`: empty values
     are left out. `user`: empty is the image's. `healthcheck`: None is the image's; it is waited for.
-    `grace`: seconds that it gets to stop. `network_mode`: in place of networks. `waited`: until it is healthy."""
+    `grace`: seconds that it gets to stop. `network_mode`: in place of networks. `waited`: until it is healthy.
+    `sysctls`: of its own network."""
 
     stack_id: str
     role: str
@@ -39,6 +40,7 @@ class ContainerSpec:
     grace: int = 10
     network_mode: str = ""
     waited: bool = True
+    sysctls: Mapping[str, str] = field(default_factory=dict)
 
 
 def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> docker.Container:
@@ -60,6 +62,7 @@ def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> do
         ports=list(spec.ports) or None,
         volumes=list(spec.volumes) or None,
         tmpfs=dict(spec.tmpfs) or None,
+        sysctls=dict(spec.sysctls) or None,
         privileged=False,
         read_only=True,
         capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),

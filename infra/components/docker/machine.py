@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import docker
 import pulumi
 
-from infra.config import Settings
+from infra.components.docker.engine.subnets import check_subnets, networks_of, read_routes
+from infra.config import Settings, host_of
 from infra.values import ConfigError
 
 MIB = 1024 * 1024
@@ -24,8 +25,8 @@ ANSWER_SECONDS = 10
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """`memory_mb`: MiB of the whole machine. `platform`: what images are built for, as `linux/arm64`. `runtimes`: names
-    of those that its engine knows; None, as for `platform`, where it does not tell. The rest: whether its kernel lets
-    the engine limit these."""
+    of those that its engine knows; None, as for `platform`, where it does not tell. `networks`: its
+    subnets besides sandboxes', and what each is. The rest: whether its kernel lets the engine limit these."""
 
     memory_mb: int
     cpus: int
@@ -34,6 +35,7 @@ class Machine:
     limits_memory: bool = True
     limits_swap: bool = True
     limits_pids: bool = True
+    networks: Mapping[str, str] = field(default_factory=dict)
 
 
 def machine_of(docker_host: str) -> Machine | None:
@@ -42,7 +44,7 @@ def machine_of(docker_host: str) -> Machine | None:
     try:
         client = docker.from_env(environment=environment, use_ssh_client=True, timeout=ANSWER_SECONDS)
         try:
-            info, version = client.info(), client.version()
+            info, version, networks = client.info(), client.version(), client.api.networks()
         finally:
             client.close()
     except (docker.errors.DockerException, OSError):
@@ -55,12 +57,15 @@ def machine_of(docker_host: str) -> Machine | None:
         limits_memory=bool(info.get("MemoryLimit", True)),
         limits_swap=bool(info.get("SwapLimit", True)),
         limits_pids=bool(info.get("PidsLimit", True)),
+        networks=networks_of(
+            networks, info, "" if host_of(environment.get("DOCKER_HOST", "")) else read_routes()
+        ),
     )
 
 
 def check_machine(settings: Settings, machine: Machine) -> None:
     """Warn of what only matters when all is used at once. Raises `ConfigError` for a limit that none could reach, for
-    it would not be one, and for a runtime that no sandbox could have."""
+    it would not be one, for a runtime that no sandbox could have, and for sandboxes' networks that others have."""
     memory = memory_of(settings)
     for key, megabytes in memory.items():
         if megabytes > machine.memory_mb:
@@ -74,6 +79,7 @@ def check_machine(settings: Settings, machine: Machine) -> None:
             f"vaporforge:sandboxRuntime is {runtime!r}; the Docker engine knows {', '.join(sorted(machine.runtimes))}: "
             "add it to the engine's daemon.json, or leave the key out"
         )
+    check_subnets(settings, machine.networks)
     for warning in _warnings(settings, machine):
         pulumi.log.warn(warning)
 

@@ -6,7 +6,8 @@ of these kinds, so that the engine's order of deletion holds for them too; what 
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import Any, Final
 
 import docker
 
@@ -14,6 +15,9 @@ from infra.plugin.properties import Properties
 from infra.plugin.resource import Context, PluginError, Traits
 from infra.plugin.stack.engine import MOVED, engine
 from infra.plugin.stack.stateonly import StateOnly
+
+REMOVALS: Final = 4
+"""Tries to remove a network."""
 
 
 class ImageTagType(StateOnly):
@@ -31,7 +35,8 @@ class ImageTagType(StateOnly):
 
 
 class SandboxContainersType(StateOnly):
-    """The sandboxes of a stack on its networks, and the images of earlier agents. `scope`: the networks' ids."""
+    """The sandboxes of a stack with the network of each, and the images of earlier agents. `scope`: what networks they
+    are on."""
 
     traits = Traits(
         inputs=frozenset({"stack", "scope", "dockerHost"}),
@@ -50,6 +55,8 @@ class SandboxContainersType(StateOnly):
                     # 404: gone already. 409: another's removal is under way; the engine finishes it.
                     if error.status_code not in {404, 409}:
                         raise
+            for network in client.networks.list(filters=sandboxes):
+                _remove_network(client, state["stack"], network)
             _remove_earlier_agents(client, state["stack"])
 
 
@@ -95,6 +102,31 @@ def _refuse_what_is_there(client: docker.DockerClient, stack: str) -> None:
             f"docker ps -aq --filter label={label} | xargs -r docker rm -f; "
             f"docker volume ls -q --filter label={label} | xargs -r docker volume rm"
         )
+
+
+def _remove_network(client: docker.DockerClient, stack: str, network: Any) -> None:
+    """Gateways that go on are taken off it first; one that does not run would not start again without it."""
+    gateways: dict[str, Any] = {"label": [f"vaporforge.stack={stack}", "vaporforge.role=gateway"]}
+    for attempt in range(1, REMOVALS + 1):
+        members = {
+            item["Id"]
+            for item in client.api.containers(all=True, filters=gateways)
+            if network.name in (item["NetworkSettings"]["Networks"] or {})
+        }
+        try:
+            members |= set(client.api.inspect_network(network.id).get("Containers") or {})
+            for member in members:
+                with contextlib.suppress(docker.errors.APIError):
+                    client.api.disconnect_container_from_network(member, network.id, force=True)
+            network.remove()
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError:
+            # A launcher that goes on puts a gateway on it in between.
+            if attempt == REMOVALS:
+                raise
+        else:
+            return
 
 
 def _remove_earlier_agents(client: docker.DockerClient, stack: str) -> None:

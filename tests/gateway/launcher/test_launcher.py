@@ -25,6 +25,7 @@ from gateway.launcher import spec
 from gateway.launcher.app import build_launcher
 from gateway.launcher.containers import Containers
 from gateway.launcher.engine import DockerEngine
+from gateway.launcher.networks import Networks
 from gateway.launcher.serve import LIMITS
 from gateway.launcher.settings import read_launcher_settings
 from gateway.sandboxes.drivers.docker import DockerDriver
@@ -44,7 +45,7 @@ ENVIRON = {
     "VF_LAUNCHER_SECRET": SECRET,
     "VF_SANDBOX_SECRET": "s" * 32,
     "VF_SANDBOX_IMAGE": "agent:1",
-    "VF_SANDBOX_NETWORK": "dev-sandboxes",
+    "VF_SANDBOX_NETWORKS": "10.213.0.0/16",
 }
 
 on_docker = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -63,7 +64,12 @@ def test_settings_are_read_with_their_defaults() -> None:
         ("VF_LAUNCHER_SECRET", "short"),
         ("VF_SANDBOX_SECRET", "short"),
         ("VF_SANDBOX_IMAGE", ""),
-        ("VF_SANDBOX_NETWORK", " "),
+        ("VF_SANDBOX_NETWORKS", " "),
+        ("VF_SANDBOX_NETWORKS", "10.213.0.1/16"),
+        ("VF_SANDBOX_NETWORKS", "a network"),
+        ("VF_SANDBOX_NETWORK_PREFIX", "30"),
+        ("VF_SANDBOX_NETWORK_PREFIX", "15"),
+        ("VF_SANDBOX_FROM_HOST", "yes"),
         ("VF_SANDBOX_MEMORY_MB", "12"),
         ("VF_SANDBOX_MEMORY_MB", "2.5"),
         ("VF_SANDBOX_CPUS", "nan"),
@@ -109,7 +115,13 @@ async def engineless(tmp_path: Path) -> AsyncIterator[Client]:
     await runner.cleanup()
 
 
-ROUTES = [("PUT", "/sandboxes/a"), ("GET", "/sandboxes/a"), ("DELETE", "/sandboxes/a"), ("GET", "/sandboxes")]
+ROUTES = [
+    ("PUT", "/sandboxes/a"),
+    ("GET", "/sandboxes/a"),
+    ("DELETE", "/sandboxes/a"),
+    ("GET", "/sandboxes"),
+    ("PUT", "/gateways"),
+]
 
 
 @pytest.mark.parametrize(("method", "path"), [*ROUTES, ("GET", "/fingerprint")])
@@ -142,7 +154,7 @@ async def test_what_a_sandbox_would_be_is_told_without_an_engine(engineless: Cli
     [
         ("VF_SANDBOX_SECRET", "t" * 32),
         ("VF_SANDBOX_IMAGE", "agent:2"),
-        ("VF_SANDBOX_NETWORK", "another"),
+        ("VF_SANDBOX_NETWORKS", "10.9.0.0/16"),
         ("VF_SANDBOX_EGRESS_NETWORK", "out"),
         ("VF_SANDBOX_MEMORY_MB", "512"),
         ("VF_SANDBOX_CPUS", "1"),
@@ -175,6 +187,7 @@ async def test_a_packed_body_is_refused(engineless: Client) -> None:
         ("PUT", "/sandboxes/a?image=mine"),
         ("PUT", "/sandboxes/a?volumes=1"),
         ("GET", "/sandboxes?all=1"),
+        ("PUT", "/gateways?network=mine"),
         ("DELETE", "/sandboxes/a?force=1"),
         ("DELETE", "/sandboxes/a?volumes=yes"),
         ("PUT", "/sandboxes/" + "a" * 65),
@@ -191,6 +204,7 @@ async def test_what_it_does_not_take_is_refused(engineless: Client, method: str,
 async def test_other_routes_do_not_exist(engineless: Client) -> None:
     assert (await engineless.ask("GET", "/containers/json"))[0] == 404
     assert (await engineless.ask("POST", "/sandboxes/a"))[0] == 405
+    assert (await engineless.ask("PUT", "/gateways/mine"))[0] == 404
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -253,6 +267,15 @@ class FakeApi:
         self.started: list[str] = []
         self.listed: list[dict[str, Any]] = []
         self.volume_labels: list[dict[str, str]] = []
+        self.made_networks: dict[str, dict[str, Any]] = {}
+
+    def inspect_network(self, name: str) -> dict[str, Any]:
+        if name not in self.made_networks:
+            raise docker_errors.NotFound("none")
+        return self.made_networks[name]
+
+    def create_network(self, name: str, labels: dict[str, str], **given: Any) -> None:
+        self.made_networks[name] = {"Labels": labels, **given}
 
     def info(self) -> dict[str, Any]:
         return {"NCPU": 1}
@@ -415,7 +438,7 @@ class TestOnAnEngine:
         assert await bench.alive(session) == 0
 
     async def test_a_missing_network_leaves_no_container(self, bench: DockerBench, session: str) -> None:
-        driver = bench.driver_at(await bench.launcher(network="vaporforge-no-such-network"))
+        driver = bench.driver_at(await bench.launcher(egress_network="vaporforge-no-such-network"))
         with pytest.raises(errors.SandboxUnavailable, match="refused"):
             await driver.ensure(session)
         assert [name for name in await bench.leftovers(session) if name.startswith("/")] == []
@@ -426,6 +449,7 @@ class TestOnAnEngine:
         settings = bench.launcher_settings
         for name in spec.volume_names(settings, session):
             await bench.engine(bench.api.create_volume, name, labels=spec.labels(settings, session))
+        await bench.engine(Networks(lambda: bench.api, settings).ensure, session)
         arguments = spec.create_arguments(bench.api, settings, session, "")
         made = await bench.engine(bench.api.create_container, **arguments)
         assert (await bench.driver().status(session)).state == "starting"
@@ -502,7 +526,9 @@ class TestOnAnEngine:
             ("volume", "/home/agent"),
             ("volume", "/var/lib/vaporforge"),
         }
-        assert list(found["NetworkSettings"]["Networks"]) == [bench.launcher_settings.network]
+        assert list(found["NetworkSettings"]["Networks"]) == [
+            spec.network_name(bench.launcher_settings, session)
+        ]
         assert config["User"] == "0:0"
         assert (
             config["Labels"].items()
@@ -548,14 +574,9 @@ class TestOnAnEngine:
         assert bench.launcher_settings.sandbox_secret not in environment
         assert bench.launcher_settings.launcher_secret not in environment
 
-    async def test_another_network_of_the_stack_cannot_be_reached(
-        self, bench: DockerBench, session: str
-    ) -> None:
-        control = f"{bench.stack}-control"
-        await bench.engine(bench.network, control)
-        elsewhere = await bench.launcher(network=control)
+    async def test_another_sandbox_cannot_be_reached(self, bench: DockerBench, session: str) -> None:
         target = f"{session}-target"
-        there = await bench.driver_at(elsewhere).ensure(target)  # the host gets through, so it does listen
+        there = await bench.driver().ensure(target)  # the host gets through, so it does listen
         await bench.driver().ensure(session)
         reach = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
         python = "/opt/venv/bin/python"
@@ -564,20 +585,16 @@ class TestOnAnEngine:
         code, output = await bench.run(session, python, "-c", reach, there.host, str(there.port))
         assert code == 1, output
         assert "timed out" in output or "unreachable" in output
+        name = (await bench.inspect(target))["Config"]["Hostname"]
+        for asked in (name, bench.name(target), there.host):
+            assert (await bench.run(session, "getent", "hosts", asked))[0] != 0, asked
         await bench.driver().delete(target)
 
-    async def test_names_are_the_engine_s_own_and_no_others_are_asked_for(
-        self, bench: DockerBench, session: str
-    ) -> None:
-        target = f"{session}-target"
-        driver = bench.driver()
-        there = await driver.ensure(target)
-        await driver.ensure(session)
-        name = (await bench.inspect(target))["Config"]["Hostname"]
-        code, output = await bench.run(session, "getent", "hosts", name)
-        assert (code, output.split()[:1]) == (0, [there.host])
+    async def test_no_name_server_but_the_engine_is_asked(self, bench: DockerBench, session: str) -> None:
+        await bench.driver().ensure(session)
+        name = (await bench.inspect(session))["Config"]["Hostname"]
+        assert (await bench.run(session, "getent", "hosts", name))[0] == 0
         assert (await bench.inspect(session))["HostConfig"]["Dns"] == [spec.NO_DNS]
-        await driver.delete(target)
 
     async def test_a_second_network_only_when_the_stack_says_so(
         self, bench: DockerBench, session: str
@@ -589,8 +606,10 @@ class TestOnAnEngine:
         found = await bench.inspect(session)
         networks = found["NetworkSettings"]["Networks"]
         assert not found["HostConfig"]["Dns"]
-        assert set(networks) == {bench.launcher_settings.network, egress}
-        assert sandbox.host == networks[bench.launcher_settings.network]["IPAddress"]
+        own = spec.network_name(bench.launcher_settings, session)
+        assert set(networks) == {own, egress}
+        assert sandbox.host == networks[own]["IPAddress"]
+        assert session not in bench.name(session)  # which others find by its address
 
     async def test_a_fork_bomb_meets_its_limit(self, bench: DockerBench, probe: Probe, session: str) -> None:
         sandbox = await bench.driver().ensure(session)
@@ -610,7 +629,7 @@ class TestOnAnEngine:
             "PATH": os.environ["PATH"],
             "VF_STACK": bench.stack,
             "VF_SANDBOX_IMAGE": bench.launcher_settings.image,
-            "VF_SANDBOX_NETWORK": bench.launcher_settings.network,
+            "VF_SANDBOX_FROM_HOST": "true",
             "VF_HOST": "127.0.0.1",
             "VF_PORT": str(port),
         }

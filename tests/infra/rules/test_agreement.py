@@ -52,6 +52,7 @@ def configured(draw: st.DrawFn) -> Settings:
     changes["sandbox_internet"] = draw(st.booleans())
     changes["interface_endpoints"] = draw(st.booleans())
     changes["pool_schedule"] = draw(st.sampled_from(["", "Mon-Fri 08:00-18:00 Europe/Berlin 1000"]))
+    changes["sandbox_networks"] = draw(st.sampled_from(["10.213.0.0/16", "10.0.0.0/8", "10.213.0.0/24"]))
     changes["vpc_cidr"] = f"10.0.0.0/{draw(st.integers(16, 24))}"
     return replace(DEFAULTS[target], **changes)
 
@@ -78,7 +79,8 @@ def contradictions(found: Settings) -> list[str]:
         "files of a gateway": 2 * (found.connections + found.broker_connections) + 200 > found.part_files,
         "files of the proxy": not on_aws and found.connections * 4 + 200 > found.part_files,
         "the forwarder": not on_aws and found.bind_address != "0.0.0.0" and found.connections > 2500,
-        "the bridge": not on_aws and found.sandboxes + found.pool.largest + 2 * found.gateway_replicas > 1023,
+        "networks": not on_aws and found.sandboxes + found.pool.largest > networks(found),
+        "the bridge": not on_aws and found.sandbox_internet and found.sandboxes + found.pool.largest > 1023,
         "idle streams": on_aws and found.alb_idle_seconds <= 60,
         "killed while it drains": on_aws and found.drain_seconds + 10 > 120,
         "killed while it stops": on_aws and found.stop_seconds + 20 > 120,
@@ -86,6 +88,12 @@ def contradictions(found: Settings) -> list[str]:
         "addresses": on_aws and not has_addresses(found),
     }
     return [name for name, is_so in wrong.items() if is_so]
+
+
+def networks(found: Settings) -> int:
+    """How many sandboxes have one, with both versions of the gateways on it."""
+    size = next(size for size in (16, 32, 64) if 2 * found.gateway_replicas + 4 <= size)
+    return ipaddress.ip_network(found.sandbox_networks).num_addresses // size
 
 
 def has_addresses(found: Settings) -> bool:

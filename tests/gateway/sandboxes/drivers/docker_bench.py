@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[4]
 SECRET = "l" * 32
 
+POOL = "10.213.0.0/16"
+"""What sandboxes' networks are cut out of: the stacks' own, so that these see each other's."""
+
 _BUILD = """
 . scripts/lib/env.sh
 export DOCKER_BUILDKIT=1
@@ -66,7 +69,8 @@ class DockerBench:
             launcher_secret=SECRET,
             sandbox_secret="s" * 32,
             image=image,
-            network=f"{self.stack}-sandboxes",
+            networks=POOL,
+            from_host=True,
             memory_mb=256,
             cpus=1.0,
             pids=128,
@@ -88,7 +92,6 @@ class DockerBench:
     async def __aenter__(self) -> Self:
         self._exit.callback(self.api.close)
         self._exit.callback(self._remove_all)
-        self.network(self.launcher_settings.network)
         self._urls = [await self.launcher(), await self.launcher()]
         self._failing = await self.launcher(agent="'")
         return self
@@ -155,8 +158,11 @@ class DockerBench:
         filters = self._filters(session)
         containers = await self.engine(self.api.containers, all=True, filters=filters)
         volumes = await self.engine(self.api.volumes, filters=filters)
-        return [name for item in containers for name in item["Names"]] + [
-            item["Name"] for item in volumes["Volumes"] or ()
+        networks = await self.engine(self.api.networks, filters=filters)
+        return [
+            *(name for item in containers for name in item["Names"]),
+            *(item["Name"] for item in volumes["Volumes"] or ()),
+            *(item["Name"] for item in networks),
         ]
 
     def _filters(self, session: str) -> dict[str, list[str]]:

@@ -120,7 +120,7 @@ def test_a_sandbox_is_told_what_the_launcher_tells_it_but_for_its_session() -> N
         launcher_secret="s" * 32,
         sandbox_secret="s" * 32,
         image="image",
-        network="network",
+        networks="10.213.0.0/16",
         broker_url="http://gateway.test.internal:8081",
     )
     told = environment(settings, "session", "")

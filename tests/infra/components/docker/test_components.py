@@ -94,7 +94,7 @@ def test_only_the_proxy_publishes_a_port_and_only_here(declared: Program) -> Non
 
 
 def test_who_may_talk_to_whom(declared: Program) -> None:
-    gateway = {"public": ["gateway"], "control": ["gateway"], "sandboxes": ["gateway"]}
+    gateway = {"public": ["gateway"], "control": ["gateway"]}
     assert networks_of(declared.container("gateway-0")) == gateway
     assert networks_of(declared.container("gateway-1")) == gateway
     assert networks_of(declared.container("launcher")) == {"control": ["launcher"]}
@@ -107,7 +107,7 @@ def test_only_the_public_network_has_a_way_out(declared: Program) -> None:
         item.name.removeprefix(f"{STACK_ID}-"): item.inputs["internal"]
         for item in declared.of_type(":Network")
     }
-    assert internal == {"public": False, "control": True, "sandboxes": True}
+    assert internal == {"public": False, "control": True}
     for item in declared.of_type(":Network"):
         hidden = (item.inputs.get("options") or {}).get("com.docker.network.bridge.inhibit_ipv4") == "true"
         assert hidden is item.inputs["internal"]
@@ -165,9 +165,23 @@ def test_sandboxes_are_made_anew_when_their_networks_are_others(declared: Progra
     def scope(stack: Program) -> str:
         return str(stack.named(f"{STACK_ID}-sandboxes", ":SandboxContainers").inputs["scope"])
 
-    inside = f"{STACK_ID}-sandboxes-id"
-    assert scope(declared) == inside
-    assert scope(run(program, {"sandboxInternet": "true"})) == f"{inside}:{STACK_ID}-egress-id"
+    assert scope(declared) == "10.213.0.0/16"
+    assert scope(run(program, {"sandboxNetworks": "10.9.0.0/16"})) == "10.9.0.0/16"
+    assert scope(run(program, {"sandboxInternet": "true"})) == f"10.213.0.0/16:{STACK_ID}-egress-id"
+
+
+def test_each_sandbox_s_network_is_of_the_pool_and_holds_the_gateways_of_an_update(declared: Program) -> None:
+    told = declared.env("launcher")
+    assert (told["VF_SANDBOX_NETWORKS"], told["VF_SANDBOX_NETWORK_PREFIX"]) == ("10.213.0.0/16", "28")
+    most = run(program, {"gatewayReplicas": "16", "sandboxNetworks": "10.9.0.0/16"})
+    told = most.env("launcher")
+    assert (told["VF_SANDBOX_NETWORKS"], told["VF_SANDBOX_NETWORK_PREFIX"]) == ("10.9.0.0/16", "26")
+    # By this a gateway knows where its public port must not be.
+    assert most.env("gateway-0")["VF_SANDBOX_NETWORKS"] == "10.9.0.0/16"
+
+
+def test_a_gateway_leads_from_no_network_to_another(declared: Program) -> None:
+    assert declared.container("gateway-0").inputs["sysctls"] == {"net.ipv4.ip_forward": "0"}
 
 
 def test_gateways_start_after_what_they_call(declared: Program) -> None:
@@ -384,6 +398,7 @@ OTHER = {
     "startSeconds": "61",
     "sandboxInternet": "true",
     "sandboxRuntime": "runsc",
+    "sandboxNetworks": "10.9.0.0/16",
     "dynamodbTable": "another",
     "region": "eu-central-1",
     "dynamodbImage": "another:1",

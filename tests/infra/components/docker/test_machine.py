@@ -108,7 +108,8 @@ def test_what_the_engine_tells_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def from_env(**given: Any) -> Any:
         asked.update(given)
         version = {"Os": "linux", "Arch": "arm64"}
-        return SimpleNamespace(info=lambda: info, version=lambda: version, close=lambda: None)
+        api = SimpleNamespace(networks=list)
+        return SimpleNamespace(info=lambda: info, version=lambda: version, api=api, close=lambda: None)
 
     monkeypatch.setattr(docker, "from_env", from_env)
     told = Machine(memory_mb=2048, cpus=3, platform="linux/arm64", limits_swap=False)

@@ -1,0 +1,1 @@
+"""What the engine and its machine have besides the stack."""
