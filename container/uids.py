@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from container import syscalls
+
 SERVER_UID: Final = 10002
 """Uid and gid of the agent server, where it is apart from the agent."""
 
@@ -108,6 +110,7 @@ def _become_server() -> None:
     # Effective, permitted, inheritable; twice, for the capabilities from 32 on (capset(2)).
     _checked(_LIBC.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
     _prctl(_SET_NO_NEW_PRIVS, 1)
+    syscalls.refuse()
 
 
 def _set_thread(uid: int, gid: int) -> None:

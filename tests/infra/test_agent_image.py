@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import secrets
+import tarfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 from docker.models.containers import Container
 
+from tests.conftest import ROOT
 from tests.gateway.sandboxes.drivers.docker_bench import agent_image
 
 __all__ = ["agent_image"]
@@ -18,6 +23,7 @@ __all__ = ["agent_image"]
 pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SECONDS = 120.0
+TRIES = ROOT / "tests/gateway/launcher/tries.py"
 SECOND = 1_000_000_000
 """In the engine's nanoseconds."""
 
@@ -117,6 +123,42 @@ def test_its_server_and_its_agent_have_no_rights(
     assert pythons["10001"] == 0
     if not user:  # CAP_KILL, CAP_SETGID, CAP_SETUID
         assert pythons == {"10001": 0, "10002": 0xE0}
+
+
+def test_where_an_engine_gives_no_profile_its_agent_meets_the_servers_own(
+    engine: docker.DockerClient, agent_image: str
+) -> None:
+    tries = (
+        "/opt/venv/bin/python /opt/tries.py >/workspace/tried.new && mv /workspace/tried.new /workspace/tried"
+    )
+    container = engine.containers.create(
+        agent_image,
+        environment={
+            "VF_SESSION": "s",
+            "VF_SANDBOX_TOKEN": secrets.token_hex(16),
+            "VF_AGENT": f"sh -c '{tries}; sleep 1000'",
+        },
+        security_opt=["seccomp=unconfined"],
+    )
+    try:
+        container.put_archive("/opt", packed(TRIES))
+        container.start()
+        until(lambda: run(container, "test", "-f", "/workspace/tried")[0] == 0, "what was tried")
+        tried = json.loads(run(container, "cat", "/workspace/tried")[1])
+    finally:
+        container.remove(force=True, v=True)
+    open_ones = {what: how for what, how in tried["refused"].items() if how not in ("EACCES", "EPERM")}
+    assert open_ones == {"clone3": "ENOSYS"}
+    assert len(tried["refused"]) > 60
+    assert set(tried["allowed"].values()) == {"done"}, tried["allowed"]
+
+
+def packed(file: Path) -> bytes:
+    """A file as the engine takes it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.add(file, file.name)
+    return buffer.getvalue()
 
 
 def test_no_file_of_it_gives_its_owners_rights(sandbox: Container) -> None:
