@@ -198,6 +198,8 @@ class Settings:
     snapshot_seconds: float = 600.0
     snapshot_tries: int = 10
     message_ttl_days: float = 7.0
+    encrypt: bool = True
+    """Whether messages and frames are encrypted in the table; what is encrypted is read in any case."""
     idle_minutes: float = 15.0
     background_minutes: float = 60.0
     redact: bool = True

@@ -132,6 +132,7 @@ class Settings:
     )
     jwt_audience: str = "vaporforge"
     jwt_secret: Secret = None
+    credential_key: Secret = None
     secret_versions: str = checked("", read_versions)
     token_leeway_seconds: int = number(30, 0)
     redact: bool = True
@@ -155,6 +156,7 @@ class Settings:
     snapshot_mb: int = number(4096, 1)
     snapshot_seconds: int = number(600, 1)
     message_ttl_days: int = number(7, 1)
+    encrypt: bool = True
     stream_frames_per_second: int = number(50_000, 1000)
     stream_mb_per_second: int = number(256, 1)
     stream_control_burst: int = number(2000, 20)
@@ -288,12 +290,12 @@ def secret_keys() -> frozenset[str]:
 
 
 def _validated(settings: Settings) -> Settings:
-    jwt_secret = str(runtime_config.get_config(f"{PROJECT}:jwtSecret") or "")
-    length = len(jwt_secret.encode())
-    if 0 < length < SECRET_BYTES:
-        raise ConfigError(
-            f"vaporforge:jwtSecret has {length} bytes; it must have {SECRET_BYTES} random ones or more"
-        )
+    for key in ("jwtSecret", "credentialKey"):
+        length = len(str(runtime_config.get_config(f"{PROJECT}:{key}") or "").encode())
+        if 0 < length < SECRET_BYTES:
+            raise ConfigError(
+                f"vaporforge:{key} has {length} bytes; it must have {SECRET_BYTES} random ones or more"
+            )
     if certificate := str(runtime_config.get_config(f"{PROJECT}:tlsCertificate") or "").strip():
         check_served(f"{PROJECT}:tlsCertificate", certificate)
     try:

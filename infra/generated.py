@@ -85,18 +85,18 @@ class GeneratedSecrets(StackResource):
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(additional_secret_outputs=names))
         super().__init__("Secrets", name, props, opts)
 
-    def told(self, *, own_jwt: pulumi.Output[str] | None) -> dict[str, pulumi.Output[str]]:
-        """By variable, each current secret, and beside it the accepted one where there is one. `own_jwt`: the first
-        version of the signing secret where whoever deploys has one."""
+    def told(self, own: Mapping[str, pulumi.Output[str] | None]) -> dict[str, pulumi.Output[str]]:
+        """By variable, each current secret, and beside it the accepted one where there is one. `own`: by name, the
+        first version of those that whoever deploys has set."""
         found: dict[str, pulumi.Output[str]] = {}
         for name, version in self._versions.items():
             for number, variable in (
                 (version.current, VARIABLES[name]),
                 (version.accepted, VARIABLES[name] + ACCEPTED),
             ):
-                own = own_jwt if name == "jwt" and number == 1 else None
+                first = own.get(name) if number == 1 else None
                 if number:
-                    found[variable] = own or pulumi.Output.secret(getattr(self, _name(name, number)))
+                    found[variable] = first or pulumi.Output.secret(getattr(self, _name(name, number)))
         return found
 
 

@@ -70,6 +70,7 @@ def _export(settings: Settings, deployed: Deployed) -> None:
     pulumi.export("images", deployed.images)
     pulumi.export("jwtAudience", settings.jwt_audience)
     pulumi.export("jwtSecret", deployed.jwt_secret)
+    pulumi.export("credentialKey", deployed.credential_key)
     for name, value in deployed.more.items():
         pulumi.export(name, value)
     if settings.dynamodb == "aws" and settings.target == "docker":

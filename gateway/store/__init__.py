@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.model import Admission, Message, NewRun, OnBusy, Page, Run, RunState, Session
+from gateway.store.keyring import CredentialKeys
 from gateway.store.pool import PoolRows
 from gateway.store.quotas import Allowance, Claim, Crowd, Held, Rate, Reached
 
@@ -175,6 +176,13 @@ class Store(Protocol):
         """The user's settings; {} when none were put."""
 
     async def put_settings(self, owner: str, settings: dict[str, Any]) -> None: ...
+
+    async def replace_settings(self, owner: str, found: dict[str, Any], settings: dict[str, Any]) -> bool:
+        """Put settings in the place of those that `get_settings` gave; False, and nothing changed, when they are others
+        by now."""
+
+    async def credential_keys(self, *names: str) -> CredentialKeys:
+        """What users' credentials are encrypted with; keys of these names are among them, if there are such."""
 
     # -- rates and quotas --
     async def count(

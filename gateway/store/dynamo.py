@@ -16,6 +16,7 @@ from gateway.store.client import RETRY_SECONDS, Table
 from gateway.store.endings import Endings
 from gateway.store.frames import Frames
 from gateway.store.holdings import Holdings
+from gateway.store.keyring import CredentialKeys, Keyring
 from gateway.store.leases import Leases
 from gateway.store.lifetime import Lifetime
 from gateway.store.messages import Messages
@@ -25,9 +26,11 @@ from gateway.store.quotas import Allowance, Claim, Crowd, Held, Rate, Reached
 from gateway.store.rates import Rates
 from gateway.store.requests import ConditionFailed, put, update
 from gateway.store.schema import prepare
+from gateway.store.sealing import Sealer
 from gateway.store.sessions import Sessions
 from gateway.store.stops import Stops
 from gateway.store.tickets import Tickets, UserSettings
+from gateway.store.wrapping import StackKey
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +51,15 @@ class DynamoStore:
         )
         self._create = settings.table_create
         lifetime = Lifetime(settings.message_ttl_days, clock)
+        wrapping = StackKey(settings.credential_key, settings.credential_key_accepted)
+        self._keys = Keyring(self._table, wrapping, settings.credential_key, clock)
+        self._encrypts = settings.encrypt
+        self._encrypts_since: float | None = None
+        sealer = Sealer(self._keys, clock, self._sealed_since)
         self._sessions = Sessions(self._table, lifetime)
-        self._messages = Messages(self._table, lifetime)
+        self._messages = Messages(self._table, lifetime, sealer)
         self._leases = Leases(self._table, lifetime)
-        self._frames = Frames(self._table, lifetime, self._leases)
+        self._frames = Frames(self._table, lifetime, self._leases, sealer)
         self._admissions = Admissions(self._table, lifetime, self._messages, self._leases)
         self._endings = Endings(self._table, lifetime, self._messages)
         self._stops = Stops(self._table, lifetime, self._leases, self._frames)
@@ -69,6 +77,7 @@ class DynamoStore:
         await self._table.connect()
         await prepare(self._table, create=self._create)
         await self._began()
+        await self._keys.open()
         self.pool.since = await self._pooled_since()
 
     async def close(self) -> None:
@@ -92,6 +101,8 @@ class DynamoStore:
             mark = {"pk": pk, "sk": sk, "born_at": time.time()}
             if self._pools:
                 mark["pooled_since"] = 0.0  # no gateway without a pool has ever opened it
+            if self._encrypts:
+                mark["encrypted_since"] = 0.0  # nor one that cannot read what is encrypted
             try:
                 await self._table.write(put(mark, "attribute_not_exists(#pk)"))
             except ConditionFailed:
@@ -112,6 +123,27 @@ class DynamoStore:
                 )
             )
         return float(found["pooled_since"]) if "pooled_since" in found else None
+
+    async def _sealed_since(self) -> float | None:
+        """From when on bodies are encrypted; None where they are not. In a table of an earlier version, whose gateways
+        serve for a while beside their successors, the first gateway that encrypts sets it to a time behind that."""
+        if not self._encrypts:
+            return None
+        if self._encrypts_since is None:
+            await self._began()
+            found = await self._table.write(
+                update(
+                    keys.BIRTH,
+                    "SET #encrypted_since = if_not_exists(#encrypted_since, :since)",
+                    "attribute_exists(#pk)",
+                    since=time.time() + self._settle,
+                )
+            )
+            self._encrypts_since = float(found["encrypted_since"])
+        return self._encrypts_since
+
+    async def credential_keys(self, *names: str) -> CredentialKeys:
+        return await self._keys.credentials(*names)
 
     # -- sessions ------------------------------------------------------------------------------------------------
     async def create_session(self, session: Session) -> Session:
@@ -242,6 +274,9 @@ class DynamoStore:
 
     async def put_settings(self, owner: str, settings: dict[str, Any]) -> None:
         await self._settings.put(owner, settings)
+
+    async def replace_settings(self, owner: str, found: dict[str, Any], settings: dict[str, Any]) -> bool:
+        return await self._settings.replace(owner, found, settings)
 
     # -- rates and quotas ------------------------------------------------------------------------------------------
     async def count(

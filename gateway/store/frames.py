@@ -24,19 +24,22 @@ from gateway.store.lifetime import Lifetime
 from gateway.store.queries import between
 from gateway.store.requests import ConditionFailed, put, update
 from gateway.store.runitems import FENCE, fence
+from gateway.store.sealing import OVERHEAD, Sealer, sealed
 
 PIECE_FRAMES_BYTES: Final = 256 * 1024 + 1024
 """Frames in one piece, before compression: the longest frame and its stamp fit."""
 
 PIECE_LIMIT: Final = 390_000
-"""Largest packed piece that fits an item; only a frame far over the protocol's limit can be larger."""
+"""Largest packed piece that fits an item, with what encrypting it adds; only a frame far over the protocol's limit can
+be larger."""
 
 
 class Frames:
     """What the store does with frames."""
 
-    def __init__(self, table: Table, lifetime: Lifetime, leases: Leases) -> None:
+    def __init__(self, table: Table, lifetime: Lifetime, leases: Leases, sealer: Sealer) -> None:
         self._table = table
+        self._sealer = sealer
         self._lifetime = lifetime
         self._leases = leases
 
@@ -64,7 +67,7 @@ class Frames:
                             behind=first - 1,
                             **fence(run),
                         ),
-                        put(self.log_item(run, first, last, body)),
+                        put(await self.log_item(run, first, last, body)),
                     ]
                 )
             except ConditionFailed as failed:
@@ -83,9 +86,11 @@ class Frames:
             else:
                 return replace(run, recorded=last, own=written, takeovers=0)
 
-    def log_item(self, run: Run, first: int, last: int, body: Item) -> Item:
-        """LOG of the frames `first..last`."""
+    async def log_item(self, run: Run, first: int, last: int, body: Item) -> Item:
+        """LOG of the frames `first..last`. `body`: as `pack` made it, or what names its pieces."""
         pk, sk = keys.log(run.session, run.id, last)
+        if "body" in body:
+            body = sealed(await self._sealer.key(), (pk, sk), body)
         return {"pk": pk, "sk": sk, "first": first, "expires_at": self._lifetime.until_after_all(), **body}
 
     async def _body(self, session: str, lines: list[bytes]) -> Item:
@@ -95,9 +100,10 @@ class Frames:
         if len(body["body"]) <= PIECE_BYTES:
             return body
         pieces = await self._table.offload(lambda: [pack(piece) for piece in _pieces(lines)])
-        if any(len(piece["body"]) > PIECE_LIMIT for piece in pieces):
+        if any(len(piece["body"]) + OVERHEAD > PIECE_LIMIT for piece in pieces):
             raise ValueError(f"a frame is too long to be stored: over {PIECE_LIMIT} bytes after compression")
-        return await put_pieces(self._table, session, pieces, expires_at=self._lifetime.until_after_all())
+        expires_at = self._lifetime.until_after_all()
+        return await put_pieces(self._table, self._sealer, session, pieces, expires_at=expires_at)
 
     async def read(self, session: str, run: str, *, after: int) -> AsyncIterator[bytes]:
         """See `Store.read_frames`: what is recorded when the reading begins."""
@@ -108,6 +114,7 @@ class Frames:
         async for page in self._table.pages(
             between(keys.log(session, run, after + 1), keys.log(session, run, recorded))
         ):
+            await self._sealer.ready(page)
             for item in page:
                 if item["first"] > behind + 1:
                     raise _expired(run, behind + 1, item["first"] - 1)
@@ -123,9 +130,9 @@ class Frames:
 
     async def _chunks(self, session: str, item: Item) -> AsyncIterator[bytes]:
         if "part" not in item:
-            yield unpack(item)
+            yield unpack(self._sealer.opened(item))
             return
-        async for piece in get_pieces(self._table, session, item):
+        async for piece in get_pieces(self._table, self._sealer, session, item):
             yield unpack(piece)
 
 

@@ -13,7 +13,9 @@ RATE#<name>#<who>  <window>             how much somebody has had in a window of
 PLACES           STARTING                sandboxes that are being started (places.py)
 POOL             MEMBER#<id>, KEEPER      the pool of sandboxes, and who refills it (pool.py)
 MEMBER#<id>      SESSION                  who claimed that sandbox; SESSION#<id> SANDBOX: where a session's is
-TABLE            BIRTH                    when the first gateway opened this table, and when the first with a pool
+KEYS             KEY#<name>               a data key, encrypted (keyring.py)
+TABLE            BIRTH                    when the first gateway opened this table, the first with a pool, and the first
+                                          that encrypts bodies
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ META: Final = "META"
 SESSION: Final = "SESSION#"
 MESSAGE: Final = "MSG#"
 RUN: Final = "RUN#"
+
+KEYS: Final = "KEYS"
+KEY: Final = "KEY#"
 
 BIRTH: Final = ("TABLE", "BIRTH")
 STARTING: Final = ("PLACES", "STARTING")
@@ -93,6 +98,10 @@ def last_of(sort_key: str) -> int:
 
 def part(session_id: str, name: str, number: int) -> Key:
     return session(session_id), f"PART#{name}#{number:06d}"
+
+
+def data_key(name: str) -> Key:
+    return KEYS, f"{KEY}{name}"
 
 
 def ticket(ticket_id: str) -> Key:

@@ -15,6 +15,7 @@ from gateway.store.codec import Item, pack, unpack
 from gateway.store.lifetime import Lifetime
 from gateway.store.queries import expired, steps
 from gateway.store.requests import ConditionFailed, Write, put, update
+from gateway.store.sealing import Sealer, sealed
 from gateway.store.sessions import OPEN_SESSION, gone, not_found
 
 SHORT_CHARS: Final = 32 * 1024
@@ -27,8 +28,9 @@ PAGE_BYTES: Final = 2 * 1024 * 1024
 class Messages:
     """What the store does with messages."""
 
-    def __init__(self, table: Table, lifetime: Lifetime) -> None:
+    def __init__(self, table: Table, lifetime: Lifetime, sealer: Sealer) -> None:
         self._table = table
+        self._sealer = sealer
         self._lifetime = lifetime
 
     async def stage(self, message: Message, *, op: str) -> tuple[list[Write], Item]:
@@ -41,8 +43,12 @@ class Messages:
             body: bytes = packed.pop("body")
             pieces = [{"body": body[at : at + PIECE_BYTES]} for at in range(0, len(body), PIECE_BYTES)]
             expires_at = self._lifetime.until_after_all()
-            named = await put_pieces(self._table, message.session, pieces, expires_at=expires_at)
+            named = await put_pieces(
+                self._table, self._sealer, message.session, pieces, expires_at=expires_at
+            )
         pk, sk = keys.message(message.session, message.id, message.created_at)
+        if "body" in packed:
+            packed = sealed(await self._sealer.key(), (pk, sk), packed)
         expires_at = self._lifetime.until()
         item = {
             "pk": pk,
@@ -126,37 +132,37 @@ class Messages:
 
     async def _join(self, session: str, items: Sequence[Item], room: int) -> tuple[list[Message], int]:
         """The messages of MSG items up to the one that takes the last of `room` bytes, and how many bytes they take;
-        unpacked in one go in a thread."""
+        opened and unpacked in one go in a thread."""
         whole: list[Item] = []
         packed = 0
+        await self._sealer.ready(items)
         for item in items:
             whole.append(await self._whole(session, item))
             packed += len(whole[-1]["body"])
             if packed >= room:
                 break
-        return await self._table.offload(_unpack_some, session, whole, room)
+        return await self._table.offload(self._unpack_some, session, whole, room)
 
     async def _whole(self, session: str, item: Item) -> Item:
         if "part" not in item:
             return item
-        pieces = [piece["body"] async for piece in get_pieces(self._table, session, item)]
+        pieces = [piece["body"] async for piece in get_pieces(self._table, self._sealer, session, item)]
         return {**item, "body": b"".join(pieces)}
+
+    def _unpack_some(self, session: str, items: Sequence[Item], room: int) -> tuple[list[Message], int]:
+        messages: list[Message] = []
+        size = 0
+        for item in items:
+            body = unpack(item if "part" in item else self._sealer.opened(item))
+            messages.append(_message(session, item, body))
+            size += len(body)
+            if size >= room:
+                break
+        return messages, size
 
 
 def _pack(message: Message) -> Item:
     return pack(encode({"content": message.content, "parts": message.parts, "meta": message.meta}))
-
-
-def _unpack_some(session: str, items: Sequence[Item], room: int) -> tuple[list[Message], int]:
-    messages: list[Message] = []
-    size = 0
-    for item in items:
-        body = unpack(item)
-        messages.append(_message(session, item, body))
-        size += len(body)
-        if size >= room:
-            break
-    return messages, size
 
 
 def _message(session: str, item: Item, packed: bytes) -> Message:

@@ -79,10 +79,9 @@ class Stops:
         )
         queue = [waiting for waiting in meta["queue"] if waiting != run.id]
         placed = place(meta, self._lifetime, active=meta["active_run"], queue=queue)
+        recorded = put(await self._frames.log_item(run, 1, 2, pack(frames)))
         try:
-            await self._table.transact(
-                [stopped, put(self._frames.log_item(run, 1, 2, pack(frames))), *placed]
-            )
+            await self._table.transact([stopped, recorded, *placed])
         except ConditionFailed:
             return False
         return True

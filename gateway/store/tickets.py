@@ -57,8 +57,23 @@ class UserSettings:
 
     async def put(self, owner: str, settings: dict[str, Any]) -> None:
         """See `Store.put_settings`. Raises `errors.PayloadTooLarge` over 300 KB."""
-        body = encode(settings)
-        if len(body) > PIECE_BYTES:
-            raise PayloadTooLarge(f"settings have {len(body)} bytes; at most {PIECE_BYTES} are kept")
         pk, sk = keys.settings(owner)
-        await self._table.write(put({"pk": pk, "sk": sk, "settings": body.decode()}))
+        await self._table.write(put({"pk": pk, "sk": sk, "settings": _text(settings)}))
+
+    async def replace(self, owner: str, found: dict[str, Any], settings: dict[str, Any]) -> bool:
+        """See `Store.replace_settings`."""
+        pk, sk = keys.settings(owner)
+        item = {"pk": pk, "sk": sk, "settings": _text(settings)}
+        try:
+            await self._table.write(put(item, "#settings = :found", found=_text(found)))
+        except ConditionFailed as failed:
+            # A second attempt of this very call finds its own work.
+            return (failed.found[0] or {}).get("settings") == item["settings"]
+        return True
+
+
+def _text(settings: dict[str, Any]) -> str:
+    body = encode(settings)
+    if len(body) > PIECE_BYTES:
+        raise PayloadTooLarge(f"settings have {len(body)} bytes; at most {PIECE_BYTES} are kept")
+    return body.decode()

@@ -10,10 +10,10 @@ import orjson
 from aiohttp import web
 
 from container.protocol import RUN_ID
-from gateway.broker.credentials import encrypt, encrypt_servers, servers_of
+from gateway.broker.credentials import encrypt, encrypt_servers, keys_for, renewed, servers_of
 from gateway.errors import BadRequest
 from gateway.fields import text
-from gateway.web.request.app_keys import AUTH, SETTINGS, STORE
+from gateway.web.request.app_keys import AUTH, STORE
 from gateway.web.request.bodies import json_response, read_json
 
 MAX_BODY_BYTES: Final = 128 * 1024
@@ -42,8 +42,9 @@ _SHAPES: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
 async def read(request: web.Request) -> web.Response:
     """`GET /api/settings` → `{mcpServers, credential: {set}}`, the values of env and headers masked."""
     user = await request.app[AUTH].user(request)
-    kept = await request.app[STORE].get_settings(user)
-    servers = servers_of(request.app[SETTINGS].credential_key, user, kept)
+    store = request.app[STORE]
+    kept = await store.get_settings(user)
+    servers = servers_of(await keys_for(store, kept), user, kept)
     return json_response(_public(kept, servers))
 
 
@@ -51,18 +52,23 @@ async def write(request: web.Request) -> web.Response:
     """`PUT /api/settings` `{mcpServers?, credential?}`: what is absent stays; a credential of null is forgotten."""
     user = await request.app[AUTH].user(request)
     body = await read_json(request, MAX_BODY_BYTES)
-    key, store = request.app[SETTINGS].credential_key, request.app[STORE]
+    store = request.app[STORE]
     kept = await store.get_settings(user)
-    servers = servers_of(key, user, kept)
+    keys = await keys_for(store, kept)
+    servers = servers_of(keys, user, kept)
     changes: dict[str, Any] = {}
     if "mcpServers" in body:
         servers = unmask(check_servers(body["mcpServers"]), servers)
-        changes["mcpServers"] = encrypt_servers(key, user, servers)
+        changes["mcpServers"] = encrypt_servers(keys, user, servers)
     if "credential" in body:
         credential = _credential(body)
-        changes["credential"] = credential and encrypt(key, user, credential)
+        changes["credential"] = credential and encrypt(keys, user, credential)
     if changes:
-        kept = {name: value for name, value in {**kept, **changes}.items() if value is not None}
+        kept = {
+            name: value
+            for name, value in {**renewed(keys, user, kept), **changes}.items()
+            if value is not None
+        }
         await store.put_settings(user, kept)
     return json_response(_public(kept, servers))
 

@@ -15,16 +15,15 @@ from infra.generated import NAMES, Version, read_versions, write_versions
 
 KEY = "secretVersions"
 
-ROTATED = tuple(name for name in NAMES if name != "credential")
-
 ON_DOCKER = ("launcher", "proxy")
 """Secrets of parts that only the docker target has."""
 
 DESCRIPTION = """Give a stack a new secret in place of one of its own, without a refused request:
-  jwt       signs users' tokens
-  sandbox   what the tokens of sandboxes are made from
-  launcher  by which the gateways may start sandboxes (docker)
-  proxy     by which the gateways know the proxy (docker)
+  jwt         signs users' tokens
+  sandbox     what the tokens of sandboxes are made from
+  credential  opens the keys that messages, frames and users' credentials are encrypted with
+  launcher    by which the gateways may start sandboxes (docker)
+  proxy       by which the gateways know the proxy (docker)
 
 Two updates: after the first all parts accept the new secret, and by the second they use it and accept the old one.
 What was made with the old one stays good until --finish, a third update, by which it is accepted no more.
@@ -72,7 +71,7 @@ def steps(configured: Mapping[str, Any], name: str, *, finish: bool) -> Iterator
 def main() -> None:
     """Deploy them."""
     options = parser("rotate", DESCRIPTION)
-    options.add_argument("name", choices=ROTATED, metavar="NAME", help=f"which secret: {', '.join(ROTATED)}")
+    options.add_argument("name", choices=NAMES, metavar="NAME", help=f"which secret: {', '.join(NAMES)}")
     options.add_argument("--finish", action="store_true", help="accept the old one no more")
     chosen = options.parse_args()
     deployment = Deployment.of_machine(chosen.stack)
@@ -96,6 +95,7 @@ def _then(name: str) -> str:
         "jwt": "give whoever makes tokens the new one (the output jwtSecret), and when the last token of the old one "
         "has ended",
         "sandbox": "when the last sandbox that was started before has stopped (idleMinutes)",
+        "credential": "when every gateway has run for ten minutes",
     }.get(name, "at any time")
 
 

@@ -40,6 +40,7 @@ def deploy(settings: Settings, root: Path) -> Deployed:
     images = run_tasks(place, data, front) if settings.running and front is not None else {}
     return Deployed(
         jwt_secret=data.jwt_secret,
+        credential_key=data.credential_key,
         instance=data.sandbox_secret.apply(instance_of),
         images=images,
         url=_url(settings, front.alb.host) if settings.running and front is not None else "",

@@ -14,11 +14,13 @@ from infra.config import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What the stack tells about itself. `url`: empty when down. `jwt_secret` signs users' tokens; `images`: names by
+    """What the stack tells about itself. `url`: empty when down. `jwt_secret` signs users' tokens, and
+    what the table has of users is encrypted with keys that `credential_key` opens; `images`: names by
     part, empty when down. `instance`: what its gateways say that they are, and nobody else can know. `more`: outputs
     that this target has besides."""
 
     jwt_secret: pulumi.Output[str]
+    credential_key: pulumi.Output[str]
     instance: pulumi.Output[str]
     images: dict[str, str]
     url: pulumi.Input[str]
@@ -64,6 +66,11 @@ GATEWAY_NUMBERS: Final = (
 """Settings of the stack that are the gateway's own, by the same name."""
 
 
+def own_secrets(settings: Settings) -> dict[str, pulumi.Output[str] | None]:
+    """Those that whoever deploys may set, by the names of infra/generated.py."""
+    return {"jwt": settings.jwt_secret, "credential": settings.credential_key}
+
+
 def instance_of(sandbox_secret: str) -> str:
     """As the gateway derives it (gateway/ids.py)."""
     return hmac.digest(sandbox_secret.encode(), b"vaporforge: instance", "sha256").hex()[:32]
@@ -77,6 +84,7 @@ def gateway_environment(settings: Settings) -> dict[str, pulumi.Input[str]]:
         "VF_TOKEN_LEEWAY_SECONDS": str(settings.token_leeway_seconds),
         "VF_ALLOWED_ORIGINS": settings.allowed_origins,
         "VF_REGION": settings.region,
+        "VF_ENCRYPT": str(settings.encrypt).lower(),
         "VF_AGENT": settings.agent,
         "VF_MODEL": settings.model,
         "VF_REDACT": str(settings.redact).lower(),

@@ -24,7 +24,7 @@ from infra.config import Settings
 from infra.cost import capacity
 from infra.generated import ACCEPTED, VARIABLES
 from infra.images import Images, ImagesArgs, check_page
-from infra.targets.common import Deployed, gateway_environment, instance_of
+from infra.targets.common import Deployed, gateway_environment, instance_of, own_secrets
 
 
 def deploy(settings: Settings, root: Path) -> Deployed:
@@ -41,7 +41,7 @@ def deploy(settings: Settings, root: Path) -> Deployed:
         DataArgs(
             stack_id=settings.stack_id,
             local_table=settings.dynamodb == "local",
-            jwt_secret=settings.jwt_secret,
+            own=own_secrets(settings),
             versions=settings.versions,
             docker_host=settings.docker_host,
         ),
@@ -55,6 +55,7 @@ def deploy(settings: Settings, root: Path) -> Deployed:
     )
     return Deployed(
         jwt_secret=data.secrets[VARIABLES["jwt"]],
+        credential_key=data.secrets[VARIABLES["credential"]],
         instance=data.secrets[VARIABLES["sandbox"]].apply(instance_of),
         images=names,
         url=settings.url if settings.running else "",

@@ -19,7 +19,7 @@ import aiohttp
 import uvloop
 from yarl import URL
 
-from tests.bench import live, networks, pool, relay, stdout
+from tests.bench import live, networks, pool, relay, stdout, store
 from tests.bench.direct import DirectSdk
 from tests.bench.figures import shown, summary, table
 from tests.bench.latency import PHASES, PROMPT, Browser
@@ -35,7 +35,7 @@ FLOODS = (
     ("1 connection, 256 frames a write", 1, 256),
 )
 """(name, connections, frames in each of the upstream's writes)"""
-PARTS = ("latency", "live", "relay", "stdout")
+PARTS = ("latency", "live", "relay", "stdout", "store")
 DOCKER_PARTS = ("pool", "networks")
 """Those that want a Docker engine: only when they are named."""
 
@@ -105,6 +105,8 @@ async def _local(arguments: argparse.Namespace) -> dict[str, Any]:
             figures["relay"] = await _relay(arguments, folder, endpoint, http)
         if "stdout" in parts:
             figures["stdout"] = await _stdout(arguments, folder, endpoint, http)
+        if "store" in parts:
+            figures["store"] = await _store(arguments, endpoint)
         if "pool" in parts:
             figures["pool"] = await _pool(arguments, folder, endpoint)
         if "networks" in parts:
@@ -229,6 +231,30 @@ async def _relay(
         ]
         # The client blocks: in a thread, so that it waits for the wire alone.
         return await asyncio.to_thread(_race, ways, upstream_pid, arguments)
+
+
+async def _store(arguments: argparse.Namespace, endpoint: str) -> dict[str, Any]:
+    """What encrypting costs: µs an operation with it and without, and the ratio."""
+    processor, clock = await store.measure(endpoint, arguments.rounds)
+    figures = {
+        operation: {
+            f"{kind}, {way}": summary(found[operation][way])
+            for kind, found in (("processor", processor), ("clock", clock))
+            for way in (store.PLAIN, store.ENCRYPTED)
+        }
+        for operation in processor
+    }
+    rows = []
+    for operation, figure in figures.items():
+        pairs = [
+            [figure[f"{kind}, {way}"]["median"] for way in (store.PLAIN, store.ENCRYPTED)]
+            for kind in ("processor", "clock")
+        ]
+        cells = [f"{value:.0f}" for pair in pairs for value in pair]
+        rows.append([operation, *cells, *(f"{pair[1] / pair[0]:.3f}" for pair in pairs)])
+    header = ["", "cpu plain", "encrypted", "clock plain", "encrypted", "cpu ratio", "clock ratio"]
+    say(table(f"the store: µs an operation; {relay.load()}", header, rows))
+    return figures
 
 
 async def _stdout(

@@ -15,8 +15,9 @@ from gateway.model import Mode, Run, RunState, Session
 from gateway.runs.replays import Replays
 from gateway.runs.sink import Progress, copy
 from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.store.keyring import CredentialKeys
 from gateway.websocket import frames
-from tests.gateway.stack import settings_for
+from tests.gateway.stack import SECRET, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -83,6 +84,10 @@ class FakeStore:
     async def get_settings(self, _owner: str) -> dict[str, Any]:
         self._reach()
         return {}
+
+    async def credential_keys(self, *_names: str) -> CredentialKeys:
+        self._reach()
+        return CredentialKeys.of(SECRET)
 
     async def get_run(self, _session: str, _run: str) -> Run:
         self._reach()

@@ -22,7 +22,7 @@ def test_it_tells_where_it_is_and_what_it_is(declared: Program) -> None:
 
 def test_the_signing_secret_is_a_secret_output(declared: Program) -> None:
     assert declared.outputs["jwtSecret"] == MADE["jwt"]
-    assert declared.secret_outputs == {"jwtSecret"}
+    assert declared.secret_outputs == {"jwtSecret", "credentialKey"}
 
 
 def test_no_secret_is_anywhere_in_the_clear(declared: Program) -> None:

@@ -122,7 +122,7 @@ def test_a_signing_secret_of_the_stack_s_own_is_its_first_version() -> None:
     stack = run(program, {"secretVersions": "jwt=2+1"}, {"jwtSecret": "o" * 40}, answers=Versions())
     files = stack.files("gateway-0")
     assert (files["VF_JWT_SECRET"], files["VF_JWT_SECRET_ACCEPTED"]) == (second("jwt"), "o" * 40)
-    assert stack.secret_outputs == {"jwtSecret"}
+    assert stack.secret_outputs == {"jwtSecret", "credentialKey"}
 
 
 def test_a_secret_that_is_no_longer_asked_for_is_kept_in_the_state() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.broker.credentials import servers_of
+from gateway.broker.credentials import keys_for, servers_of
 from gateway.config import Settings
 from gateway.model import Run
 from gateway.prompt import strip_prefix
@@ -24,6 +24,7 @@ async def build_query(settings: Settings, store: Store, run: Run, prompt: str | 
         store.get_settings(run.owner),
         _prompt(store, run, prompt),
     )
+    keys = await keys_for(store, user)
     query: dict[str, Any] = {
         "run": run.id,
         "prompt": strip_prefix(message),
@@ -32,9 +33,7 @@ async def build_query(settings: Settings, store: Store, run: Run, prompt: str | 
         "env": {},
         "mode": run.mode.value,
         "model": settings.model,
-        "mcpServers": servers_of(
-            settings.credential_key, run.owner, user, plain=not runs_on_this_machine(settings)
-        ),
+        "mcpServers": servers_of(keys, run.owner, user, plain=not runs_on_this_machine(settings)),
         "sdkSessionId": session.sdk_session_id,
     }
     if run.author is not None:

@@ -15,12 +15,12 @@ from infra.generated import GeneratedSecrets, Version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataArgs:
-    """`local_table`: whether the table's data lies on this engine. `jwt_secret`: None has one made. `versions`: which
-    version of each secret is used."""
+    """`local_table`: whether the table's data lies on this engine. `own`: secrets by name, where whoever deploys has
+    set one. `versions`: which version of each secret is used."""
 
     stack_id: str
     local_table: bool
-    jwt_secret: pulumi.Output[str] | None
+    own: Mapping[str, pulumi.Output[str] | None]
     versions: Mapping[str, Version]
     docker_host: str
 
@@ -51,5 +51,5 @@ class Data(pulumi.ComponentResource):
         self.blobs = docker.Volume(
             f"{args.stack_id}-blobs", labels=volume_labels(args.stack_id, "blobs"), opts=volumes
         )
-        self.secrets = made.told(own_jwt=args.jwt_secret)
+        self.secrets = made.told(args.own)
         self.register_outputs({})

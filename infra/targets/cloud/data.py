@@ -14,6 +14,7 @@ from infra.components.aws.data.table import Table, TableArgs
 from infra.generated import ACCEPTED, VARIABLES, GeneratedSecrets
 from infra.table import read_expiry, read_table
 from infra.targets.cloud.place import Place
+from infra.targets.common import own_secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Data:
     table: pulumi.Output[str]
     jwt_secret: pulumi.Output[str]
     sandbox_secret: pulumi.Output[str]
+    credential_key: pulumi.Output[str]
 
     @property
     def components(self) -> list[pulumi.Resource]:
@@ -63,7 +65,7 @@ def make_data(place: Place) -> Data:
     bucket = Bucket(
         f"{stack_id}-blobs", BucketArgs(stack_id=stack_id, key=key.arn, protect=protect), place.options
     )
-    told = made.told(own_jwt=settings.jwt_secret)
+    told = made.told(own_secrets(settings))
     names = [VARIABLES[name] for name in ("jwt", "sandbox", "credential")]
     values = {name: told[name] for name in (*names, *(name + ACCEPTED for name in names)) if name in told}
     if settings.model_api_key is not None:
@@ -96,4 +98,5 @@ def make_data(place: Place) -> Data:
         table=table_arn,
         jwt_secret=told[VARIABLES["jwt"]],
         sandbox_secret=told[VARIABLES["sandbox"]],
+        credential_key=told[VARIABLES["credential"]],
     )

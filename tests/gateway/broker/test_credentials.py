@@ -18,12 +18,15 @@ from gateway.broker.credentials import (
     require_credential,
     servers_of,
 )
+from gateway.store.keyring import CredentialKeys
 
 if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.store.dynamo import DynamoStore
 
-KEY = "k" * 32
+KEY = CredentialKeys.of("k" * 32)
+
+OTHER = CredentialKeys.of("K" * 32)
 
 
 def test_what_is_encrypted_opens_again_and_looks_like_nothing() -> None:
@@ -35,11 +38,11 @@ def test_what_is_encrypted_opens_again_and_looks_like_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("key", "owner", "spoil"),
-    [("K" * 32, "ada", ""), (KEY, "bob", ""), (KEY, "ada", "x"), (KEY, "", "")],
+    [(OTHER, "ada", ""), (KEY, "bob", ""), (KEY, "ada", "x"), (KEY, "", "")],
     ids=["another key", "another owner", "changed", "no owner"],
 )
 def test_what_does_not_open_is_unset_and_logged_without_its_text(
-    key: str, owner: str, spoil: str, caplog: pytest.LogCaptureFixture
+    key: CredentialKeys, owner: str, spoil: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored = encrypt(KEY, "ada", "sk-ant-api03-secret")
     with caplog.at_level(logging.WARNING):
@@ -57,7 +60,7 @@ def test_servers_open_for_their_owner_and_as_servers_alone() -> None:
     assert "Bearer" not in stored
     assert servers_of(KEY, "ada", {"mcpServers": stored}) == servers
     assert servers_of(KEY, "bob", {"mcpServers": stored}) == {}
-    assert servers_of("K" * 32, "ada", {"mcpServers": stored}) == {}
+    assert servers_of(OTHER, "ada", {"mcpServers": stored}) == {}
     assert decrypt(KEY, "ada", stored) is None
     assert decrypt(KEY, "ada", encrypt(KEY, "ada", "x"), purpose=SERVERS) is None
 
@@ -72,12 +75,10 @@ async def test_a_users_own_comes_before_the_deployments(store: DynamoStore, stor
     settings = replace(store_settings, model_api_key="sk-ant-api03-shared")
     assert await credential_of(store, store_settings, "ada") is None
     assert await credential_of(store, settings, "ada") == "sk-ant-api03-shared"
-    own = encrypt(settings.credential_key, "ada", "sk-ant-oat01-own")
+    own = encrypt(await store.credential_keys(), "ada", "sk-ant-oat01-own")
     await store.put_settings("ada", {"credential": own})
     assert await credential_of(store, settings, "ada") == "sk-ant-oat01-own"
     assert await credential_of(store, settings, "bob") == "sk-ant-api03-shared"
-    moved = replace(settings, credential_key="m" * 32)
-    assert await credential_of(store, moved, "ada") == "sk-ant-api03-shared"
 
 
 async def test_one_is_required_by_claude_alone(store: DynamoStore, store_settings: Settings) -> None:
@@ -88,6 +89,7 @@ async def test_one_is_required_by_claude_alone(store: DynamoStore, store_setting
         await require_credential(store, claude, "ada")
     assert raised.value.status == 403
     assert raised.value.body()["code"] == "credential-missing"
-    await store.put_settings("ada", {"credential": encrypt(claude.credential_key, "ada", "sk-ant-api03-own")})
+    own = encrypt(await store.credential_keys(), "ada", "sk-ant-api03-own")
+    await store.put_settings("ada", {"credential": own})
     await require_credential(store, claude, "ada")
     await require_credential(store, replace(claude, model_api_key="sk-ant-api03-shared"), "bob")

@@ -143,7 +143,7 @@ async def test_a_bearer_token_is_taken_too(bench: Bench) -> None:
     ],
 )
 async def test_an_oauth_token_of_the_users_own_goes_as_bearer(bench: Bench, sent: str, expected: str) -> None:
-    own = encrypt(bench.settings.credential_key, "ada", OAUTH)
+    own = encrypt(await bench.store.credential_keys(), "ada", OAUTH)
     await bench.store.put_settings("ada", {"credential": own})
     async with bench.post(headers={"x-api-key": bench.token, "anthropic-beta": sent}) as response:
         assert response.status == 200
@@ -608,7 +608,7 @@ async def test_a_credential_is_remembered_for_seconds_only(
         return bench.upstream.requests[-1].headers["x-api-key"]
 
     assert await key_sent() == KEY
-    own = encrypt(bench.settings.credential_key, "ada", "sk-ant-api03-own")
+    own = encrypt(await bench.store.credential_keys(), "ada", "sk-ant-api03-own")
     await bench.store.put_settings("ada", {"credential": own})
     assert await key_sent() == KEY
     now += CACHE_SECONDS + 1

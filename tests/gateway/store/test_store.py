@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ from tests.gateway.store.store_samples import admit, finish, frames, message, nu
 from tests.gateway.store.store_table import kinds, scan, through
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from gateway.config import Settings
     from gateway.model import Run
@@ -37,6 +38,17 @@ def store(shared_store: DynamoStore) -> DynamoStore:
 
 class TestDynamoStore(StoreConformance):
     """`DynamoStore` on DynamoDB Local."""
+
+
+class TestPlainStore(StoreConformance):
+    """The same with `encrypt` off."""
+
+    @pytest.fixture
+    async def store(self, shared_settings: Settings, shared_store: DynamoStore) -> AsyncIterator[DynamoStore]:
+        opened = DynamoStore(replace(shared_settings, encrypt=False))
+        await opened.open()
+        yield opened
+        await opened.close()
 
 
 class TestLifetime:

@@ -77,7 +77,7 @@ class TestRoute:
         assert await credential_of(store, stack.settings, "ada") == KEY
         assert await credential_of(store, stack.settings, "eve") is None
         kept = await store.get_settings("ada")
-        assert servers_of(stack.settings.credential_key, "ada", kept) == SERVERS
+        assert servers_of(await stack.gateways[0].app[STORE].credential_keys(), "ada", kept) == SERVERS
 
     async def test_a_mask_sent_back_keeps_the_value(self, stack: Stack) -> None:
         await put(stack, {"mcpServers": SERVERS})
@@ -86,7 +86,7 @@ class TestRoute:
         edited["files"]["env"]["NEW"] = "another"
         assert (await put(stack, {"mcpServers": edited}))[0] == 200
         kept = await stack.gateways[0].app[STORE].get_settings("ada")
-        servers = servers_of(stack.settings.credential_key, "ada", kept)
+        servers = servers_of(await stack.gateways[0].app[STORE].credential_keys(), "ada", kept)
         assert servers["docs"] == {**SERVERS["docs"], "url": "https://docs.example/mcp/v2"}
         assert servers["files"]["env"] == {"A": "env-token", "NEW": "another"}
 

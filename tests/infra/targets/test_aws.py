@@ -62,12 +62,21 @@ def test_no_secret_is_anywhere_in_the_clear() -> None:
 
 def test_it_tells_what_a_stack_on_docker_tells_and_where_its_data_are() -> None:
     stack = aws_program()
-    assert stack.secret_outputs == {"jwtSecret"}
+    assert stack.secret_outputs == {"jwtSecret", "credentialKey"}
     assert stack.outputs["instance"] == instance_of(MADE["sandbox"])
     assert set(stack.outputs["images"]) == {"gateway", "agent"}
     assert stack.outputs["table"] == f"{STACK_ID}-table-0abcdef"
     assert stack.outputs["bucket"] == f"{STACK_ID}-blobs-0abcdef"
-    told_by_all = {"url", "version", "stackId", "instance", "images", "jwtAudience", "jwtSecret"}
+    told_by_all = {
+        "url",
+        "version",
+        "stackId",
+        "instance",
+        "images",
+        "jwtAudience",
+        "jwtSecret",
+        "credentialKey",
+    }
     assert told_by_all <= set(stack.outputs)
 
 

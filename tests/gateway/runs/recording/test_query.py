@@ -18,7 +18,7 @@ async def test_servers_reach_the_agent_with_their_secrets(
     store: DynamoStore, store_settings: Settings
 ) -> None:
     servers = {"docs": {"type": "http", "url": "https://docs.example", "headers": {"X-Key": "secret"}}}
-    stored = encrypt_servers(store_settings.credential_key, "ada", servers)
+    stored = encrypt_servers(await store.credential_keys(), "ada", servers)
     await store.put_settings("ada", {"mcpServers": stored})
     now = time.time()
     await store.create_session(Session(id="s1", owner="ada", title="", created_at=now, updated_at=now))

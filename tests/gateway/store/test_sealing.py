@@ -1,0 +1,264 @@
+"""What the table holds of a session's messages and frames, and what opens it: the stack's key, also a rotated one."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.broker.credentials import credential_of, encrypt, key_of
+from gateway.errors import StoreUnavailable
+from gateway.store import keys
+from gateway.store.dynamo import DynamoStore
+from gateway.store.frames import PIECE_LIMIT
+from gateway.store.pool import SETTLE_SECONDS
+from gateway.store.requests import delete
+from gateway.store.sealing import KEY_NAME, OVERHEAD
+from tests.gateway.store.store_samples import admit, frames, message, numbered, read, session
+from tests.gateway.store.store_table import scan
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.config import Settings
+
+MARK = "a-sentence-that-nobody-else-reads"
+
+NOISE = random.Random(7).randbytes(200_000).hex()
+"""Too much for one item, and not to be compressed below that."""
+
+OLD, NEW = "s" * 32, "n" * 48
+"""The first is that of `store_settings`."""
+
+DAY = 86_400.0
+
+
+@asynccontextmanager
+async def opened(settings: Settings, **changes: Any) -> AsyncIterator[DynamoStore]:
+    """A store of the same table with other settings."""
+    clock = changes.pop("clock", time.time)
+    store = DynamoStore(replace(settings, **changes), clock=clock)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def write(store: DynamoStore, name: str = "s1") -> None:
+    """A prompt, frames and messages, small and large, with the mark in each."""
+    await store.create_session(session(name))
+    run = (await admit(store, name, f"{name}-m1", prompt=f"{MARK} asked")).run
+    small = frames(run.id, 1, 2, text=MARK)
+    run = await store.append_frames(run, first=1, last=2, frames=small) or run
+    await store.append_frames(run, first=3, last=4, frames=frames(run.id, 3, 4, text=f"{MARK} {NOISE}"))
+    await store.put_message(message(name, f"{name}-m2", content=f"{MARK} answered"))
+    await store.put_message(message(name, f"{name}-m3", content=f"{MARK} {NOISE}{NOISE}"))
+
+
+async def assert_there(store: DynamoStore, name: str = "s1") -> None:
+    """All that `write` wrote."""
+    texts = [item.content for item in (await store.list_messages(name)).items]
+    assert sorted(texts) == sorted([f"{MARK} asked", f"{MARK} answered", f"{MARK} {NOISE}{NOISE}"])
+    [run] = (await store.list_runs(name)).items
+    told = await read(store, run)
+    assert numbered(told) == [1, 2, 3, 4]
+    assert told.count(MARK.encode()) == 4
+    found = await store.get_message(name, f"{name}-m3")
+    assert found is not None
+    assert found.content.endswith(NOISE)
+
+
+async def bodies(store: DynamoStore) -> list[dict[str, Any]]:
+    return [item for item in await scan(store) if "body" in item]
+
+
+async def test_nothing_of_a_session_s_content_is_in_the_table(store: DynamoStore) -> None:
+    await write(store)
+    await assert_there(store)
+    found = await bodies(store)
+    assert {item["sk"]["S"].partition("#")[0] for item in found} == {"LOG", "MSG", "PART"}
+    assert all(KEY_NAME in item for item in found)
+    assert MARK not in str(await scan(store))
+    assert NOISE[:64] not in str(await scan(store))
+
+
+async def test_without_encryption_it_is_plain_and_each_reads_the_other_s(
+    store: DynamoStore, store_settings: Settings
+) -> None:
+    await write(store, "s1")
+    async with opened(store_settings, encrypt=False) as plain:
+        await write(plain, "s2")
+        await assert_there(plain, "s1")
+    await assert_there(store, "s2")
+    plain_ones = [item for item in await bodies(store) if KEY_NAME not in item]
+    assert {item["pk"]["S"] for item in plain_ones} == {keys.session("s2")}
+    assert MARK in str(await scan(store))
+
+
+async def test_a_body_opens_in_no_other_item_s_place(store: DynamoStore) -> None:
+    await store.create_session(session("s1"))
+    for name in ("m1", "m2"):
+        await store.put_message(message("s1", name, content=f"{MARK} {name}"))
+    first, second = (item for item in await bodies(store) if item["sk"]["S"].startswith("MSG#"))
+    moved = {**first, "body": second["body"]}
+    await store._table.call("put_item", TableName=store._table.name, Item=moved)
+    with pytest.raises(StoreUnavailable, match="does not open with its key"):
+        await store.list_messages("s1")
+
+
+async def test_a_gateway_learns_of_the_key_that_another_has_made(
+    store: DynamoStore, store_settings: Settings
+) -> None:
+    """Both were open when the day began."""
+    async with opened(store_settings, clock=lambda: time.time() + DAY) as tomorrow:
+        await store.create_session(session("s1"))
+        await tomorrow.put_message(message("s1", "m1", content=MARK))
+        assert [item.content for item in (await store.list_messages("s1")).items] == [MARK]
+        names = {item[KEY_NAME]["S"] for item in await bodies(store)}
+        assert names == {f"content-{time.strftime('%Y%m%d', time.gmtime(time.time() + DAY))}"}
+
+
+async def test_two_that_begin_a_day_have_one_key(store: DynamoStore, store_settings: Settings) -> None:
+    async with opened(store_settings) as other:
+        first, second = await store._keys.today(), await other._keys.today()
+        nonce = bytes(12)
+        assert first.id == second.id
+        assert first.aead.encrypt(nonce, b"x", b"") == second.aead.encrypt(nonce, b"x", b"")
+
+
+async def test_in_a_table_of_the_version_before_nothing_is_encrypted_until_its_gateways_are_gone(
+    store_settings: Settings,
+) -> None:
+    async with opened(store_settings, encrypt=False) as before:
+        await before.create_session(session("s1"))
+    async with opened(store_settings) as store:
+        await store.put_message(message("s1", "m1", content=MARK))
+        assert [item for item in await bodies(store) if KEY_NAME in item] == []
+    async with opened(store_settings, clock=lambda: time.time() + SETTLE_SECONDS + 60) as later:
+        await later.put_message(message("s1", "m2", content=MARK))
+        assert len([item for item in await bodies(later) if KEY_NAME in item]) == 1
+        assert [item.content for item in (await later.list_messages("s1")).items] == [MARK, MARK]
+
+
+async def test_the_largest_piece_fits_with_what_encrypting_adds(store: DynamoStore) -> None:
+    """DynamoDB itself counts: 400 KB with every name and value."""
+    await store.create_session(session("s1"))
+    run = (await admit(store, "s1", "m1")).run
+    text = random.Random(3).randbytes((PIECE_LIMIT - OVERHEAD) // 2 + 200_000).hex()
+    with pytest.raises(ValueError, match="too long to be stored"):
+        await store.append_frames(run, first=1, last=1, frames=frames(run.id, 1, 1, text=text + text))
+    low, high = 500_000, len(text)
+    while high - low > 2_000:  # the longest frame that is still taken
+        middle = (low + high) // 2
+        try:
+            run = (
+                await store.append_frames(
+                    run,
+                    first=run.recorded + 1,
+                    last=run.recorded + 1,
+                    frames=frames(run.id, run.recorded + 1, run.recorded + 1, text=text[:middle]),
+                )
+                or run
+            )
+            low = middle
+        except ValueError:
+            high = middle
+    assert run.recorded > 2
+    largest = max(len(item["body"]["B"]) for item in await bodies(store))
+    assert PIECE_LIMIT - 5_000 < largest <= PIECE_LIMIT
+
+
+async def rotated(settings: Settings) -> AsyncIterator[tuple[str, Settings]]:
+    """The settings of each update of a rotation."""
+    yield "accepted", replace(settings, credential_key=OLD, credential_key_accepted=NEW)
+    yield "used", replace(settings, credential_key=NEW, credential_key_accepted=OLD)
+    yield "finished", replace(settings, credential_key=NEW)
+
+
+async def test_a_rotation_of_the_stack_s_key_loses_nothing(
+    store: DynamoStore, store_settings: Settings
+) -> None:
+    await write(store, "s0")
+    own = encrypt(await store.credential_keys(), "ada", "sk-ada")
+    await store.put_settings("ada", {"credential": own})
+    await store.put_settings("bob", {"credential": encrypt(await store.credential_keys(), "bob", "sk-bob")})
+    assert key_of(own) == "credentials-1"
+    written = ["s0"]
+    async for phase, settings in rotated(store_settings):
+        # Side by side with the gateways that are replaced, which read what it writes while they drain.
+        async with opened(settings) as now:
+            await write(now, phase)
+            written.append(phase)
+            for name in written:
+                await assert_there(now, name)
+            assert await credential_of(now, settings, "ada") == "sk-ada"
+            kept = (await now.get_settings("ada"))["credential"]
+            assert key_of(kept) == ("credentials-1" if phase == "accepted" else "credentials-2")
+            if phase == "accepted":
+                before = now
+                await assert_there(store, phase)
+            elif phase == "used":
+                async with opened(replace(store_settings, credential_key_accepted=NEW)) as before:
+                    await assert_there(before, phase)
+                    assert await credential_of(before, settings, "ada") == "sk-ada"
+            if phase == "finished":
+                assert await credential_of(now, settings, "bob") == "sk-bob"
+                assert key_of((await now.get_settings("bob"))["credential"]) == "credentials-2"
+
+
+async def test_one_that_is_put_back_under_the_old_key_goes_under_the_new_one_again(
+    store: DynamoStore, store_settings: Settings
+) -> None:
+    """A gateway of the first update that starts again after the second does so."""
+    await write(store)
+    first = replace(store_settings, credential_key_accepted=NEW)
+    second = replace(store_settings, credential_key=NEW, credential_key_accepted=OLD)
+    now = time.time()
+    async with opened(second, clock=lambda: now) as used:
+        await used._keys.today()
+        async with opened(first):
+            pass
+        too_early = DynamoStore(replace(store_settings, credential_key=NEW))
+        with pytest.raises(StoreUnavailable, match="cannot be opened"):
+            await too_early.open()
+        await too_early.close()
+        now += 700
+        await used._keys.today()
+    async with opened(store_settings, credential_key=NEW) as finished:
+        await assert_there(finished)
+
+
+async def test_a_gateway_without_the_key_refuses_to_start_and_says_which_is_missing(
+    store: DynamoStore, store_settings: Settings
+) -> None:
+    await write(store)
+    stranger = DynamoStore(replace(store_settings, credential_key=NEW))
+    with pytest.raises(
+        StoreUnavailable, match=r"the data key .* cannot be opened: it was encrypted with the key"
+    ):
+        await stranger.open()
+    await stranger.close()
+
+
+async def test_settings_are_replaced_by_who_knows_them_alone(store: DynamoStore) -> None:
+    await store.put_settings("ada", {"a": 1})
+    assert not await store.replace_settings("ada", {"a": 2}, {"a": 3})
+    assert await store.get_settings("ada") == {"a": 1}
+    assert await store.replace_settings("ada", {"a": 1}, {"a": 3})
+    assert await store.replace_settings("ada", {"a": 1}, {"a": 3})  # an answer that was lost
+    assert await store.get_settings("ada") == {"a": 3}
+
+
+async def test_a_key_that_is_gone_is_told(store: DynamoStore, store_settings: Settings) -> None:
+    await write(store)
+    for item in await scan(store):
+        if item["sk"]["S"].startswith("KEY#content-"):
+            await store._table.write(delete((item["pk"]["S"], item["sk"]["S"])))
+    async with opened(store_settings) as other:
+        with pytest.raises(StoreUnavailable, match="no data key content-"):
+            await other.list_messages("s1")
