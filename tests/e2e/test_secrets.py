@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from infra.generated import NAMES
 from tests.e2e.deployed import run_in
-from tests.gateway.stack import SECRET
+from tests.e2e.test_replicas import polled, reader, session_of
+from tests.gateway.stack import SECRET, assert_whole, numbered, read_all, read_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -113,3 +116,65 @@ def test_no_secret_is_in_pulumi_s_state_or_what_else_a_deployment_writes(demo_st
     assert [path for path in files if b"SecretFiles" in path.read_bytes()]
     for path in files:
         assert not seen_in(secrets, [path.read_bytes()]), path
+
+
+async def test_a_rotation_is_not_noticed(demo_stack: Deployed) -> None:
+    """Of the sandboxes' secret, which all parts share and a running sandbox keeps: somebody reads, others ask, and the
+    run goes on in its sandbox."""
+    before = secrets_of(demo_stack)["sandbox"]
+    async with reader() as http:
+        session = await session_of(http, demo_stack)
+        run, frames = await begun(http, demo_stack, session)
+        container = demo_stack.sandbox(session).id
+        async with polled(demo_stack.url) as failed:
+            rotating = asyncio.create_task(asyncio.to_thread(demo_stack.rotate, "sandbox"))
+            while not rotating.done():
+                frames += await read_on(http, demo_stack, session, run, len(frames), rotating)
+            await rotating
+        assert failed == []
+        used = demo_stack.containers("vaporforge.role=gateway")
+        for gateway in used:
+            told = run_in(gateway, "sh", "-c", "cat /run/secrets/vf_sandbox_secret_accepted")
+            assert told == before
+            assert run_in(gateway, "sh", "-c", "cat /run/secrets/vf_sandbox_secret") != before
+        assert demo_stack.sandbox(session).id == container
+        async with http.post(f"{demo_stack.url}/api/sdk/stop", json={"sessionId": session}) as stopped:
+            assert stopped.status < 300, await stopped.text()
+        frames += await read_on(http, demo_stack, session, run, len(frames))
+        assert_whole(frames, "stopped")
+        # The same sandbox takes the next prompt, and a new one is started.
+        for asked in (session, await session_of(http, demo_stack)):
+            query = {"sessionId": asked, "prompt": "hello"}
+            async with http.ws_connect(f"{demo_stack.url}/api/sdk/ws", params=query) as socket:
+                assert_whole(await read_all(socket))
+        assert demo_stack.sandbox(session).id == container
+
+
+async def begun(
+    http: aiohttp.ClientSession, stack: Deployed, session: str
+) -> tuple[str, list[dict[str, Any]]]:
+    """A run that goes on until it is stopped: its id and its first frames."""
+    query = {"sessionId": session, "prompt": "count to 200000 every 20 ms"}
+    async with http.ws_connect(f"{stack.url}/api/sdk/ws", params=query) as socket:
+        frames = numbered(await read_until(socket, "text-delta", 5))
+    return frames[0]["run"], frames
+
+
+async def read_on(
+    http: aiohttp.ClientSession,
+    stack: Deployed,
+    session: str,
+    run: str,
+    after: int,
+    until: asyncio.Task[None] | None = None,
+) -> list[dict[str, Any]]:
+    """The run's frames behind `after`, up to the connection's end, or until `until` is done."""
+    query = {"sessionId": session, "run": run, "after": str(after)}
+    frames: list[dict[str, Any]] = []
+    async with http.ws_connect(f"{stack.url}/api/sdk/ws", params=query, max_msg_size=0) as socket:
+        while until is None or not until.done():
+            message = await socket.receive()
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                break
+            frames += [json.loads(line) for line in message.data.split("\n")]
+    return numbered(frames)
