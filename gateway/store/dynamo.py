@@ -78,6 +78,7 @@ class DynamoStore:
         await prepare(self._table, create=self._create)
         await self._began()
         await self._keys.open()
+        await self._sealed_since()
         self.pool.since = await self._pooled_since()
 
     async def close(self) -> None:

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 KEY_BYTES: Final = 32
 
 RELOAD_SECONDS: Final = 600.0
-"""How often the keys are read again by who writes: one that another gateway has put back under the earlier key of the
-stack, while that was rotated, is put under the current one."""
+"""How often the keys are read again by who writes: one that a gateway with the earlier key of the stack has made, while
+that was rotated, is put under the current one."""
 
 CREDENTIALS: Final = "credentials-"
 
@@ -77,21 +77,37 @@ class Keyring:
         self._loaded = 0.0
 
     async def open(self) -> None:
-        """Read all, put those under the current key that are not, and make a key of credentials for this key."""
+        """Read all, and make a key of credentials for a key of the stack that has none."""
         await self.load()
         newest = self._newest()
         if not newest:
             await self._make(f"{CREDENTIALS}1", self._credential_key.encode())
-        elif self._made_under[newest] != self._wrapping.id:
+        elif not self._has_credentials():
             number = int(newest.removeprefix(CREDENTIALS)) + 1
             await self._make(f"{CREDENTIALS}{number}", secrets.token_hex(KEY_BYTES).encode())
 
     async def load(self) -> None:
-        """Read all of them."""
-        async for page in self._table.pages(by_prefix(keys.KEYS, keys.KEY)):
-            for item in page:
-                await self._take(item)
+        """Read all of them, and put those under the stack's current key that are not. A gateway that still has the
+        earlier one, while it is rotated, leaves them as they are."""
+        items = [item async for page in self._table.pages(by_prefix(keys.KEYS, keys.KEY)) for item in page]
+        self._made_under |= {str(item["id"]): str(item["made_under"]) for item in items}
+        for item in items:
+            await self._take(item)
+        newest = self._newest()
+        is_newest = not newest or self._made_under[newest] == self._wrapping.id or not self._has_credentials()
+        for item in items if is_newest else ():
+            if not self._wrapping.is_current(item["wrapped"]):
+                await self._put_under_current(item)
         self._loaded = self._clock()
+
+    def _has_credentials(self) -> bool:
+        """Whether a key of credentials was ever made under the stack's current key: the first gateway with a new one
+        makes one, so where there is a later one as well, the current key is the earlier one."""
+        return any(
+            under == self._wrapping.id
+            for name, under in self._made_under.items()
+            if name.startswith(CREDENTIALS)
+        )
 
     async def today(self) -> DataKey:
         """The key for what is written now; the first who asks on a day makes it."""
@@ -148,30 +164,26 @@ class Keyring:
         await self._take(item)
 
     async def _take(self, item: Item) -> None:
-        name, wrapped = str(item["id"]), bytes(item["wrapped"])
+        name = str(item["id"])
         self._made_under[name] = str(item["made_under"])
-        current = self._wrapping.is_current(wrapped)
-        if name in self._keys and current:
+        if name in self._keys:
             return
         try:
-            key = await self._wrapping.unwrap(wrapped, name)
+            self._keys[name] = await self._wrapping.unwrap(item["wrapped"], name)
         except UnwrapError as error:
             raise StoreUnavailable(
                 f"the data key {name} cannot be opened: {error}; VF_CREDENTIAL_KEY is {self._wrapping.id}. Give the "
                 "gateways the key of the stack that wrote this table (docs/secrets.md)"
             ) from None
-        self._keys[name] = key
-        if not current:
-            await self._put_under_current(item, key)
 
-    async def _put_under_current(self, item: Item, key: bytes) -> None:
-        again = await self._wrapping.wrap(key, item["id"])
+    async def _put_under_current(self, item: Item) -> None:
+        again = await self._wrapping.wrap(self._keys[item["id"]], item["id"])
         changed = update(
             (item["pk"], item["sk"]),
             "SET #wrapped = :again",
             "#wrapped = :found",
             again=again,
-            found=bytes(item["wrapped"]),
+            found=item["wrapped"],
         )
         try:
             await self._table.write(changed)

@@ -43,13 +43,15 @@ async def stack(dynamodb_endpoint: str, tmp_path: Path) -> AsyncIterator[Stack]:
 class People:
     """Who goes on asking, each in a session of their own, at any of the gateways that serve.
 
-    `refused`: every answer to a handshake or a request that was an error. `answers`: how many were whole."""
+    `refused`: every answer to a handshake or a request that was an error. `answers`: how many were whole. `asking`: by
+    session, held while an answer is on."""
 
     def __init__(self, stack: Stack, secrets: Sequence[str]) -> None:
         self.stack = stack
         self.live = list(stack.gateways)
         self.refused: list[str] = []
         self.answers = 0
+        self.asking: dict[str, asyncio.Lock] = {}
         self._secrets = secrets
         self._random = random.Random(5)
         self._leaving = False
@@ -61,7 +63,8 @@ class People:
     async def work(self, session: str) -> None:
         """Prompt after prompt; each answer must be whole, wherever it was read."""
         while not self._leaving:
-            assert_whole(await self._answer(session))
+            async with self.asking.setdefault(session, asyncio.Lock()):
+                assert_whole(await self._answer(session))
             self.answers += 1
             await self._look(session)
 
@@ -146,7 +149,8 @@ async def test_nobody_is_refused_and_nothing_is_lost(stack: Stack, name: str) ->
                 people._secrets = [NEW]  # the old tokens have ended by then
             if phase == "finished" and name == "sandbox":
                 for session in sessions:  # who has the old token has stopped by then
-                    await people.live[0].runs.driver.stop(session)
+                    async with people.asking[session]:
+                        await people.live[0].runs.driver.stop(session)
                 await people.more(2 * PEOPLE)
             await update(people, settings)
             if name == "jwt" and phase != "finished":

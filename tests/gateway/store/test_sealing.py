@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from gateway.errors import StoreUnavailable
 from gateway.store import keys
 from gateway.store.dynamo import DynamoStore
 from gateway.store.frames import PIECE_LIMIT
+from gateway.store.keyring import RELOAD_SECONDS
 from gateway.store.pool import SETTLE_SECONDS
 from gateway.store.requests import delete
 from gateway.store.sealing import KEY_NAME, OVERHEAD
@@ -173,63 +174,70 @@ async def test_the_largest_piece_fits_with_what_encrypting_adds(store: DynamoSto
     assert PIECE_LIMIT - 5_000 < largest <= PIECE_LIMIT
 
 
-async def rotated(settings: Settings) -> AsyncIterator[tuple[str, Settings]]:
+def rotated(settings: Settings) -> dict[str, Settings]:
     """The settings of each update of a rotation."""
-    yield "accepted", replace(settings, credential_key=OLD, credential_key_accepted=NEW)
-    yield "used", replace(settings, credential_key=NEW, credential_key_accepted=OLD)
-    yield "finished", replace(settings, credential_key=NEW)
+    return {
+        "accepted": replace(settings, credential_key=OLD, credential_key_accepted=NEW),
+        "used": replace(settings, credential_key=NEW, credential_key_accepted=OLD),
+        "finished": replace(settings, credential_key=NEW),
+    }
 
 
 async def test_a_rotation_of_the_stack_s_key_loses_nothing(
     store: DynamoStore, store_settings: Settings
 ) -> None:
     await write(store, "s0")
-    own = encrypt(await store.credential_keys(), "ada", "sk-ada")
-    await store.put_settings("ada", {"credential": own})
-    await store.put_settings("bob", {"credential": encrypt(await store.credential_keys(), "bob", "sk-bob")})
-    assert key_of(own) == "credentials-1"
-    written = ["s0"]
-    async for phase, settings in rotated(store_settings):
-        # Side by side with the gateways that are replaced, which read what it writes while they drain.
-        async with opened(settings) as now:
-            await write(now, phase)
-            written.append(phase)
+    for owner in ("ada", "bob"):
+        own = encrypt(await store.credential_keys(), owner, f"sk-{owner}")
+        assert key_of(own) == "credentials-1"
+        await store.put_settings(owner, {"credential": own})
+    written, before = ["s0"], store
+    async with AsyncExitStack() as stack:
+        for phase, settings in rotated(store_settings).items():
+            now = await stack.enter_async_context(opened(settings))
+            # Side by side with the gateways that are replaced, each reads what the other writes.
+            for name, writer in ((f"{phase}-new", now), (f"{phase}-old", before)):
+                await write(writer, name)
+                written.append(name)
             for name in written:
                 await assert_there(now, name)
+                await assert_there(before, name)
             assert await credential_of(now, settings, "ada") == "sk-ada"
+            assert await credential_of(before, settings, "ada") == "sk-ada"
             kept = (await now.get_settings("ada"))["credential"]
             assert key_of(kept) == ("credentials-1" if phase == "accepted" else "credentials-2")
-            if phase == "accepted":
-                before = now
-                await assert_there(store, phase)
-            elif phase == "used":
-                async with opened(replace(store_settings, credential_key_accepted=NEW)) as before:
-                    await assert_there(before, phase)
-                    assert await credential_of(before, settings, "ada") == "sk-ada"
-            if phase == "finished":
-                assert await credential_of(now, settings, "bob") == "sk-bob"
-                assert key_of((await now.get_settings("bob"))["credential"]) == "credentials-2"
+            before = now
+        # One who was away all the time has lost nothing either.
+        assert key_of((await now.get_settings("bob"))["credential"]) == "credentials-1"
+        assert await credential_of(now, settings, "bob") == "sk-bob"
+        assert key_of((await now.get_settings("bob"))["credential"]) == "credentials-2"
 
 
-async def test_one_that_is_put_back_under_the_old_key_goes_under_the_new_one_again(
+async def test_a_gateway_of_the_first_update_that_starts_again_after_the_second_puts_nothing_back(
     store: DynamoStore, store_settings: Settings
 ) -> None:
-    """A gateway of the first update that starts again after the second does so."""
+    """It makes keys under the earlier one, as it must: the later ones put those under the new one."""
     await write(store)
-    first = replace(store_settings, credential_key_accepted=NEW)
-    second = replace(store_settings, credential_key=NEW, credential_key_accepted=OLD)
+    first, second, last = rotated(store_settings).values()
     now = time.time()
     async with opened(second, clock=lambda: now) as used:
-        await used._keys.today()
-        async with opened(first):
-            pass
-        too_early = DynamoStore(replace(store_settings, credential_key=NEW))
-        with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        await used.credential_keys()
+        async with opened(first, clock=lambda: now + DAY) as again:
+            assert (await again.credential_keys()).current == "credentials-2"
+            await again._keys.today()
+        assert sorted(
+            item["sk"]["S"] for item in await scan(store) if item["sk"]["S"].startswith("KEY#cred")
+        ) == [
+            "KEY#credentials-1",
+            "KEY#credentials-2",
+        ]
+        too_early = DynamoStore(last)
+        with pytest.raises(StoreUnavailable, match=r"the data key content-\d+ cannot be opened"):
             await too_early.open()
         await too_early.close()
-        now += 700
+        now += RELOAD_SECONDS + 1
         await used._keys.today()
-    async with opened(store_settings, credential_key=NEW) as finished:
+    async with opened(last) as finished:
         await assert_there(finished)
 
 
