@@ -14,7 +14,7 @@ from container.protocol import MAX_FRAME_BYTES, encode, stamp
 from container.redaction.known import secrets_of_servers
 from container.redaction.redactor import Redactor
 from container.redaction.values import strike_value
-from gateway.broker.credentials import credential_of, servers_of
+from gateway.broker.credentials import credential_of, keys_for, servers_of
 from gateway.config import Settings
 from gateway.fields import exact
 from gateway.runs.recording.seal import runs_on_this_machine
@@ -30,7 +30,8 @@ async def redactor_of(settings: Settings, store: Store, owner: str) -> Redactor 
     if not settings.redact:
         return None
     kept, credential = await asyncio.gather(store.get_settings(owner), credential_of(store, settings, owner))
-    servers = servers_of(settings.credential_key, owner, kept, plain=not runs_on_this_machine(settings))
+    keys = await keys_for(store, kept)
+    servers = servers_of(keys, owner, kept, plain=not runs_on_this_machine(settings))
     known = dict(secrets_of_servers(servers))
     known |= {key: CREDENTIAL for key in (credential, settings.model_api_key) if key}
     return Redactor(known)

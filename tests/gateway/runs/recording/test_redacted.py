@@ -13,6 +13,7 @@ from gateway.broker.credentials import encrypt, encrypt_servers
 from gateway.runs.recording.intake import Intake
 from gateway.runs.recording.redacted import redactor_of, struck
 from gateway.runs.recording.transcript import Transcript
+from gateway.store.keyring import CredentialKeys
 from tests.container.redaction.secret_samples import GITHUB, JWT
 from tests.gateway.fakes import RUN, a_run, line, quick_settings
 
@@ -87,6 +88,9 @@ def test_whole_numbers_beyond_64_bits_stay_as_they_are() -> None:
     assert json.loads(shorter)["n"] == 10**30
 
 
+KEYS = CredentialKeys.of("k" * 32)
+
+
 class Settings:
     """A store of one user's settings."""
 
@@ -96,14 +100,17 @@ class Settings:
     async def get_settings(self, _owner: str) -> dict[str, Any]:
         return self.kept
 
+    async def credential_keys(self, *_names: str) -> CredentialKeys:
+        return KEYS
+
 
 async def test_the_owner_s_secrets_and_the_deployment_s_key_are_known() -> None:
     settings = quick_settings(model_api_key="the-deployment-s-key-1")
     servers = {"git": {"env": {"GIT_TOKEN": "hunter-two-2"}}}
     store = Settings(
         {
-            "credential": encrypt(settings.credential_key, "ada", "my-own-model-key-1"),
-            "mcpServers": encrypt_servers(settings.credential_key, "ada", servers),
+            "credential": encrypt(KEYS, "ada", "my-own-model-key-1"),
+            "mcpServers": encrypt_servers(KEYS, "ada", servers),
         }
     )
     redactor = await redactor_of(settings, store, "ada")  # type: ignore[arg-type]
