@@ -8,7 +8,9 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.audit.ledger import Audit
 from gateway.config import Settings
+from gateway.ids import new_id
 from gateway.quotas.blobs import MeasuredBlobs
 from gateway.runs.metrics import Figures, Metrics
 from gateway.runs.protection import Protection
@@ -17,6 +19,7 @@ from gateway.runs.stats import Stats
 from gateway.runs.sweeper import sweep_forever
 from gateway.sandboxes.agent_client import AgentClient, sandbox_client
 from gateway.sandboxes.drivers import Driver, Joins, Poolable
+from gateway.sandboxes.drivers.audited import audited
 from gateway.sandboxes.pool.driver import PooledDriver
 from gateway.sandboxes.pool.keeper import Keeper
 from gateway.sandboxes.reaper import Reaper
@@ -28,6 +31,7 @@ from gateway.store.blobs import Blobs
 from gateway.web import routes
 from gateway.web.request import middleware
 from gateway.web.request.app_keys import (
+    AUDIT,
     AUTH,
     BACKGROUND,
     BLOBS,
@@ -41,6 +45,7 @@ from gateway.web.request.app_keys import (
     STATS,
     STORE,
 )
+from gateway.web.request.audited import SignIns
 from gateway.web.request.auth import Authenticator
 from gateway.web.request.bodies import MAX_BODY_BYTES
 from gateway.web.request.seats import Seats
@@ -64,13 +69,20 @@ def build_app(
     app = web.Application(middlewares=[middleware.errors], client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[STORE] = store
-    app[DRIVER] = driver
     app[BLOBS] = blobs
     app[STATS] = stats = Stats()
+    app[AUDIT] = audit = Audit(
+        store.audit,
+        gateway=new_id(),
+        secret=settings.credential_key,
+        accepted=settings.credential_key_accepted,
+        days=settings.audit_days,
+    )
+    app[DRIVER] = audited(driver, audit)
     app[SEATS] = Seats(settings.user_connections, stats.turned_away)
-    app[AUTH] = Authenticator(settings, store)
+    app[AUTH] = Authenticator(settings, store, SignIns().note)
     app[BACKGROUND] = set()
-    app.cleanup_ctx.extend((_store, _driver, _client, _pool, _snapshots, _runs, _background))
+    app.cleanup_ctx.extend((_store, _audit, _driver, _client, _pool, _snapshots, _runs, _background))
     app.on_response_prepare.append(middleware.add_headers)
     routes.add_routes(app, settings.base_path)
     return app
@@ -82,6 +94,15 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
         yield
     finally:
         await app[STORE].close()
+
+
+async def _audit(app: web.Application) -> AsyncIterator[None]:
+    audit = app[AUDIT]
+    writing = asyncio.create_task(audit.write_forever(), name="audit")
+    yield
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    await audit.close()
 
 
 async def _driver(app: web.Application) -> AsyncIterator[None]:
@@ -166,6 +187,7 @@ def _figures(app: web.Application) -> Figures:
             "Takeovers": stats.takeovers,
             "StoreThrottles": app[STORE].throttles,
             "TurnedAway": stats.turned_away.total(),
+            "AuditLost": app[AUDIT].lost,
             **({"PoolClaims": pool["claimed"], "PoolMisses": pool["missed"]} if pool else {}),
         },
     )

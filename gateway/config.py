@@ -70,6 +70,7 @@ LEAST: Mapping[str, float] = MappingProxyType(
         "snapshot_mb": 1,
         "snapshot_seconds": 1,
         "message_ttl_days": 0.01,
+        "audit_days": 1,
         "idle_minutes": 0.01,
         "pool_max_minutes": 0.01,
         "start_seconds": 1,
@@ -258,6 +259,10 @@ class Settings:
     log_level: str = "INFO"
     metrics: str = "off"
     """`emf`: a line a minute on stdout, which CloudWatch Logs makes metrics of."""
+    admins: tuple[str, ...] = ()
+    """Who may read the audit: the `sub` of their tokens."""
+    audit_days: float = 365.0
+    """How long the audit's blocks are kept."""
 
     @property
     def pool(self) -> Schedule:

@@ -15,7 +15,7 @@ from container.listener.runner import Listener
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
 from gateway.broker.model_api import build_broker
 from gateway.interfaces import open_hosts
-from gateway.web.request.app_keys import CLIENT, RUNS, STATS
+from gateway.web.request.app_keys import AUDIT, CLIENT, RUNS, STATS
 from gateway.web.request.middleware import SECURITY_HEADERS, AccessLogger
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         turned_away = app[STATS].turned_away
         public = await _opened(stack, public_listener(settings, app))
-        forward = build_broker(settings, store, app[CLIENT], turned_away)
+        forward = build_broker(settings, store, app[CLIENT], turned_away, app[AUDIT])
         broker = await _opened(stack, broker_listener(settings, forward, turned_away))
         await web.TCPSite(broker, settings.host, settings.broker_port).start()
         # Sandboxes are on networks with this gateway, and have no business at the public port.

@@ -130,6 +130,8 @@ class Settings:
     allowed_origins: str = text(
         "", rf"{ORIGIN}(?:\s*,\s*{ORIGIN})*", "origins such as https://host:port, separated by commas"
     )
+    admins: str = text("", r"\s*[^\s,][^,]*(?:,\s*[^\s,][^,]*)*", "subs of users, separated by commas")
+    audit_days: int = number(365, 1)
     jwt_audience: str = "vaporforge"
     jwt_secret: Secret = None
     credential_key: Secret = None

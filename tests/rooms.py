@@ -17,7 +17,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "sandboxes.drivers | broker",
         "quotas",
         "store",
-        "store.blobs | concurrency | websocket",
+        "store.blobs | concurrency | websocket | audit",
         "words",
     ),
     "container": ("wiring", "web", "workspace", "runs", "agents", "agent", "listener | redaction", "words"),

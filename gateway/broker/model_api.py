@@ -27,6 +27,7 @@ from gateway.quotas.service import ModelCall, Quotas
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from gateway.audit.ledger import Audit
     from gateway.config import Settings
     from gateway.store import Store
 
@@ -82,11 +83,12 @@ def build_broker(
     store: Store,
     client: aiohttp.ClientSession,
     turned_away: Counter[str] | None = None,
+    audit: Audit | None = None,
 ) -> web.Application:
     """The broker's application, to be served on the sandboxes' network only, with `handler_cancellation`, so that a
     stopped agent's request is given up at once, and without `auto_decompress`. Of `client` only the connections are
-    used, which it keeps. `turned_away` counts what is refused for a limit's sake."""
-    broker = _Broker(settings, store, client, Counter() if turned_away is None else turned_away)
+    used, which it keeps. `turned_away` counts what is refused for a limit's sake; `audit` records refusals."""
+    broker = _Broker(settings, store, client, Counter() if turned_away is None else turned_away, audit)
     app = web.Application()
     app.cleanup_ctx.append(broker.session)
     app.router.add_route("*", "/{path:.*}", broker.handle)
@@ -97,8 +99,14 @@ class _Broker:
     """Authenticates a sandbox, swaps its token for the credential of its session's owner, and copies bytes."""
 
     def __init__(
-        self, settings: Settings, store: Store, client: aiohttp.ClientSession, turned_away: Counter[str]
+        self,
+        settings: Settings,
+        store: Store,
+        client: aiohttp.ClientSession,
+        turned_away: Counter[str],
+        audit: Audit | None,
     ) -> None:
+        self._audit = audit
         self._turned_away = turned_away
         self._calls: Counter[str] = Counter()
         self._settings = settings
@@ -131,6 +139,7 @@ class _Broker:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request of a sandbox; errors of ours look like the API's own."""
+        session = ""
         try:
             if encoding_of(request):
                 self._turned_away[Refusal.ENCODED] += 1
@@ -155,11 +164,20 @@ class _Broker:
                 finally:
                     call.end()
         except errors.TooMany as error:
+            self._refused(request, session, error)
             return _error(error.status, error.message, {hdrs.RETRY_AFTER: str(error.retry_after)})
         except errors.VaporForgeError as error:
+            self._refused(request, session, error)
             if error.status == errors.Forbidden.status and error.field:
                 log.info("a sandbox's request is not let through: %s", error.message)
             return _error(error.status, error.message)
+
+    def _refused(self, request: web.Request, session: str, error: errors.VaporForgeError) -> None:
+        if self._audit is not None and error.status in {401, 403, 429}:
+            address = request.remote or ""
+            self._audit.record(
+                "refused", session=session, address=address, outcome=error.code, route="broker"
+            )
 
     async def _take(self, request: web.Request, body: Body) -> None:
         """The body whole, and judged: until then nothing is asked of the API, nor opened to it."""

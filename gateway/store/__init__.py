@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.model import Admission, Message, NewRun, OnBusy, Page, Run, RunState, Session
+from gateway.store.audit import AuditRows
 from gateway.store.keyring import CredentialKeys
 from gateway.store.pool import PoolRows
 from gateway.store.quotas import Allowance, Claim, Crowd, Held, Rate, Reached
@@ -35,6 +36,10 @@ class Store(Protocol):
     @property
     def pool(self) -> PoolRows:
         """The pool of sandboxes, and where each session's is."""
+
+    @property
+    def audit(self) -> AuditRows:
+        """The chain of what was done by whom."""
 
     async def ping(self) -> None:
         """One cheap read; raises when the store cannot serve."""

@@ -12,6 +12,7 @@ from gateway.ids import new_id
 from gateway.model import Admission, Message, NewRun, OnBusy, Page, Run, RunState, Session
 from gateway.store import keys
 from gateway.store.admission import Admissions
+from gateway.store.audit import AuditRows
 from gateway.store.client import RETRY_SECONDS, Table
 from gateway.store.endings import Endings
 from gateway.store.frames import Frames
@@ -72,6 +73,7 @@ class DynamoStore:
         # A gateway that is protected while it records runs goes on serving beside its successors for so long.
         self._settle = SETTLE_SECONDS + (settings.protect_minutes * 60 if settings.driver == "ecs" else 0)
         self.pool = PoolRows(self._table)
+        self.audit = AuditRows(self._table)
 
     async def open(self) -> None:
         await self._table.connect()

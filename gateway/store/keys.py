@@ -13,6 +13,7 @@ RATE#<name>#<who>  <window>             how much somebody has had in a window of
 PLACES           STARTING                sandboxes that are being started (places.py)
 POOL             MEMBER#<id>, KEEPER      the pool of sandboxes, and who refills it (pool.py)
 MEMBER#<id>      SESSION                  who claimed that sandbox; SESSION#<id> SANDBOX: where a session's is
+AUDIT#<day>      BLOCK#<number>           a block of events; AUDIT HEAD: which is the newest (audit.py)
 KEYS             KEY#<name>               a data key, encrypted (keyring.py)
 TABLE            BIRTH                    when the first gateway opened this table, the first with a pool, and the first
                                           that encrypts bodies
@@ -40,6 +41,8 @@ KEY: Final = "KEY#"
 
 BIRTH: Final = ("TABLE", "BIRTH")
 STARTING: Final = ("PLACES", "STARTING")
+AUDIT_HEAD: Final = ("AUDIT", "HEAD")
+BLOCK: Final = "BLOCK#"
 
 POOL: Final = "POOL"
 MEMBER: Final = "MEMBER#"
@@ -119,6 +122,14 @@ def member(member_id: str) -> Key:
 
 def claimed(member_id: str) -> Key:
     return f"{MEMBER}{member_id}", "SESSION"
+
+
+def audit_day(day: str) -> str:
+    return f"AUDIT#{day}"
+
+
+def audit(day: str, number: int) -> Key:
+    return audit_day(day), f"{BLOCK}{number:09d}"
 
 
 def place(session_id: str) -> Key:

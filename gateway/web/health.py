@@ -11,7 +11,7 @@ from aiohttp import web
 from container.protocol import VERSION
 from gateway.errors import Draining, StoreUnavailable, VaporForgeError
 from gateway.ids import instance_of
-from gateway.web.request.app_keys import POOL, RUNS, SETTINGS, STATS, STORE
+from gateway.web.request.app_keys import AUDIT, POOL, RUNS, SETTINGS, STATS, STORE
 from gateway.web.request.bodies import json_response
 from gateway.web.request.middleware import error_response
 
@@ -27,13 +27,14 @@ async def version(_request: web.Request) -> web.Response:
 
 
 async def alive(request: web.Request) -> web.Response:
-    """`GET /api/health`: this process serves, what became of the prompts that it received, what it turned away, and the
-    pool where there is one."""
-    stats, keeper = request.app[STATS], request.app[POOL]
+    """`GET /api/health`: this process serves, what became of the prompts that it received, what it turned away, what it
+    recorded in the audit, and the pool where there is one."""
+    stats, keeper, audit = request.app[STATS], request.app[POOL], request.app[AUDIT]
     pool = {} if keeper is None else keeper.figures()
     told = {
         "prompts": stats.prompts(),
         "turnedAway": {str(why): count for why, count in stats.turned_away.items()},
+        "audit": {"recorded": audit.recorded, "waiting": audit.waiting, "lost": audit.lost},
     }
     return json_response({"status": "ok", "version": VERSION, **told, **({"pool": pool} if pool else {})})
 

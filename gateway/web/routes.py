@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import hdrs, web
 
-from gateway.errors import BadRequest, Draining, Unauthorized
-from gateway.web import health, pages, persist, sdk, sessions, tickets, user_settings
-from gateway.web.request.app_keys import AUTH, RUNS, SEATS
+from gateway.errors import BadRequest, Draining, Forbidden, Unauthorized
+from gateway.web import admin, health, pages, persist, sdk, sessions, tickets, user_settings
+from gateway.web.request.app_keys import AUTH, RUNS, SEATS, SETTINGS
 from gateway.web.request.clients import client_of
 from gateway.web.request.paths import inner_path
 
@@ -30,6 +30,8 @@ class Auth(StrEnum):
     NONE = "none"
     BEARER = "bearer"
     """`Authorization: Bearer <token>`"""
+    ADMIN = "admin"
+    """The same, of one of the stack's admins."""
     WEBSOCKET = "websocket"
     """A ticket, a token in the query or as a subprotocol, or the header; and the browser's Origin is checked."""
 
@@ -40,6 +42,8 @@ class Owner(StrEnum):
     NONE = "none"
     SELF = "self"
     """What belongs to the caller; no session is named."""
+    STACK = "stack"
+    """What is the whole stack's, and its admins may see."""
     PATH = "path"
     QUERY = "query"
     BODY = "body"
@@ -76,6 +80,7 @@ ROUTES: Final = (
     Route("GET", "/api/sessions/{session}/messages", sessions.messages, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/settings", user_settings.read, Auth.BEARER, Owner.SELF),
     Route("PUT", "/api/settings", user_settings.write, Auth.BEARER, Owner.SELF),
+    Route("GET", "/api/admin/audit", admin.audit, Auth.ADMIN, Owner.STACK),
     Route("GET", r"/{file:(?!api(?:/|$)).*}", pages.serve, Auth.NONE, Owner.NONE),
 )
 
@@ -114,8 +119,10 @@ def guarded(route: Route) -> Handle:
             caller, _ = await _counted(request, request.app[AUTH].websocket_caller(request))
             with request.app[SEATS].hold(caller.user):
                 return await route.handler(request)
-        elif route.auth is Auth.BEARER:
+        elif route.auth in (Auth.BEARER, Auth.ADMIN):
             user = await _counted(request, request.app[AUTH].user(request))
+            if route.auth is Auth.ADMIN and user not in request.app[SETTINGS].admins:
+                raise Forbidden("Only the stack's admins may ask this; its setting `admins` names them")
             if route.handler in (sdk.stream, sdk.replay):
                 with request.app[SEATS].hold(user):
                     return await route.handler(request)

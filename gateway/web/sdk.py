@@ -14,7 +14,9 @@ from gateway import errors
 from gateway.fields import identifier
 from gateway.model import Run, RunState, Session
 from gateway.sandboxes.agent_client import RELAY_MESSAGE_LIMIT
+from gateway.web.request import audited
 from gateway.web.request.app_keys import AUTH, RUNS, SETTINGS
+from gateway.web.request.audited import refused
 from gateway.web.request.bodies import json_response, read_json
 from gateway.web.sessions import owned_session
 from gateway.web.streams.browser_connection import (
@@ -60,6 +62,7 @@ async def ws(request: web.Request) -> web.StreamResponse:
             run = (await runs.submit(session, caller.user, frame, caller.author)).run
         await leg.serve(run, after, _timing(began, authorized))
     except errors.VaporForgeError as error:
+        refused(request, error)
         await leg.fail(error)
     except ConnectionError:
         pass
@@ -112,6 +115,7 @@ async def stop(request: web.Request) -> web.Response:
     if recorder is None or recorder.run.owner != user:
         await owned_session(request.app, user, session)
     run = await request.app[RUNS].signals.stop(session, run_id)
+    audited.record(request, "run-stop", session=session, run=run.id if run else "")
     return json_response(
         {"success": True, "run": run.id if run else None, "state": run.state if run else None}
     )
@@ -161,6 +165,7 @@ async def relay(request: web.Request) -> web.StreamResponse:
     try:
         await serve_relay(request.app[RUNS], socket, session, caller.until)
     except errors.VaporForgeError as error:
+        refused(request, error)
         await socket.close(error.close, error.code)
     except ConnectionError:
         await socket.close(Close.TRY_AGAIN)

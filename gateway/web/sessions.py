@@ -12,6 +12,7 @@ from gateway.errors import BadRequest, NotOwner, SessionGone
 from gateway.fields import identifier, text, whole
 from gateway.ids import new_id
 from gateway.model import Message, Session
+from gateway.web.request import audited
 from gateway.web.request.app_keys import AUTH, BACKGROUND, DRIVER, RUNS, STORE
 from gateway.web.request.bodies import iso, json_response, read_json
 
@@ -51,7 +52,7 @@ async def listing(request: web.Request) -> web.Response:
     """`GET /api/sessions`"""
     user = await request.app[AUTH].user(request)
     limit = whole(request.query, "limit", default=50, least=1, most=200)
-    page = await request.app[STORE].list_sessions(user, limit=limit, cursor=_cursor(request))
+    page = await request.app[STORE].list_sessions(user, limit=limit, cursor=cursor_of(request))
     return json_response({"sessions": [session_json(item) for item in page.items], "cursor": page.cursor})
 
 
@@ -79,6 +80,7 @@ async def delete(request: web.Request) -> web.Response:
     task = asyncio.create_task(_delete(request.app, session.id), name=f"delete {session.id}")
     work.add(task)
     task.add_done_callback(work.discard)
+    audited.record(request, "session-delete", session=session.id)
     await asyncio.shield(task)
     return web.Response(status=204)
 
@@ -91,7 +93,7 @@ async def messages(request: web.Request) -> web.Response:
     if order not in ("", "oldest", "newest"):
         raise BadRequest("order must be oldest or newest", field="order")
     page = await request.app[STORE].list_messages(
-        session.id, limit=limit, cursor=_cursor(request), newest=order == "newest"
+        session.id, limit=limit, cursor=cursor_of(request), newest=order == "newest"
     )
     return json_response({"messages": [message_json(item) for item in page.items], "cursor": page.cursor})
 
@@ -140,5 +142,5 @@ def _title(body: dict[str, Any], *, required: bool) -> str:
     return text(body, "title", limit=MAX_TITLE_CHARS, required=required).strip() or DEFAULT_TITLE
 
 
-def _cursor(request: web.Request) -> str | None:
+def cursor_of(request: web.Request) -> str | None:
     return text(request.query, "cursor", limit=MAX_CURSOR_CHARS) or None

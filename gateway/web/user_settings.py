@@ -13,6 +13,7 @@ from container.protocol import RUN_ID
 from gateway.broker.credentials import encrypt, encrypt_servers, keys_for, renewed, servers_of
 from gateway.errors import BadRequest
 from gateway.fields import text
+from gateway.web.request import audited
 from gateway.web.request.app_keys import AUTH, STORE
 from gateway.web.request.bodies import json_response, read_json
 
@@ -70,6 +71,10 @@ async def write(request: web.Request) -> web.Response:
             if value is not None
         }
         await store.put_settings(user, kept)
+        if "mcpServers" in changes:
+            audited.record(request, "settings-change", servers=len(servers))
+        if "credential" in changes:
+            audited.record(request, "credential-set" if changes["credential"] else "credential-clear")
     return json_response(_public(kept, servers))
 
 

@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-COMMANDS = ("up", "down", "token", "parts", "rotate")
+COMMANDS = ("up", "down", "token", "audit", "parts", "rotate")
 
 
 def main() -> None:

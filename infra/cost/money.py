@@ -26,7 +26,7 @@ SWEEP_UNITS: Final = 2.0
 CHECKS_A_SECOND: Final = 0.2
 """Of each gateway from each zone of the load balancer, a consistent read each (gateway/web/health.py)."""
 
-METRICS: Final = 7
+METRICS: Final = 8
 POOL_METRICS: Final = 3
 """That gateways publish (gateway/app.py), by their stack alone; and more with a pool."""
 

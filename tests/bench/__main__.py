@@ -19,7 +19,7 @@ import aiohttp
 import uvloop
 from yarl import URL
 
-from tests.bench import live, networks, pool, relay, stdout, store
+from tests.bench import live, networks, pool, redaction, relay, stdout, store
 from tests.bench.direct import DirectSdk
 from tests.bench.figures import shown, summary, table
 from tests.bench.latency import PHASES, PROMPT, Browser
@@ -292,6 +292,34 @@ async def _stdout(
     base = figures["websocketd"]["median"]
     rows = [[name, shown(figure), f"{figure['median'] / base:.2f}"] for name, figure in figures.items()]
     say(table(f"an agent's lines; {relay.load()}", ["", "lines a second", "of websocketd's"], rows))
+    return figures | _redaction(arguments, folder)
+
+
+def _redaction(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """CPU time a line from an agent's bytes to the frame log, with and without looking for secrets."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for _ in range(arguments.rounds):
+        for reads in ("64 KiB a read", "a line a read"):
+            for way, redactor in redaction.WAYS.items():
+                found[f"{reads}, {way}"].append(
+                    redaction.microseconds_a_line(
+                        folder, arguments.frames, at_once=reads.startswith("64"), redactor=redactor()
+                    )
+                )
+    figures = {name: summary(values) for name, values in found.items()}
+    rows = [
+        [
+            name,
+            shown(figure, 2),
+            f"{figure['median'] / figures[name.rpartition(', ')[0] + ', not redacted']['median']:.2f}",
+        ]
+        for name, figure in figures.items()
+    ]
+    say(
+        table(
+            f"the agent server's part of it; {relay.load()}", ["", "CPU µs a line", "of not redacted"], rows
+        )
+    )
     return figures
 
 

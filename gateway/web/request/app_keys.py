@@ -10,6 +10,7 @@ from aiohttp import ClientSession, web
 from gateway.config import Settings
 
 if TYPE_CHECKING:
+    from gateway.audit.ledger import Audit
     from gateway.runs.service import RunService
     from gateway.runs.stats import Stats
     from gateway.sandboxes.drivers import Driver
@@ -34,4 +35,5 @@ RUNS: web.AppKey[RunService] = web.AppKey("runs")
 BACKGROUND: web.AppKey[set[asyncio.Task[None]]] = web.AppKey("background")
 """Work that goes on when the client who asked for it has left."""
 SEATS: web.AppKey[Seats] = web.AppKey("seats")
+AUDIT: web.AppKey[Audit] = web.AppKey("audit")
 STATS: web.AppKey[Stats] = web.AppKey("stats")

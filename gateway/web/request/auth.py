@@ -17,6 +17,8 @@ from gateway.web.request.author import author_of
 from gateway.web.request.expiry import NO_END
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.config import Settings
     from gateway.model import Author
     from gateway.store import Store
@@ -46,6 +48,9 @@ class Caller:
     until: float = NO_END
 
 
+USER: web.RequestKey[str] = web.RequestKey("user")
+"""Who asks, once that is known."""
+
 _CALLER: web.RequestKey[tuple[Caller, str | None]] = web.RequestKey("caller")
 
 
@@ -59,16 +64,23 @@ def mint(sub: str, seconds: float, *, secret: str, audience: str = "vaporforge",
 
 
 class Authenticator:
-    """Tells who sent a request; remembers the answer on the request: a ticket is taken once."""
+    """Tells who sent a request; remembers the answer on the request: a ticket is taken once. `signed_in` is told of
+    each good token."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        signed_in: Callable[[web.Request, str], None] = lambda _request, _token: None,
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._signed_in = signed_in
 
     async def caller(self, request: web.Request) -> Caller:
         """Whom `Authorization: Bearer <token>` stands for. Raises `Unauthorized`."""
         if _CALLER not in request:
-            request[_CALLER] = (self.verify(_bearer(request)), None)
+            request[_CALLER] = (self._by_token(request, _bearer(request)), None)
         return request[_CALLER][0]
 
     async def user(self, request: web.Request) -> str:
@@ -90,13 +102,21 @@ class Authenticator:
         offered = _offered(request)
         selected = SUBPROTOCOL if SUBPROTOCOL in offered else None
         if ticket := request.query.get("ticket"):
-            return await self._take_ticket(ticket, request.query.get("sessionId", "")), selected
+            caller = await self._take_ticket(ticket, request.query.get("sessionId", ""))
+            request[USER] = caller.user  # whose token was recorded where the ticket was given
+            return caller, selected
         if token := request.query.get("token"):
-            return self.verify(token), selected
+            return self._by_token(request, token), selected
         tokens = [name for name in offered if name != SUBPROTOCOL]
         if selected and tokens:
-            return self.verify(tokens[0]), selected
-        return self.verify(_bearer(request)), selected
+            return self._by_token(request, tokens[0]), selected
+        return self._by_token(request, _bearer(request)), selected
+
+    def _by_token(self, request: web.Request, token: str) -> Caller:
+        caller = self.verify(token)
+        request[USER] = caller.user
+        self._signed_in(request, token)
+        return caller
 
     def verify(self, token: str) -> Caller:
         """Whose a valid token is. Raises `Unauthorized` with one sentence that never holds the token."""

@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractAccessLogger
 from container.listener.refusals import Refusal, encoding_of
 from gateway.errors import BadRequest, NotFound, TooMany, UnsupportedEncoding, VaporForgeError
 from gateway.web.request.app_keys import STATS
+from gateway.web.request.audited import refused
 from gateway.web.request.bodies import json_response
 from gateway.web.request.clients import client_of, vouch_for
 from gateway.web.request.paths import is_api
@@ -71,6 +72,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.RequestPayloadError:
         return error_response(BadRequest("The body broke off or is malformed"))
     except VaporForgeError as error:
+        refused(request, error)
         if request.get(_STARTED):
             _abort(request, error)
         return error_response(error)
