@@ -72,6 +72,7 @@ class FrameType(StrEnum):
     REPLAY_COMPLETE = "replay-complete"
     SANDBOX_LOST = "sandbox-lost"
     JOBS_ENDED = "jobs-ended"
+    EGRESS_BLOCKED = "egress-blocked"
     RECONNECT = "reconnect"
     STDERR = "stderr"
     TIMING = "timing"
@@ -86,6 +87,7 @@ SERVER_ONLY: Final = frozenset(
         FrameType.REPLAY_COMPLETE,
         FrameType.SANDBOX_LOST,
         FrameType.JOBS_ENDED,
+        FrameType.EGRESS_BLOCKED,
         FrameType.RECONNECT,
         FrameType.PROCESS_EXIT,
         FrameType.TIMING,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from container.egress import proxy_environment
 from container.protocol import AGENT_PORT, RUN_ID, SEED_PENDING_PATH
 from container.uids import SAME, AgentUser
 
@@ -113,10 +114,11 @@ class Settings:
 def agent_environment(
     settings: Settings, process_env: Mapping[str, str], query_env: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment an agent is started with: the agent server's own without the token that opens it, the agent's
-    home, and a query's on top."""
+    """The environment an agent is started with: the agent server's own without the token that opens it, where its
+    programs find the proxy, the agent's home, and a query's on top."""
     process_env = {name: value for name, value in process_env.items() if name != "VF_SANDBOX_TOKEN"}
-    return {**process_env, "HOME": str(settings.home), "VF_WORKSPACE": str(settings.workspace), **query_env}
+    own = {"HOME": str(settings.home), "VF_WORKSPACE": str(settings.workspace)}
+    return {**process_env, **proxy_environment(process_env), **own, **query_env}
 
 
 def _agent_command(agent: str, workspace: Path) -> AgentCommand:

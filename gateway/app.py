@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.audit.ledger import Audit
 from gateway.config import Settings
+from gateway.egress.policy import policy_of
 from gateway.ids import new_id
 from gateway.quotas.blobs import MeasuredBlobs
 from gateway.runs.metrics import Figures, Metrics
@@ -37,6 +38,7 @@ from gateway.web.request.app_keys import (
     BLOBS,
     CLIENT,
     DRIVER,
+    EGRESS,
     POOL,
     RUNS,
     SEATS,
@@ -70,6 +72,7 @@ def build_app(
     app[SETTINGS] = settings
     app[STORE] = store
     app[BLOBS] = blobs
+    app[EGRESS] = policy_of(settings)
     app[STATS] = stats = Stats()
     app[AUDIT] = audit = Audit(
         store.audit,

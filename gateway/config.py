@@ -32,6 +32,10 @@ ECS_START_SECONDS = 180.0
 
 METRICS = ("off", "emf")
 
+EGRESS = ("none", "registries", "list", "all")
+
+_FORWARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}", re.ASCII)
+
 _API_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 OWN_HEADERS = frozenset(
@@ -93,6 +97,9 @@ LEAST: Mapping[str, float] = MappingProxyType(
         "stream_mb_per_second": 1,
         "stream_control_burst": 20,
         "messages_per_second": 1,
+        "egress_connections": 1,
+        "sandbox_egress_connections": 1,
+        "egress_idle_seconds": 1,
     }
 )
 """The least value of each number that may not be 0: below it loops spin, or what is made is over at once."""
@@ -244,6 +251,21 @@ class Settings:
     sandbox_calls: int = 16
     """Calls of the model's API that a sandbox may have open at once; `call_mb`: the longest body of one, in MiB."""
     call_mb: int = 32
+    egress: str = "none"
+    """What sandboxes reach by the proxy at `egress_port`: `none`, then there is no such proxy; `registries`; `list`;
+    `all`. `egress_allow`: hosts, `*.suffixes` and presets beside; `egress_proxy`: host and port of the stack's forward
+    proxy; `egress_learn`: all passes, and what is on no list is logged; `egress_session_allow`: whether a session's
+    owner may allow hosts."""
+    egress_allow: tuple[str, ...] = ()
+    egress_learn: bool = False
+    egress_session_allow: bool = True
+    egress_proxy: str = ""
+    egress_port: int = 3128
+    egress_connections: int = 1000
+    """Open at once through this gateway's proxy; `sandbox_egress_connections` of them a sandbox's."""
+    sandbox_egress_connections: int = 64
+    egress_idle_seconds: float = 300.0
+    egress_mb_per_day: int = 50_000
     head_seconds: float = 10.0
     keepalive_seconds: float = 20.0
     """Longer than the proxy's own: a connection that both close at once loses a request."""
@@ -315,6 +337,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         )
     _check_choices(settings)
     _check_model_api(settings)
+    _check_egress(settings)
     _check_driver(settings)
     try:
         read_schedule(settings.pool_schedule, settings.pool_size)
@@ -396,10 +419,19 @@ def _check_model_api(settings: Settings) -> None:
             )
 
 
+def _check_egress(settings: Settings) -> None:
+    if settings.egress != "none" and not _FORWARD.fullmatch(settings.egress_proxy):
+        raise ConfigError(
+            f"VF_EGRESS_PROXY is {settings.egress_proxy!r}; with VF_EGRESS {settings.egress} it must be "
+            "host:port of the forward proxy"
+        )
+
+
 def _check_choices(settings: Settings) -> None:
     for variable, chosen, known in (
         ("VF_DRIVER", settings.driver, DRIVERS),
         ("VF_METRICS", settings.metrics, METRICS),
+        ("VF_EGRESS", settings.egress, EGRESS),
     ):
         if chosen not in known:
             raise ConfigError(f"{variable} is {chosen!r}; it must be one of {', '.join(known)}")

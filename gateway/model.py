@@ -65,7 +65,8 @@ class Mode(StrEnum):
 class Session:
     """One chat: its owner, its title, and which run is active. `version` counts changes (optimistic locking).
     `deleting`: it takes nothing new, and is there only until all of it is deleted. `used_at`: when somebody was last
-    connected to its sandbox in another way than by a run."""
+    connected to its sandbox in another way than by a run. `egress_hosts`: what its owner lets its sandbox reach beside
+    what the stack does."""
 
     id: str
     owner: str
@@ -78,6 +79,7 @@ class Session:
     version: int = 0
     deleting: bool = False
     used_at: float = 0.0
+    egress_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,10 @@ from container.listener.refusals import Limits
 from container.listener.runner import Listener
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
 from gateway.broker.model_api import build_broker
+from gateway.egress.listener import EgressProxy
 from gateway.interfaces import open_hosts
-from gateway.web.request.app_keys import AUDIT, CLIENT, RUNS, STATS
+from gateway.sandboxes.blocked import tell_blocked
+from gateway.web.request.app_keys import AUDIT, CLIENT, DRIVER, RUNS, STATS, STORE
 from gateway.web.request.middleware import SECURITY_HEADERS, AccessLogger
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ async def serve(
         public = await _opened(stack, public_listener(settings, app))
         forward = build_broker(settings, store, app[CLIENT], turned_away, app[AUDIT])
         broker = await _opened(stack, broker_listener(settings, forward, turned_away))
+        proxy = await _egress(stack, settings, app)
         await web.TCPSite(broker, settings.host, settings.broker_port).start()
         # Sandboxes are on networks with this gateway, and have no business at the public port.
         for host in open_hosts(settings.host, settings.sandbox_networks):
@@ -83,6 +86,7 @@ async def serve(
         await asyncio.gather(
             app[RUNS].drain(),
             _close(broker, settings.drain_seconds),
+            _nothing() if proxy is None else proxy.close(settings.drain_seconds),
             asyncio.sleep(min(NOTICE_SECONDS, settings.drain_seconds) if settings.proxy_secret else 0),
         )
         logger.info("drained")
@@ -139,6 +143,27 @@ def _pace(settings: Settings) -> dict[str, Any]:
         "body_seconds": settings.body_seconds,
         "body_rate": settings.body_kb_per_second * 1024,
     }
+
+
+async def _egress(stack: AsyncExitStack, settings: Settings, app: web.Application) -> EgressProxy | None:
+    """The proxy that sandboxes reach hosts outside by; None where they reach none."""
+    if settings.egress == "none":
+        return None
+    runs = app[RUNS]
+
+    async def tell(session: str, host: str, why: str, may_allow: bool) -> None:
+        await tell_blocked(app[DRIVER], runs.agent, session, host, why, may_allow=may_allow)
+
+    proxy = EgressProxy(settings, app[STORE], runs.quotas, tell, app[STATS].egress)
+    stack.push_async_callback(proxy.close, CLOSE_SECONDS)
+    logger.info(
+        "egress (%s) on port %s", settings.egress, await proxy.start(settings.host, settings.egress_port)
+    )
+    return proxy
+
+
+async def _nothing() -> None:
+    """What is done where there is nothing to close."""
 
 
 async def _opened(stack: AsyncExitStack, listener: Listener) -> Listener:

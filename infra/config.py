@@ -8,7 +8,7 @@ import os
 import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +26,10 @@ from infra.values import (
     ConfigError,
     among,
     arn,
+    check_egress,
     checked,
     choice,
+    egress_entries,
     key_of,
     number,
     parse_value,
@@ -174,6 +176,16 @@ class Settings:
     sandbox_cpus: float = number(2.0, 0.1)
     sandbox_pids: int = number(512, 64, PIDS)
     sandbox_internet: bool = False
+    """Whether `egress` is `all`, whichever of the two keys says so."""
+    egress: str = choice("none", "registries", "list", "all")
+    egress_allow: str = checked("", egress_entries)
+    egress_learn: bool = False
+    egress_session_allow: bool = True
+    egress_connections: int = number(1000, 16)
+    sandbox_egress_connections: int = number(64, 1)
+    egress_idle_seconds: int = number(300, 10)
+    egress_mb_per_day: int = number(50_000, 0)
+    egress_memory_mb: int = number(512, 128)
     sandbox_networks: str = checked("10.213.0.0/16", read_pool)
     sandbox_runtime: str = text("", r"[A-Za-z0-9_.-]+", "the name of a runtime that the engine knows")
     dynamodb: str = choice("local", "aws")
@@ -310,7 +322,15 @@ def _validated(settings: Settings) -> Settings:
         raise ConfigError(
             f"vaporforge:dockerSocket is {settings.docker_socket!r}; it must be an absolute path"
         )
-    return settings
+    level = check_egress(
+        target=settings.target,
+        egress=settings.egress,
+        internet=settings.sandbox_internet,
+        given=bool(runtime_config.get_config(f"{PROJECT}:egress")),
+        allow=settings.egress_allow,
+        learn=settings.egress_learn,
+    )
+    return replace(settings, egress=level, sandbox_internet=level == "all")
 
 
 def _configured_keys() -> list[str]:

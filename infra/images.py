@@ -38,6 +38,7 @@ def present(file: Path) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesArgs:
     """`root`: the folder that holds gateway/, container/ and infra/. `slim`: leave the real agent's binary out.
+    `egress`: with the forward proxy's.
     `platform`: the engine's own, None where it does not tell. `after`: what must be there before anything gets the
     stack's name."""
 
@@ -48,6 +49,7 @@ class ImagesArgs:
     http_proxy: str
     no_proxy: str
     slim: bool
+    egress: bool
     docker_host: str
     platform: str | None
     after: pulumi.Resource
@@ -64,11 +66,12 @@ class BuiltImage:
 
 
 class Images(pulumi.ComponentResource):
-    """The gateway's image (also the launcher's), the agent's and the proxy's."""
+    """The gateway's image (also the launcher's), the agent's, the proxy's, and the forward proxy's if any."""
 
     gateway: BuiltImage
     agent: BuiltImage
     proxy: BuiltImage
+    egress: BuiltImage | None
 
     def __init__(self, name: str, args: ImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vaporforge:docker:Images", name, None, opts)
@@ -80,9 +83,16 @@ class Images(pulumi.ComponentResource):
             args, "agent", "container", "container/Dockerfile", {**shared, "REQUIREMENTS": requirements}
         )
         self.proxy = self._build(args, "proxy", "infra/proxy", "infra/proxy/Dockerfile", base)
-        self.register_outputs(
-            {"gateway": self.gateway.name, "agent": self.agent.name, "proxy": self.proxy.name}
-        )
+        self.egress = None
+        if args.egress:
+            self.egress = self._build(args, "egress", "infra/egress", "infra/egress/Dockerfile", shared)
+        self.register_outputs(self.names)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Image names by part."""
+        made = {"gateway": self.gateway, "agent": self.agent, "proxy": self.proxy, "egress": self.egress}
+        return {part: image.name for part, image in made.items() if image is not None}
 
     def _build(
         self, args: ImagesArgs, part: str, context: str, dockerfile: str, build_args: dict[str, str]

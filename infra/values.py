@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from pathlib import Path
 from typing import Any, Final
 
 import pulumi
@@ -16,6 +18,16 @@ HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@,:\[\]]+)(?::\d{1,5})?"
 
 ORIGIN: Final = rf"[a-z][a-z0-9+.-]*://{HOST}"
 """What a browser sends as a page's origin."""
+
+EGRESS_PRESETS: Final = Path(__file__).resolve().parent.parent / "gateway" / "egress" / "presets.json"
+"""The gateway's, which expands them."""
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_EGRESS_ENTRY: Final = re.compile(
+    rf"(?=.{{1,255}}$)(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.(?![0-9]+\.?$|0x[0-9a-f]*\.?$){_LABEL}\.?",
+    re.IGNORECASE,
+)
+"""As gateway/egress/hosts.py takes it: a name of two labels or more, or `*.` and one; no address."""
 
 
 class ConfigError(pulumi.RunError):
@@ -99,3 +111,51 @@ def _number(key: str, given: str, kind: str, rules: Mapping[str, Any]) -> float:
         most = f" and at most {rules['most']}" if math.isfinite(rules["most"]) else ""
         raise ConfigError(f"{key} is {given}; it must be {rules['least']} or more{most}")
     return parsed
+
+
+def egress_entries(given: str) -> list[str]:
+    """Hosts, patterns and presets, separated by commas. Raises `ValueError` naming the first that is none."""
+    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+    known = preset_names()
+    for entry in entries:
+        if entry not in known and not _EGRESS_ENTRY.fullmatch(entry):
+            raise ValueError(
+                f"it must be hosts such as example.com, all below one as *.example.com, or presets "
+                f"({', '.join(known)}), separated by commas, and {entry!r} is none"
+            )
+    return entries
+
+
+def preset_names() -> Sequence[str]:
+    """The names of groups and presets."""
+    kept = json.loads(EGRESS_PRESETS.read_text(encoding="utf-8"))
+    return [*kept["groups"], *kept["presets"]]
+
+
+def check_egress(*, target: str, egress: str, internet: bool, given: bool, allow: str, learn: bool) -> str:
+    """What `egress` is, `sandboxInternet` being another way to say `all`. Raises `ConfigError` for what contradicts it.
+    `given`: whether the key was given, with whatever value."""
+    if internet and given:
+        raise ConfigError(
+            "vaporforge:sandboxInternet is true and vaporforge:egress is given, too; sandboxInternet is an older name "
+            "of egress all: set one of them"
+        )
+    level = "all" if internet else egress
+    if target == "aws" and level in ("registries", "list"):
+        raise ConfigError(
+            f"vaporforge:egress is {level!r}; on aws it must be none or all: sandboxes there reach the internet by "
+            "their security group or not at all, and no proxy judges hosts there yet"
+        )
+    if level in ("none", "all"):
+        for key, said in (("egressAllow", allow), ("egressLearn", learn)):
+            if said:
+                raise ConfigError(
+                    f"vaporforge:{key} is given and vaporforge:egress is {level}; it is for egress registries and "
+                    "list: set egress to one of them, or leave the key out"
+                )
+    if level == "list" and not (allow or learn):
+        raise ConfigError(
+            "vaporforge:egress is 'list' and vaporforge:egressAllow is empty; it must name the hosts, or set "
+            "egressLearn to find out which there are"
+        )
+    return level

@@ -14,7 +14,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "runs",
         "runs.recording",
         "sandboxes | sandboxes.pool | launcher",
-        "sandboxes.drivers | broker",
+        "sandboxes.drivers | broker | egress",
         "quotas",
         "store",
         "store.blobs | concurrency | websocket | audit",

@@ -56,6 +56,8 @@ class Run:
         """Why no more frames are taken, when there is no room for them."""
         self.full: asyncio.Event = asyncio.Event()
         """Set together with `refusal`."""
+        self.blocked: set[str] = set()
+        """Hosts that it was told of."""
         self._waiting: set[asyncio.Future[None]] = set()
 
     @property

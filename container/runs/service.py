@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from container.agent.agent import Agent, AgentState, Outcome
 from container.agent.jobs import Jobs
+from container.egress import MAX_NOTES
 from container.errors import Conflict, CursorAhead, Retiring, RunNotFound
 from container.protocol import MAX_RUN_BYTES, ExitReason, FrameType, encode
 from container.runs.framelog import FrameLog
@@ -206,6 +207,14 @@ class RunService:
             run.tell("queued", position=len(self._queue))
         self._queued.set()
         return run
+
+    def note_blocked(self, host: str, frame: bytes) -> None:
+        """Tell the run that is on of a host that was not reached, once, and of so many."""
+        run = self.active
+        if run is None or run.is_final or host in run.blocked or len(run.blocked) >= MAX_NOTES:
+            return
+        run.blocked.add(host)
+        run.append([frame])
 
     async def _work(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from container.egress import blocked_frame
 from container.errors import AgentServerError, BadRequest, Busy, Unauthorized
 from container.protocol import RUN_ID, VERSION, Close, FrameType, encode
 from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS
@@ -145,6 +146,12 @@ async def pause(request: web.Request) -> web.Response:
 async def resume(request: web.Request) -> web.Response:
     """Let a halted agent go on."""
     return web.json_response({"state": request.app[RUNS].resume(run_id(request)).state}, status=202)
+
+
+async def egress_blocked(request: web.Request) -> web.Response:
+    """The sandbox asked for a host that it may not reach: the run that is on is told, if any."""
+    request.app[RUNS].note_blocked(*blocked_frame(await request.read()))
+    return web.Response(status=204)
 
 
 async def retire(request: web.Request) -> web.Response:

@@ -22,7 +22,7 @@ from gateway.launcher.settings import possible
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.launcher.settings import LauncherSettings
 
@@ -197,7 +197,7 @@ class Containers:
         if found is None:
             self._create(session, lost_reason="")
         elif _STATES[found["State"]["Status"]] is SandboxState.STARTING:
-            self._start(session, found["Id"], joined=found["NetworkSettings"]["Networks"])
+            self._start(session, found["Id"])
         else:
             reason = _lost_reason(found["State"])
             self._remove(found["Id"])
@@ -211,13 +211,10 @@ class Containers:
             self._check_ours(session, volume["Labels"])
         self.networks.ensure(session)
         arguments = spec.create_arguments(api, self._settings, session, lost_reason)
-        self._start(session, api.create_container(**arguments)["Id"], joined=())
+        self._start(session, api.create_container(**arguments)["Id"])
 
-    def _start(self, session: str, container: str, *, joined: Container[str]) -> None:
-        """Start a container that is made, and has `joined` these networks: a launcher may have died in between."""
-        egress = self._settings.egress_network
-        if egress and egress not in joined:
-            self._api().connect_container_to_network(container, egress)
+    def _start(self, session: str, container: str) -> None:
+        """Start a container that is made."""
         try:
             self._api().start(container)
         except docker_errors.APIError:

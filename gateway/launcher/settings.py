@@ -22,9 +22,8 @@ class LauncherSettings:
     """Everything that decides what a sandbox is. `memory_mb`: MiB; `cpus`: cores; `pids`: processes and threads.
 
     `networks`: what the network of each session is cut out of, in subnets of `network_prefix` bits; `from_host`:
-    whether the engine's machine has an address on them, for gateways that run on it and in no container;
-    `egress_network`: a second one with a way out, or empty; `runtime`: the engine's default when empty; `docker_url`:
-    the engine's socket.
+    whether the engine's machine has an address on them, for gateways that run on it and in no container; `runtime`:
+    the engine's default when empty; `docker_url`: the engine's socket.
     """
 
     stack: str
@@ -36,11 +35,12 @@ class LauncherSettings:
     from_host: bool = False
     launcher_secret_accepted: str = ""
     """Taken as well, while the secret is rotated."""
-    egress_network: str = ""
     memory_mb: int = 2048
     cpus: float = 2.0
     pids: int = 512
     broker_url: str = "http://gateway:8081"
+    egress_proxy: str = ""
+    """The URL of the proxy by which sandboxes reach hosts outside; empty where they reach none."""
     agent: str = "demo"
     model: str = ""
     redact: bool = True
@@ -61,11 +61,11 @@ _VARIABLES = {
     "networks": "VF_SANDBOX_NETWORKS",
     "network_prefix": "VF_SANDBOX_NETWORK_PREFIX",
     "from_host": "VF_SANDBOX_FROM_HOST",
-    "egress_network": "VF_SANDBOX_EGRESS_NETWORK",
     "memory_mb": "VF_SANDBOX_MEMORY_MB",
     "cpus": "VF_SANDBOX_CPUS",
     "pids": "VF_SANDBOX_PIDS",
     "broker_url": "VF_BROKER_URL",
+    "egress_proxy": "VF_EGRESS_PROXY",
     "agent": "VF_AGENT",
     "model": "VF_MODEL",
     "redact": "VF_REDACT",

@@ -112,6 +112,7 @@ def environment(settings: LauncherSettings, session: str, lost_reason: str) -> d
         "HOME": VOLUMES["home"],
         "ANTHROPIC_BASE_URL": settings.broker_url,
         "ANTHROPIC_API_KEY": token,
+        **({"VF_EGRESS_PROXY": settings.egress_proxy} if settings.egress_proxy else {}),
     }
 
 
@@ -121,7 +122,7 @@ def fingerprint(settings: LauncherSettings) -> str:
         settings.sandbox_secret,
         settings.image,
         settings.networks,
-        settings.egress_network,
+        settings.egress_proxy,
         str(settings.memory_mb),
         str(settings.cpus),
         str(settings.pids),
@@ -155,7 +156,7 @@ def create_arguments(
 def _host_config(api: APIClient, settings: LauncherSettings, session: str) -> dict[str, Any]:
     made: dict[str, Any] = api.create_host_config(
         network_mode=network_name(settings, session),
-        dns=None if settings.egress_network else [NO_DNS],
+        dns=[NO_DNS],
         mounts=[
             Mount(target, name, type="volume") for name, target in volume_names(settings, session).items()
         ],

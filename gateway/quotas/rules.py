@@ -61,6 +61,13 @@ def model_calls(settings: Settings, user: str) -> Rate:
     )
 
 
+def egress(settings: Settings, user: str) -> Rate:
+    """What a user's sandboxes exchange with hosts outside, both ways."""
+    size = settings.egress_mb_per_day
+    rule = f"Your sandboxes may exchange {size} MB a day with hosts outside"
+    return _rate("egress", user, Limit("bytes", size * MB, DAY, rule))
+
+
 def network(address: str) -> str:
     """What is one address for counting: an IPv6 network of 64 bits is one machine's (RFC 4291 section 2.5.1)."""
     try:

@@ -108,6 +108,16 @@ class Quotas:
         await self._counter.take(rate, {"calls": 1})
         return ModelCall(self, rate)
 
+    async def egress(self, user: str) -> Traffic:
+        """Before a sandbox's connection goes to a host outside. Raises `RateLimited`."""
+        traffic = Traffic(self, rules.egress(self._settings, user))
+        await traffic.check()
+        return traffic
+
+    async def take(self, rate: Rate, unit: str, amount: int) -> None:
+        """Count it. Raises `RateLimited` instead where the limit is reached."""
+        await self._counter.take(rate, {unit: amount})
+
     def add_later(self, rate: Rate, unit: str, amount: int) -> None:
         """Count beside what goes on."""
         task = asyncio.create_task(self._counter.add(rate, {unit: amount}))
@@ -157,6 +167,32 @@ class ModelCall:
         """The chunks, counted."""
         async for chunk in chunks:
             yield self.passed(chunk)
+
+    def end(self) -> None:
+        """Count what has passed; may be called again."""
+        size, self._bytes = self._bytes, 0
+        if size:
+            self._quotas.add_later(self._rate, "bytes", size)
+
+
+class Traffic:
+    """The bytes of one connection of a sandbox's to a host outside, which are cut where a limit is reached."""
+
+    def __init__(self, quotas: Quotas, rate: Rate) -> None:
+        self._quotas = quotas
+        self._rate = rate
+        self._bytes = 0
+
+    async def check(self) -> None:
+        """Raises `RateLimited` where the limit is reached; one byte is counted for the question."""
+        await self._quotas.take(self._rate, "bytes", 1)
+
+    async def passed(self, size: int) -> None:
+        """So many bytes have passed. Raises `RateLimited` where no more may."""
+        self._bytes += size
+        if self._bytes >= FLUSH_BYTES:
+            self.end()
+            await self.check()
 
     def end(self) -> None:
         """Count what has passed; may be called again."""

@@ -28,6 +28,8 @@ class Stats:
     lost: int = 0
     """Runs that this gateway ended as `lost`."""
     turned_away: Counter[str] = field(default_factory=Counter)
+    egress: Counter[str] = field(default_factory=Counter)
+    """Connections of sandboxes to hosts outside: `opened`, `blocked` by the policy, and `turnedAway` for a limit."""
 
     @contextmanager
     def admission(self) -> Iterator[None]:

@@ -87,6 +87,11 @@ class AgentClient:
         """`action`: `stop`, `pause` or `resume`."""
         await self._call("POST", sandbox, f"/runs/{run}/{action}")
 
+    async def egress_blocked(self, sandbox: Sandbox, host: str, reason: str, *, may_allow: bool) -> None:
+        """Have the run that is on, if any, be told that `host` was not reached."""
+        told = {"host": host, "reason": reason, "mayAllow": may_allow}
+        await self._call("POST", sandbox, "/egress-blocked", json=told)
+
     async def retire(self, sandbox: Sandbox, *, idle: float) -> bool:
         """Whether the agent server has been idle for `idle` seconds and takes no queries from now on."""
         try:

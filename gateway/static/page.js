@@ -94,6 +94,7 @@ class Page {
         ),
       ),
     );
+    byId("transcript").addEventListener("allow-host", ({ detail }) => this.#allow(detail));
     addEventListener("beforeunload", (event) => this.#chat?.unsent && event.preventDefault());
     addEventListener("pagehide", () => this.#chat?.keepPlace());
     addEventListener("hashchange", () => {
@@ -199,6 +200,15 @@ class Page {
     await this.#guard(() => this.#chat.earlier());
     // The button goes when there is no more, and would take the focus with it.
     if (byId("earlier").hidden) refocus(byId("earlier"), byId("scroller"), { preventScroll: true });
+  }
+
+  /** @param {{host: string, done: (allowed: boolean) => void}} asked */
+  async #allow({ host, done }) {
+    const allowed = await this.#guard(async () => {
+      await this.#chat.allowHost(host);
+      return true;
+    });
+    done(allowed === true);
   }
 
   #escape() {

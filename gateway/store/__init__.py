@@ -63,6 +63,10 @@ class Store(Protocol):
 
     async def set_sdk_session(self, session: str, sdk_session_id: str) -> None: ...
 
+    async def allow_host(self, session: str, host: str, *, most: int) -> Session:
+        """Add to `Session.egress_hosts`; again is success. Raises `errors.SessionNotFound`, `SessionGone`, and
+        `Conflict` where there are `most` of them."""
+
     async def use_session(self, session: str) -> None:
         """Note that its sandbox is in use now (`Session.used_at`); nothing for a session that is gone."""
 

@@ -164,6 +164,9 @@ class DynamoStore:
     async def set_sdk_session(self, session: str, sdk_session_id: str) -> None:
         await self._sessions.set_sdk_session(session, sdk_session_id)
 
+    async def allow_host(self, session: str, host: str, *, most: int) -> Session:
+        return await self._sessions.allow_host(session, host, most=most)
+
     async def use_session(self, session: str) -> None:
         await self._sessions.use(session)
 

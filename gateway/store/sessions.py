@@ -10,7 +10,7 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from gateway.errors import NotOwner, SessionGone, SessionNotFound, StoreUnavailable
+from gateway.errors import Conflict, NotOwner, SessionGone, SessionNotFound, StoreUnavailable
 from gateway.model import Page, Session
 from gateway.store import keys, order
 from gateway.store.client import Table
@@ -40,6 +40,7 @@ def to_item(session: Session, *, expires_at: int) -> Item:
         "queue": session.queue,
         "version": session.version,
         "deleting": False,
+        "egress_hosts": session.egress_hosts,
         "expires_at": expires_at,
     }
 
@@ -58,6 +59,7 @@ def from_item(item: Item) -> Session:
         version=item["version"],
         deleting=item["deleting"],
         used_at=float(item.get("used_at", 0)),
+        egress_hosts=tuple(item.get("egress_hosts", ())),
     )
 
 
@@ -175,6 +177,37 @@ class Sessions:
         await self._change(
             session, "SET #sdk_session_id = :sdk, #updated_at = :now ADD #version :one", sdk=sdk_session_id
         )
+
+    async def allow_host(self, session: str, host: str, *, most: int) -> Session:
+        """See `Store.allow_host`."""
+        meta = await self.meta(session)
+        known = from_item(meta)
+        if host in known.egress_hosts:
+            return known
+        if len(known.egress_hosts) >= most:
+            raise Conflict(
+                f"This session has {most} hosts of its own already; ask whoever runs this deployment to list this one.",
+                field="host",
+            )
+        condition = f"{OPEN_SESSION} AND #version = :version"
+        try:
+            item = await self._table.write(
+                update(
+                    keys.meta(session),
+                    "SET #egress_hosts = :hosts ADD #version :one",
+                    condition,
+                    hosts=(*known.egress_hosts, host),
+                    one=1,
+                    false=False,
+                    version=known.version,
+                )
+            )
+        except ConditionFailed as failed:
+            found = failed.found[0]
+            if found and not found["deleting"]:
+                return await self.allow_host(session, host, most=most)  # something else changed it meanwhile
+            raise gone(session) if found else not_found(session) from None
+        return from_item(item)
 
     async def use(self, session: str) -> None:
         """See `Store.use_session`. The version stays: nothing that depends on it changes."""

@@ -28,7 +28,7 @@ async def version(_request: web.Request) -> web.Response:
 
 async def alive(request: web.Request) -> web.Response:
     """`GET /api/health`: this process serves, what became of the prompts that it received, what it turned away, what it
-    recorded in the audit, and the pool where there is one."""
+    recorded in the audit, and the pool and the sandboxes' egress where there are such."""
     stats, keeper, audit = request.app[STATS], request.app[POOL], request.app[AUDIT]
     pool = {} if keeper is None else keeper.figures()
     told = {
@@ -36,6 +36,8 @@ async def alive(request: web.Request) -> web.Response:
         "turnedAway": {str(why): count for why, count in stats.turned_away.items()},
         "audit": {"recorded": audit.recorded, "waiting": audit.waiting, "lost": audit.lost},
     }
+    if request.app[SETTINGS].egress != "none":
+        told["egress"] = {why: stats.egress[why] for why in ("opened", "blocked", "turnedAway")}
     return json_response({"status": "ok", "version": VERSION, **told, **({"pool": pool} if pool else {})})
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiohttp import hdrs, web
 
 from gateway.errors import BadRequest, Draining, Forbidden, Unauthorized
-from gateway.web import admin, health, pages, persist, sdk, sessions, tickets, user_settings
+from gateway.web import admin, egress, health, pages, persist, sdk, sessions, tickets, user_settings
 from gateway.web.request.app_keys import AUTH, RUNS, SEATS, SETTINGS
 from gateway.web.request.clients import client_of
 from gateway.web.request.paths import inner_path
@@ -78,6 +78,7 @@ ROUTES: Final = (
     Route("PATCH", "/api/sessions/{session}", sessions.rename, Auth.BEARER, Owner.PATH),
     Route("DELETE", "/api/sessions/{session}", sessions.delete, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/sessions/{session}/messages", sessions.messages, Auth.BEARER, Owner.PATH),
+    Route("POST", "/api/sessions/{session}/egress", egress.allow, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/settings", user_settings.read, Auth.BEARER, Owner.SELF),
     Route("PUT", "/api/settings", user_settings.write, Auth.BEARER, Owner.SELF),
     Route("GET", "/api/admin/audit", admin.audit, Auth.ADMIN, Owner.STACK),

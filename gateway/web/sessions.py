@@ -108,6 +108,7 @@ def session_json(session: Session) -> dict[str, Any]:
         "activeRun": session.active_run,
         "queue": list(session.queue),
         "sdkSessionId": session.sdk_session_id,
+        "egressHosts": list(session.egress_hosts),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from infra.config import Settings
 from infra.cost.prices import Quota, quotas
-from infra.rules import facts, shape
+from infra.rules import shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +75,6 @@ def _docker_walls(settings: Settings, room_mb: int | None) -> Iterator[Wall]:
         sessions=shape.sandbox_subnets(settings) - settings.pool.largest,
         more="a wider sandboxNetworks",
     )
-    if settings.sandbox_internet:
-        yield Wall(
-            name="interfaces of the network with the way out",
-            sessions=facts.BRIDGE_PORTS - settings.pool.largest,
-            more="another stack",
-        )
     if room_mb is not None:
         yield Wall(
             name="memory of the engine's machine",

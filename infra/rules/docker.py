@@ -55,6 +55,20 @@ RULES: Final[tuple[Rule, ...]] = (
         "them away",
     ),
     Ordered(
+        name="egress-files",
+        targets=DOCKER,
+        left=2 * key("connections")
+        + 2 * key("broker_connections")
+        + 2 * key("egress_connections")
+        + facts.GATEWAY_FILES,
+        right=key("part_files"),
+        change="part_files",
+        when=lambda settings: settings.egress != "none",
+        given=("egress",),
+        told_when=", where `egress` is not `none`",
+        why="behind each connection of a gateway there may be another one, to the forward proxy too",
+    ),
+    Ordered(
         name="pool-networks",
         targets=DOCKER,
         left=POOL,
@@ -70,17 +84,6 @@ RULES: Final[tuple[Rule, ...]] = (
         right=SUBNETS,
         change="sandboxes",
         why="each sandbox is on a network of its own",
-    ),
-    Ordered(
-        name="bridge",
-        targets=DOCKER,
-        left=key("sandboxes") + POOL,
-        right=figure(facts.BRIDGE_PORTS, "interfaces that a bridge of Linux has"),
-        change="sandboxes",
-        when=lambda settings: settings.sandbox_internet,
-        given=("sandbox_internet",),
-        told_when=", where `sandboxInternet` is `true`",
-        why="the network with the way out is one for all sandboxes",
     ),
     Formed(
         name="table-keys",

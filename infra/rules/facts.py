@@ -55,9 +55,6 @@ LOOPBACK_CONNECTIONS: Final = 2500
 """What a port that is published on a loopback or an IPv6 address can have: between it and the proxy is the engine's own
 one for such addresses, which died for good at 3,362 connections (six open files each, of 20,000)."""
 
-BRIDGE_PORTS: Final = 1023
-"""Interfaces that a bridge of Linux has room for (BR_PORT_BITS of net/bridge/br_private.h: 10 bits, and no port 0)."""
-
 PROXY_TIMEOUTS: Final[Mapping[str, int]] = MappingProxyType(
     {"http-keep-alive": 10, "client": 75, "server": 120, "tunnel": 7200}
 )

@@ -11,12 +11,12 @@ from infra.addresses import sandbox_prefix
 from infra.cleanup import SandboxContainers
 from infra.components.docker.data import Data, DataArgs
 from infra.components.docker.gateway import ALIAS as GATEWAY_ALIAS
-from infra.components.docker.gateway import BROKER_PORT, Gateway, GatewayArgs
+from infra.components.docker.gateway import BROKER_PORT, EGRESS_PORT, Gateway, GatewayArgs
 from infra.components.docker.launcher import Launcher, LauncherArgs
 from infra.components.docker.limits import Limits, ProcessLimits
 from infra.components.docker.machine import Machine, check_machine, machine_of, room_of
 from infra.components.docker.networks import Networks, NetworksArgs
-from infra.components.docker.proxy import Proxy, ProxyArgs
+from infra.components.docker.proxy import EGRESS_ADDRESS, Egress, EgressArgs, Proxy, ProxyArgs
 from infra.components.docker.table import Table, TableArgs
 from infra.components.docker.watch import MEMORY_MB as WATCH_MEMORY_MB
 from infra.components.docker.watch import Watch, WatchArgs
@@ -25,6 +25,7 @@ from infra.cost import capacity
 from infra.generated import ACCEPTED, VARIABLES
 from infra.images import Images, ImagesArgs, check_page
 from infra.targets.common import Deployed, gateway_environment, instance_of, own_secrets
+from infra.values import egress_entries
 
 
 def deploy(settings: Settings, root: Path) -> Deployed:
@@ -48,11 +49,7 @@ def deploy(settings: Settings, root: Path) -> Deployed:
         options,
     )
     images = _run(settings, root, data, machine, options) if settings.running else None
-    names = (
-        {}
-        if images is None
-        else {"gateway": images.gateway.name, "agent": images.agent.name, "proxy": images.proxy.name}
-    )
+    names = {} if images is None else images.names
     return Deployed(
         jwt_secret=data.secrets[VARIABLES["jwt"]],
         credential_key=data.secrets[VARIABLES["credential"]],
@@ -85,6 +82,7 @@ def _run(
             http_proxy=settings.http_proxy,
             no_proxy=settings.no_proxy,
             slim=settings.agent != "claude",
+            egress=settings.egress != "none",
             docker_host=settings.docker_host,
             platform=machine.platform if machine is not None else None,
             after=data,
@@ -96,7 +94,7 @@ def _run(
         NetworksArgs(
             stack_id=stack_id,
             sandboxes=settings.sandbox_networks,
-            internet=settings.sandbox_internet,
+            egress=settings.egress != "none",
             after=data,
         ),
         options,
@@ -118,7 +116,7 @@ def _run(
             limits=limits(settings.launcher_memory_mb),
             control=networks.control,
             docker_socket=settings.docker_socket,
-            env=_launcher_env(settings, networks, images.agent.name),
+            env=_launcher_env(settings, images.agent.name),
             secrets=_launcher_secrets(data),
             docker_host=settings.docker_host,
             after=sandboxes,
@@ -143,6 +141,11 @@ def _run(
         before.append(table)
         containers["table"] = table.container
         env |= {"VF_DYNAMODB_ENDPOINT": table.endpoint, "VF_TABLE_CREATE": "true"}
+    egress = _egress(settings, images, networks, limits(settings.egress_memory_mb), options)
+    if egress is not None:
+        before.append(egress)
+        containers["egress"] = egress.container
+        env |= {"VF_EGRESS_PROXY": EGRESS_ADDRESS}
     gateway = Gateway(
         f"{stack_id}-gateway",
         GatewayArgs(
@@ -153,6 +156,7 @@ def _run(
             drain_seconds=settings.drain_seconds,
             public=networks.public,
             control=networks.control,
+            egress=networks.egress,
             blobs=data.blobs,
             env=env,
             secrets=_gateway_secrets(settings, data),
@@ -204,12 +208,37 @@ def _run(
     return images
 
 
+def _egress(
+    settings: Settings, images: Images, networks: Networks, limits: Limits, options: pulumi.ResourceOptions
+) -> Egress | None:
+    if images.egress is None or networks.egress is None:
+        return None
+    return Egress(
+        f"{settings.stack_id}-egress",
+        EgressArgs(
+            stack_id=settings.stack_id,
+            image=images.egress,
+            limits=limits,
+            network=networks.egress,
+            upstream_proxy=settings.http_proxy,
+            # Of an update's gateways, of which there are twice as many.
+            tunnels=2 * settings.gateway_replicas * settings.egress_connections,
+        ),
+        options,
+    )
+
+
 def _gateway_env(settings: Settings, launcher_url: str) -> dict[str, pulumi.Input[str]]:
     return {
         **gateway_environment(settings),
         "VF_DRIVER": "docker",
         "VF_LAUNCHER_URL": launcher_url,
         "VF_SANDBOX_NETWORKS": settings.sandbox_networks,
+        "VF_EGRESS": settings.egress,
+        "VF_EGRESS_ALLOW": ",".join(egress_entries(settings.egress_allow)),
+        "VF_EGRESS_LEARN": "true" if settings.egress_learn else "",
+        "VF_EGRESS_SESSION_ALLOW": "" if settings.egress_session_allow else "false",
+        "VF_EGRESS_PORT": str(EGRESS_PORT),
         "VF_TABLE": settings.dynamodb_table,
     }
 
@@ -239,12 +268,12 @@ def _aws_credentials(settings: Settings) -> pulumi.Output[str] | None:
     )
 
 
-def _launcher_env(settings: Settings, networks: Networks, agent_image: str) -> dict[str, pulumi.Input[str]]:
+def _launcher_env(settings: Settings, agent_image: str) -> dict[str, pulumi.Input[str]]:
     return {
         "VF_SANDBOX_IMAGE": agent_image,
         "VF_SANDBOX_NETWORKS": settings.sandbox_networks,
         "VF_SANDBOX_NETWORK_PREFIX": str(sandbox_prefix(settings.gateway_replicas)),
-        "VF_SANDBOX_EGRESS_NETWORK": networks.egress.name if networks.egress is not None else "",
+        "VF_EGRESS_PROXY": "" if settings.egress == "none" else f"http://{GATEWAY_ALIAS}:{EGRESS_PORT}",
         "VF_SANDBOX_MEMORY_MB": str(settings.sandbox_memory_mb),
         "VF_SANDBOX_CPUS": str(settings.sandbox_cpus),
         "VF_SANDBOX_PIDS": str(settings.sandbox_pids),

@@ -109,6 +109,16 @@ def refusal(config: dict[str, str], secrets: dict[str, str] | None = None) -> st
         ({"sandboxRuntime": "run sc"}, "vaporforge:sandboxRuntime is 'run sc'; it must be the name of"),
         ({"port": "70000"}, "vaporforge:port is 70000; it must be 1 or more and at most 65535"),
         ({"gatewayReplicas": "0"}, "vaporforge:gatewayReplicas is 0; it must be 1 or more and at most 16"),
+        ({"egress": "some"}, "vaporforge:egress is 'some'; it must be one of none, registries, list, all"),
+        (
+            {"egress": "list", "egressAllow": "10.0.0.1"},
+            "vaporforge:egressAllow is '10.0.0.1'; it must be hosts",
+        ),
+        ({"egress": "list"}, "vaporforge:egress is 'list' and vaporforge:egressAllow is empty"),
+        (
+            {"sandboxInternet": "true", "egress": "none"},
+            "vaporforge:sandboxInternet is true and vaporforge:egress is given",
+        ),
         ({"sandboxInternet": "yes"}, "vaporforge:sandboxInternet is 'yes'; it must be true or false"),
         (
             {"logLevel": "LOUD"},

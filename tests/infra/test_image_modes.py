@@ -18,6 +18,7 @@ IMAGES = {
     "gateway": (".", "/app", ["python", "-c", "import gateway.app"]),
     "container": ("container", "/opt/vaporforge", ["/opt/venv/bin/python", "-c", "import container.web.app"]),
     "infra/proxy": ("infra/proxy", "/usr/local/bin /etc/proxy", ["cat", "/etc/proxy/haproxy.cfg"]),
+    "infra/egress": ("infra/egress", "/usr/local/bin", ["smokescreen", "--version"]),
 }
 """By the folder of its Dockerfile: its context, where its files are, and what its user must be able to run."""
 

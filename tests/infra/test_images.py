@@ -13,7 +13,7 @@ from infra.targets.docker import deploy
 from infra.values import ConfigError
 from tests.infra.mocked import run
 
-FOLDERS = ("gateway", "container", "infra/proxy")
+FOLDERS = ("gateway", "container", "infra/proxy", "infra/egress")
 
 
 def copied(to: Path) -> Path:
@@ -79,6 +79,14 @@ def test_a_file_changes_the_images_that_it_is_in_and_no_others(
 ) -> None:
     (tree / path).parent.mkdir(exist_ok=True)
     assert changed(tree, path, unchanged) == parts
+
+
+def test_the_forward_proxy_s_image_is_there_with_egress_alone(tree: Path, unchanged: dict[str, str]) -> None:
+    with_egress = names(tree, egress="registries")
+    assert set(with_egress) - set(unchanged) == {"egress"}
+    (tree / "infra/egress/start").write_text("#!/bin/sh\n")
+    changed_one = names(tree, egress="registries")
+    assert {part for part in with_egress if with_egress[part] != changed_one[part]} == {"egress"}
 
 
 def test_modes_on_disk_are_no_change(tree: Path, unchanged: dict[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
@@ -26,7 +28,10 @@ def fault(kind: Fault, detail: str) -> SandboxFaulty:
     return SandboxFaulty(f"The sandbox breaks the protocol ({kind}): {detail}.")
 
 
-_NUMBERED: Final = {FrameType.RUN, FrameType.JOBS_ENDED, FrameType.SANDBOX_LOST, FrameType.PROCESS_EXIT}
+_NUMBERED: Final = {
+    *(FrameType.RUN, FrameType.JOBS_ENDED, FrameType.EGRESS_BLOCKED),
+    *(FrameType.SANDBOX_LOST, FrameType.PROCESS_EXIT),
+}
 
 UNNUMBERED: Final = (SERVER_ONLY - _NUMBERED) | {FrameType.READY}
 """Types that no frame of a run has; those that only servers write beside them have their place."""
@@ -56,6 +61,19 @@ def jobs_of(value: Any) -> list[str]:
     """The names in `jobs`, as far as they can be some."""
     jobs = value if isinstance(value, list) else []
     return [job[:JOB_CHARS] for job in jobs[:MOST_JOBS] if isinstance(job, str)]
+
+
+MOST_BLOCKED: Final = 32
+
+_HOST: Final = re.compile(r"[a-z0-9.-]{1,253}")
+
+
+def blocked_of(frame: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an `egress-blocked` frame says, as far as it can be one."""
+    host, reason = frame.get("host"), frame.get("reason")
+    if not (isinstance(host, str) and _HOST.fullmatch(host) and isinstance(reason, str)):
+        return None
+    return {"host": host, "reason": reason[:16], "mayAllow": frame.get("mayAllow") is True}
 
 
 MOST_COST: Final = 1_000_000.0

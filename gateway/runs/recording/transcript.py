@@ -13,7 +13,7 @@ from container.redaction.redactor import Redactor
 from container.redaction.stream import strike
 from gateway.fields import exact, loads
 from gateway.model import Message, Run, RunState
-from gateway.runs.recording.judge import cost_of, jobs_of, usage_of
+from gateway.runs.recording.judge import MOST_BLOCKED, blocked_of, cost_of, jobs_of, usage_of
 
 FINAL_STATE = {
     ExitReason.COMPLETED: RunState.COMPLETED,
@@ -95,8 +95,15 @@ class Transcript:
             }
         elif kind == FrameType.JOBS_ENDED:
             self._meta["jobsEnded"] = jobs_of(frame.get("jobs"))
+        elif kind == FrameType.EGRESS_BLOCKED:
+            self._note_blocked(frame)
         elif kind == FrameType.PROCESS_EXIT:
             self._end(frame.get("reason"))
+
+    def _note_blocked(self, frame: dict[str, Any]) -> None:
+        told, blocked = self._meta.setdefault("egressBlocked", []), blocked_of(frame)
+        if blocked is not None and len(told) < MOST_BLOCKED:
+            told.append(blocked)
 
     def _end(self, reason: Any) -> None:
         known = isinstance(reason, str) and reason in set(ExitReason)

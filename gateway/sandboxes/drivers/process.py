@@ -94,7 +94,7 @@ class ProcessDriver:
         """See `Poolable`."""
         settings = self._settings
         agent = (settings.agent, settings.model, settings.redact)
-        parts = (*agent, settings.broker_port, settings.sandbox_secret, self._env)
+        parts = (*agent, settings.broker_port, settings.sandbox_secret, self._egress(), self._env)
         return fingerprint_of(*map(repr, parts))
 
     async def close(self) -> None:
@@ -174,6 +174,14 @@ class ProcessDriver:
         if folder.path.exists():
             procs.end_holders("HOME", str(folder.home))
 
+    def _egress(self) -> dict[str, str]:
+        settings = self._settings
+        return (
+            {}
+            if settings.egress == "none"
+            else {"VF_EGRESS_PROXY": f"http://127.0.0.1:{settings.egress_port}"}
+        )
+
     def _environment(self, folder: Folder, lost_reason: str) -> dict[str, str]:
         """All that a sandbox knows; nothing of the gateway's own environment enters it."""
         session = folder.path.name
@@ -197,6 +205,7 @@ class ProcessDriver:
             "VF_LOST_REASON": lost_reason,
             "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{self._settings.broker_port}",
             "ANTHROPIC_API_KEY": token,
+            **self._egress(),
             **self._env,
         }
 

@@ -141,6 +141,11 @@ export class Chat {
     this.#changed();
   }
 
+  /** Lets the sandbox reach one more host. Rejects with an `ApiError`. @param {string} host */
+  async allowHost(host) {
+    await this.#client.api.allowHost(this.id, host);
+  }
+
   /** The reader gave the session another name. @param {{title: string, updatedAt: string}} session  with it */
   renamed({ title, updatedAt }) {
     this.#names += 1;

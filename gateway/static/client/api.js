@@ -169,6 +169,8 @@ export function createApi(env) {
     createSession: (title) => request("POST", "api/sessions", { body: title ? { title } : {} }),
     getSession: (id, { signal } = {}) => request("GET", session(id), { signal }),
     renameSession: (id, title) => request("PATCH", session(id), { body: { title } }),
+    /** Lets the session's sandbox reach one more host. */
+    allowHost: (id, host) => request("POST", `${session(id)}/egress`, { body: { host } }),
     deleteSession: (id) => request("DELETE", session(id)),
     messages: (id, { limit, cursor, order, signal } = {}) =>
       request("GET", `${session(id)}/messages`, { query: { limit, cursor, order }, signal }),

@@ -32,7 +32,7 @@ export function createClient(environment = {}) {
    *
    * - `text` {content}, `session-init` {sessionId}, `tool-start` {id, name, input}, `tool-result` {id, name, output,
    *   isError?}, `done` {sessionId, fullText, usage, costUsd}, `error` {content, code, fatal?}, `session-reset`,
-   *   `config-restored`, `stderr` {text}, `sandbox-lost` {reason}, `jobs-ended` {jobs}, `run`, and `ws-exit` {exitCode, reason}, the last;
+   *   `config-restored`, `stderr` {text}, `sandbox-lost` {reason}, `jobs-ended` {jobs}, `egress-blocked` {host, reason, mayAllow}, `run`, and `ws-exit` {exitCode, reason}, the last;
    *   each with `run` and `seq`
    * - about the connection, without: `status` {phase, position?}, `replay-complete`, `timing`, `connection` {state:
    *   connecting | open | waiting, transport, delayMs?, reason?}, `reset` (forget this run's frames: they come again)

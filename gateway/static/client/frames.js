@@ -19,6 +19,7 @@ const AS_IS = new Set([
   "replay-complete",
   "sandbox-lost",
   "jobs-ended",
+  "egress-blocked",
 ]);
 
 /**

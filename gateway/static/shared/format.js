@@ -76,6 +76,18 @@ export function jobsText(jobs) {
   return `What ran in the background has ended meanwhile${names && `: ${names}`}. Ask for it again if it is needed.`;
 }
 
+const BLOCKS = {
+  address: "its name leads to an address that no sandbox may reach",
+  port: "only 443 is reached by TLS, and 80 by HTTP",
+  name: "it was asked for under another host's name",
+};
+
+/** @param {{host: string, reason: string}} blocked  of an `egress-blocked` frame @returns {string} */
+export function blockedText({ host, reason }) {
+  const why = BLOCKS[reason] ?? "it is not on the list of this deployment";
+  return `The sandbox could not reach \u2068${host}\u2069: ${why}.`;
+}
+
 /** @param {number} ms @returns {string} such as `0.4 s`, `12 s`, `2 min 5 s` */
 export function duration(ms) {
   const seconds = ms / 1000;

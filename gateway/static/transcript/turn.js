@@ -1,9 +1,10 @@
 /** One prompt and its answer as the reader sees them: fed by the events of a run, or filled from a recorded message. */
 
 import { announce, copyButton, element, icon } from "../shared/dom.js";
-import { explain, jobsText, lossText, usageText } from "../shared/format.js";
+import { blockedText, explain, jobsText, lossText, usageText } from "../shared/format.js";
 import { renderMarkdown, StreamingMarkdown } from "../shared/markdown.js";
 import { asTerminalShows } from "../shared/terminal.js";
+import { allowButton } from "./allow-button.js";
 import { ToolCard } from "./tool-card.js";
 
 const ENDINGS = {
@@ -33,6 +34,8 @@ export class Turn {
   #texts = [];
   #tools = new Map();
   #problem = false;
+  /** Hosts that could not be reached, as far as the reader was told. */
+  #blocked = new Set();
   #usage = "";
 
   constructor() {
@@ -79,6 +82,7 @@ export class Turn {
     this.#texts = [];
     this.#tools.clear();
     this.#problem = false;
+    this.#blocked.clear();
     this.finished = false;
     this.#body.replaceChildren();
     this.#answer.querySelector(".answer-foot")?.remove();
@@ -115,6 +119,8 @@ export class Turn {
         return this.#note("The agent could not take up its earlier conversation and began a new one.", "info");
       case "jobs-ended":
         return this.#note(jobsText(event.jobs), "info");
+      case "egress-blocked":
+        return this.#noteBlocked(event);
       case "reset":
         return this.reset();
       case "ws-exit":
@@ -186,6 +192,7 @@ export class Turn {
         this.#body.append(host);
       }
     }
+    for (const blocked of meta?.egressBlocked ?? []) this.#noteBlocked(blocked);
     if (meta?.error) this.#note(explain(asTerminalShows(String(meta.error.error ?? "The agent failed.")), meta.error.code), "error");
     this.#usage = usageText(meta?.usage, meta?.costUsd);
     this.end(meta?.reason);
@@ -226,6 +233,16 @@ export class Turn {
     const note = element("p", { className: `turn-note ${kind}` }, icon(kind === "error" ? "alert" : "stop"), text);
     note.setAttribute("role", role);
     this.#body.append(note);
+    return note;
+  }
+
+  /** Once a host, though a sandbox may say it more often. @param {{host: string, reason: string, mayAllow: boolean}} blocked */
+  #noteBlocked(blocked) {
+    if (this.#blocked.has(blocked.host)) return;
+    this.#blocked.add(blocked.host);
+    const note = this.#note(blockedText(blocked), "info");
+    note.dataset.testid = "egress-blocked";
+    if (blocked.mayAllow === true) note.append(allowButton(blocked.host));
   }
 
   #foot() {

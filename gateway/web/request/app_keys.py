@@ -11,6 +11,7 @@ from gateway.config import Settings
 
 if TYPE_CHECKING:
     from gateway.audit.ledger import Audit
+    from gateway.egress.policy import Policy
     from gateway.runs.service import RunService
     from gateway.runs.stats import Stats
     from gateway.sandboxes.drivers import Driver
@@ -36,4 +37,5 @@ BACKGROUND: web.AppKey[set[asyncio.Task[None]]] = web.AppKey("background")
 """Work that goes on when the client who asked for it has left."""
 SEATS: web.AppKey[Seats] = web.AppKey("seats")
 AUDIT: web.AppKey[Audit] = web.AppKey("audit")
+EGRESS: web.AppKey[Policy] = web.AppKey("egress")
 STATS: web.AppKey[Stats] = web.AppKey("stats")

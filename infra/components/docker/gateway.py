@@ -17,6 +17,7 @@ from infra.rules.facts import STOP_MARGIN_SECONDS
 ALIAS = "gateway"
 PORT = 8080
 BROKER_PORT = 8081
+EGRESS_PORT = 3128
 
 USER = 10002
 """The image's (gateway/Dockerfile)."""
@@ -31,9 +32,9 @@ BLOBS = "/var/lib/vaporforge/blobs"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayArgs:
     """`env`: its settings (`gateway/config.py`), and `secrets` those that it gets as files. `blobs`: the volume of
-    snapshots. `replicas`: how many. On the network of each sandbox the launcher puts them.
-    `drain_seconds`: how long one takes to send its streams elsewhere. `after`: what a gateway calls: ready before it
-    starts, and deleted after it."""
+    snapshots. `replicas`: how many. On the network of each sandbox the launcher puts them. `egress`: where the forward
+    proxy is, if any. `drain_seconds`: how long one takes to send its streams elsewhere. `after`: what a gateway calls:
+    ready before it starts, and deleted after it."""
 
     stack_id: str
     image: BuiltImage
@@ -42,6 +43,7 @@ class GatewayArgs:
     drain_seconds: int
     public: docker.Network
     control: docker.Network
+    egress: docker.Network | None
     blobs: docker.Volume
     env: Mapping[str, pulumi.Input[str]]
     secrets: Mapping[str, pulumi.Input[str] | None]
@@ -82,7 +84,10 @@ class Gateway(pulumi.ComponentResource):
             image=args.image.image_id,
             image_name=args.image.name,
             limits=args.limits,
-            networks=[(args.public, [ALIAS]), (args.control, [ALIAS])],
+            networks=[
+                *((args.public, [ALIAS]), (args.control, [ALIAS])),
+                *([(args.egress, [ALIAS])] if args.egress is not None else []),
+            ],
             sysctls=NO_ROUTER,
             env={**env, **files.env},
             volumes=[

@@ -85,13 +85,16 @@ def check_machine(settings: Settings, machine: Machine) -> None:
 
 
 def memory_of(settings: Settings) -> dict[str, int]:
-    """MiB that one container of each part may have, by the key that says so; the table's only where it is here."""
+    """MiB that one container of each part may have, by the key that says so; the table's and the forward
+    proxy's only where they are here."""
     found = {
         "gatewayMemoryMb": settings.gateway_memory_mb,
         "proxyMemoryMb": settings.proxy_memory_mb,
         "launcherMemoryMb": settings.launcher_memory_mb,
         "sandboxMemoryMb": settings.sandbox_memory_mb,
     }
+    if settings.egress != "none":
+        found["egressMemoryMb"] = settings.egress_memory_mb
     return found | ({"tableMemoryMb": settings.table_memory_mb} if settings.dynamodb == "local" else {})
 
 

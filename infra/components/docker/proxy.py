@@ -1,4 +1,4 @@
-"""The proxy: the one published port, in front of the gateways."""
+"""The proxies: the one published port in front of the gateways, and the one by which sandboxes reach out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from infra.components.docker.secret_files import SecretFiles, SecretFilesArgs
 from infra.images import BuiltImage
 
 PORT = 8080
+
+EGRESS_ALIAS = "egress"
+EGRESS_ADDRESS = f"{EGRESS_ALIAS}:4750"
+"""Where gateways find the forward proxy."""
 
 USER = 1000
 """The image's (infra/proxy/Dockerfile)."""
@@ -89,3 +93,41 @@ class Proxy(pulumi.ComponentResource):
         )
         self.container = hardened(f"{args.stack_id}-proxy", spec, options)
         self.register_outputs({"port": args.port})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressArgs:
+    """`upstream_proxy`: a company's own, or empty. `tunnels`: the most at once."""
+
+    stack_id: str
+    image: BuiltImage
+    limits: Limits
+    network: docker.Network
+    upstream_proxy: str
+    tunnels: int
+
+
+class Egress(pulumi.ComponentResource):
+    """The forward proxy of sandboxes' egress, smokescreen, on a network with a way out that gateways alone share: it
+    alone resolves names, and goes to no address that is not public."""
+
+    container: docker.Container
+
+    def __init__(self, name: str, args: EgressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        env = {"VF_UPSTREAM_PROXY": args.upstream_proxy, "VF_TUNNELS": str(args.tunnels)}
+        super().__init__("vaporforge:docker:Egress", name, told(env), opts)
+        spec = ContainerSpec(
+            stack_id=args.stack_id,
+            role="egress",
+            image=args.image.image_id,
+            image_name=args.image.name,
+            limits=args.limits,
+            networks=[(args.network, [EGRESS_ALIAS])],
+            env=env,
+        )
+        # A new one is healthy before the old one goes: gateways ask either by its name.
+        options = pulumi.ResourceOptions(
+            parent=self, depends_on=[args.image.ready], delete_before_replace=False
+        )
+        self.container = hardened(f"{args.stack_id}-egress", spec, options)
+        self.register_outputs({"address": EGRESS_ADDRESS})

@@ -155,7 +155,7 @@ async def test_what_a_sandbox_would_be_is_told_without_an_engine(engineless: Cli
         ("VF_SANDBOX_SECRET", "t" * 32),
         ("VF_SANDBOX_IMAGE", "agent:2"),
         ("VF_SANDBOX_NETWORKS", "10.9.0.0/16"),
-        ("VF_SANDBOX_EGRESS_NETWORK", "out"),
+        ("VF_EGRESS_PROXY", "http://gateway:3128"),
         ("VF_SANDBOX_MEMORY_MB", "512"),
         ("VF_SANDBOX_CPUS", "1"),
         ("VF_SANDBOX_PIDS", "64"),
@@ -389,27 +389,12 @@ def test_fewer_cpus_than_the_engine_has_stay_as_they_are(fake_api: FakeApi) -> N
     assert fake_api.created[0]["host_config"]["nano_cpus"] == 500_000_000
 
 
-def test_a_container_is_not_started_before_it_joined_its_second_network(
-    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also not by the next launcher, when one died in between."""
-    monkeypatch.setattr("gateway.launcher.containers.PAUSES", (0, 0))
-    fake_api.refuses = "dev-egress"
-    with pytest.raises(docker_errors.APIError):
-        containers(egress_network="dev-egress").ensure("a")
-    assert (len(fake_api.created), fake_api.started) == (1, [])
-    fake_api.refuses = ""
-    containers(egress_network="dev-egress").ensure("a")
-    assert (len(fake_api.created), fake_api.started) == (1, ["container-1"])
-    assert fake_api.joined == [("container-1", "dev-egress")]
-
-
-def test_a_container_that_joined_already_is_just_started(fake_api: FakeApi) -> None:
-    made = containers(egress_network="dev-egress")
-    made.ensure("a")
-    fake_api.started.clear()
-    made.ensure("a")
-    assert (len(fake_api.created), len(fake_api.started), len(fake_api.joined)) == (1, 1, 1)
+def test_a_sandbox_is_told_of_the_proxy_only_where_there_is_one(fake_api: FakeApi) -> None:
+    containers().ensure("a")
+    containers(egress_proxy="http://gateway:3128").ensure("b")
+    without, with_one = (made["environment"] for made in fake_api.created)
+    assert "VF_EGRESS_PROXY" not in without
+    assert with_one["VF_EGRESS_PROXY"] == "http://gateway:3128"
 
 
 def test_what_has_the_labels_and_no_session_is_left_out_of_the_list(fake_api: FakeApi) -> None:
@@ -436,12 +421,6 @@ class TestOnAnEngine:
         ):
             await driver.ensure(session)
         assert await bench.alive(session) == 0
-
-    async def test_a_missing_network_leaves_no_container(self, bench: DockerBench, session: str) -> None:
-        driver = bench.driver_at(await bench.launcher(egress_network="vaporforge-no-such-network"))
-        with pytest.raises(errors.SandboxUnavailable, match="refused"):
-            await driver.ensure(session)
-        assert [name for name in await bench.leftovers(session) if name.startswith("/")] == []
 
     async def test_a_container_that_was_made_and_never_started_is_started(
         self, bench: DockerBench, session: str
@@ -595,21 +574,6 @@ class TestOnAnEngine:
         name = (await bench.inspect(session))["Config"]["Hostname"]
         assert (await bench.run(session, "getent", "hosts", name))[0] == 0
         assert (await bench.inspect(session))["HostConfig"]["Dns"] == [spec.NO_DNS]
-
-    async def test_a_second_network_only_when_the_stack_says_so(
-        self, bench: DockerBench, session: str
-    ) -> None:
-        egress = f"{bench.stack}-egress"
-        await bench.engine(bench.network, egress)
-        driver = bench.driver_at(await bench.launcher(egress_network=egress))
-        sandbox = await driver.ensure(session)
-        found = await bench.inspect(session)
-        networks = found["NetworkSettings"]["Networks"]
-        assert not found["HostConfig"]["Dns"]
-        own = spec.network_name(bench.launcher_settings, session)
-        assert set(networks) == {own, egress}
-        assert sandbox.host == networks[own]["IPAddress"]
-        assert session not in bench.name(session)  # which others find by its address
 
     async def test_a_fork_bomb_meets_its_limit(self, bench: DockerBench, probe: Probe, session: str) -> None:
         sandbox = await bench.driver().ensure(session)

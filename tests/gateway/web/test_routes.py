@@ -42,6 +42,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/sdk/resume": {},
     "/api/sessions": {"title": "x"},
     "/api/sessions/{session}": {"title": "x"},
+    "/api/sessions/{session}/egress": {"host": "example.com"},
     "/api/settings": {"mcpServers": {}},
 }
 """A good body for each route that takes one, but for its sessionId."""

@@ -39,7 +39,9 @@ class TestOne:
     async def test_a_session_as_the_protocol_has_it(self, stack: Stack) -> None:
         status, made = await call(stack, "POST", "/api/sessions", {"title": " My chat "})
         assert status == 201
-        assert made.keys() == {"id", "title", "createdAt", "updatedAt", "activeRun", "queue", "sdkSessionId"}
+        assert made.keys() == {
+            *("id", "title", "createdAt", "updatedAt", "activeRun", "queue", "sdkSessionId", "egressHosts"),
+        }
         assert (made["title"], made["activeRun"], made["queue"], made["sdkSessionId"]) == (
             "My chat",
             None,

@@ -80,7 +80,6 @@ def contradictions(found: Settings) -> list[str]:
         "files of the proxy": not on_aws and found.connections * 4 + 200 > found.part_files,
         "the forwarder": not on_aws and found.bind_address != "0.0.0.0" and found.connections > 2500,
         "networks": not on_aws and found.sandboxes + found.pool.largest > networks(found),
-        "the bridge": not on_aws and found.sandbox_internet and found.sandboxes + found.pool.largest > 1023,
         "idle streams": on_aws and found.alb_idle_seconds <= 60,
         "killed while it drains": on_aws and found.drain_seconds + 10 > 120,
         "killed while it stops": on_aws and found.stop_seconds + 20 > 120,

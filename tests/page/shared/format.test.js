@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import {
   age,
+  blockedText,
   duration,
   explain,
   lossText,
@@ -31,6 +32,12 @@ test("errors are sentences with a remedy where there is one", () => {
   assert.match(explain("No credential is set.", "credential-missing"), /^No credential is set\. Open Settings/);
   assert.match(lossText("oom"), /out of memory/);
   assert.match(lossText("new-reason"), /^The sandbox was lost\. /);
+});
+
+test("a blocked host is named with the reason, also one from the future", () => {
+  assert.match(blockedText({ host: "a.example", reason: "host" }), /a\.example.*not on the list/);
+  assert.match(blockedText({ host: "a.example", reason: "address" }), /leads to an address/);
+  assert.match(blockedText({ host: "a.example", reason: "newer" }), /could not reach/);
 });
 
 test("no sentence is said twice", () => {

@@ -111,16 +111,41 @@ def test_only_the_public_network_has_a_way_out(declared: Program) -> None:
     for item in declared.of_type(":Network"):
         hidden = (item.inputs.get("options") or {}).get("com.docker.network.bridge.inhibit_ipv4") == "true"
         assert hidden is item.inputs["internal"]
-    assert "VF_SANDBOX_EGRESS_NETWORK" not in declared.env("launcher")
 
 
-def test_sandboxes_with_internet_get_a_network_of_their_own_for_it() -> None:
-    stack = run(program, {"sandboxInternet": "true"})
-    egress = stack.named(f"{STACK_ID}-egress", ":Network").inputs
-    assert egress["internal"] is False
-    assert egress["options"] == {"com.docker.network.bridge.enable_icc": "false"}
-    assert stack.env("launcher")["VF_SANDBOX_EGRESS_NETWORK"] == f"{STACK_ID}-egress-0abcdef"
-    assert "egress" not in networks_of(stack.container("gateway-0"))
+@pytest.mark.parametrize("config", [{"egress": "registries"}, {"sandboxInternet": "true"}])
+def test_the_forward_proxy_is_on_a_network_with_the_gateways_alone(config: dict[str, str]) -> None:
+    stack = run(program, config)
+    assert stack.named(f"{STACK_ID}-egress", ":Network").inputs["internal"] is False
+    assert networks_of(stack.container("egress")) == {"egress": ["egress"]}
+    assert networks_of(stack.container("gateway-0"))["egress"] == ["gateway"]
+    for part in ("launcher", "dynamodb", "proxy"):
+        assert "egress" not in networks_of(stack.container(part))
+    assert stack.env("launcher")["VF_EGRESS_PROXY"] == "http://gateway:3128"
+    gateway = stack.env("gateway-0")
+    assert gateway["VF_EGRESS"] == config.get("egress", "all")
+    assert (gateway["VF_EGRESS_PROXY"], gateway["VF_EGRESS_PORT"]) == ("egress:4750", "3128")
+    assert stack.env("egress") == {"VF_TUNNELS": "4000"}
+
+
+def test_egress_is_told_to_the_gateways_as_it_was_given() -> None:
+    config = {
+        "egress": "list",
+        "egressAllow": "git, *.example.com",
+        "egressLearn": "true",
+        "egressSessionAllow": "false",
+        "httpProxy": "http://proxy.example:3128",
+    }
+    stack = run(program, config)
+    gateway = stack.env("gateway-0")
+    told = {name: gateway[f"VF_EGRESS_{name}"] for name in ("ALLOW", "LEARN", "SESSION_ALLOW")}
+    assert told == {"ALLOW": "git,*.example.com", "LEARN": "true", "SESSION_ALLOW": "false"}
+    assert stack.env("egress")["VF_UPSTREAM_PROXY"] == "http://proxy.example:3128"
+
+
+def test_without_egress_nothing_of_it_is_there(declared: Program) -> None:
+    assert "VF_EGRESS_PROXY" not in declared.env("launcher") | declared.env("gateway-0")
+    assert not [item.name for item in declared.resources.values() if "egress" in item.name]
 
 
 def test_the_gateways_get_more_time_to_stop_than_they_take_to_drain(declared: Program) -> None:
@@ -167,7 +192,7 @@ def test_sandboxes_are_made_anew_when_their_networks_are_others(declared: Progra
 
     assert scope(declared) == "10.213.0.0/16"
     assert scope(run(program, {"sandboxNetworks": "10.9.0.0/16"})) == "10.9.0.0/16"
-    assert scope(run(program, {"sandboxInternet": "true"})) == f"10.213.0.0/16:{STACK_ID}-egress-id"
+    assert scope(run(program, {"sandboxInternet": "true"})) == "10.213.0.0/16:egress"
 
 
 def test_each_sandbox_s_network_is_of_the_pool_and_holds_the_gateways_of_an_update(declared: Program) -> None:
@@ -396,7 +421,10 @@ OTHER = {
     "sandboxCpus": "1",
     "sandboxMemoryMb": "2049",
     "startSeconds": "61",
-    "sandboxInternet": "true",
+    "egress": "list",
+    "egressAllow": "example.com",
+    "egressLearn": "true",
+    "egressSessionAllow": "false",
     "sandboxRuntime": "runsc",
     "sandboxNetworks": "10.9.0.0/16",
     "dynamodbTable": "another",

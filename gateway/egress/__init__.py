@@ -1,0 +1,1 @@
+"""Egress: the listener by which sandboxes reach hosts outside, and the policy that says which."""

@@ -1,0 +1,288 @@
+"""The proxy that sandboxes ask: it knows whose sandbox asks, judges the host, and pipes bytes to the forward proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from container.protocol import session_of_token
+from gateway import errors
+from gateway.egress.asked import MAX_HEAD, Asked, AskedError, read_asked
+from gateway.egress.client_hello import UNRECOGNIZED_NAME, ClientHello, HelloError
+from gateway.egress.forward import ForwardError, open_forward
+from gateway.egress.hosts import BadHost
+from gateway.egress.pipe import CHUNK, pipe, pour
+from gateway.egress.policy import Blocked, Policy, policy_of
+from gateway.egress.sessions import KnownSessions
+from gateway.egress.told import Told
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+    from gateway.egress.told import Tell
+    from gateway.model import Session
+    from gateway.quotas.service import Quotas, Traffic
+    from gateway.store import Store
+
+log = logging.getLogger(__name__)
+
+ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+CLOSE_SECONDS: Final = 1.0
+
+PARTING_SECONDS: Final = 5.0
+PARTING_BYTES: Final = 256 * 1024
+"""A client that is told that this was its last request has so long to read the answer and close."""
+
+_WORDS: Final = {
+    Blocked.HOST: "{host} is not on the list of hosts that this sandbox may reach",
+    Blocked.PORT: "port {port} of {host} is not reached: 443 by TLS and 80 by HTTP are",
+    Blocked.ADDRESS: "{host} leads to an address that no sandbox may reach",
+}
+
+
+class _Refused(Exception):
+    """What the client is told, and nothing more: `status` and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+class EgressProxy:
+    """One gateway's. `counts`: connections that were opened, blocked, and turned away for a limit's sake; `tell`: what
+    is told of a host that was not reached."""
+
+    def __init__(
+        self, settings: Settings, store: Store, quotas: Quotas, tell: Tell, counts: Counter[str] | None = None
+    ) -> None:
+        self._settings = settings
+        self._policy: Policy = policy_of(settings)
+        secrets = (settings.sandbox_secret, settings.sandbox_secret_accepted)
+        self._secrets = [secret.encode() for secret in secrets if secret]
+        self._sessions = KnownSessions(store)
+        self._quotas = quotas
+        self._told = Told(tell, asks=self._policy.asks)
+        self.counts: Counter[str] = Counter() if counts is None else counts
+        self._addresses: Counter[str] = Counter()
+        self._holders: Counter[str] = Counter()
+        self._open: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def open(self) -> int:
+        """Connections of sandboxes that are open now."""
+        return len(self._open)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port, which is chosen for 0."""
+        self._server = await asyncio.start_server(self._accept, host, port, limit=MAX_HEAD)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self, seconds: float) -> None:
+        """Take no more, and give what is open `seconds` to end. May be called twice."""
+        if self._server is not None:
+            self._server.close()
+        if self._open:
+            await asyncio.wait(self._open, timeout=seconds)
+        for task in self._open:
+            task.cancel()
+        if self._open:
+            await asyncio.wait(self._open, timeout=CLOSE_SECONDS)
+        await self._told.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        full = len(self._open) >= self._settings.egress_connections
+        if full or self._addresses[address] >= self._settings.sandbox_egress_connections:
+            self.counts["turnedAway"] += 1
+            writer.write(_answer(429, "too many connections are open through this proxy; close some"))
+            writer.close()
+            return
+        self._addresses[address] += 1
+        task = asyncio.create_task(self._connected(reader, writer, address))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
+    ) -> None:
+        try:
+            await self._serve(reader, writer)
+        except (OSError, TimeoutError, errors.TooMany) as error:
+            log.info("egress: a connection was cut: %s", str(error) or type(error).__name__)
+            writer.transport.abort()
+        except asyncio.CancelledError:  # the gateway drains
+            writer.transport.abort()
+            raise
+        except Exception:
+            log.exception("egress: a connection failed")
+            writer.transport.abort()
+        finally:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
+            await _part(reader, writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the one request of a connection."""
+        try:
+            asked = await self._asked(reader)
+            session = self._holder(asked.token)
+            if session is None:
+                raise _Refused(407, "the proxy takes a sandbox's own token as its password")
+            known = await self._known(session)
+            if self._holders[session] >= self._settings.sandbox_egress_connections:
+                self.counts["turnedAway"] += 1
+                raise _Refused(
+                    429, "this sandbox has too many connections open through this proxy; close some"
+                )
+            self._holders[session] += 1
+            try:
+                traffic = await self._quotas.egress(known.owner)
+                try:
+                    await self._forward(asked, session, known.egress_hosts, traffic, reader, writer)
+                finally:
+                    traffic.end()
+            finally:
+                self._holders[session] -= 1
+                if not self._holders[session]:
+                    del self._holders[session]
+        except _Refused as refused:
+            writer.write(_answer(refused.status, refused.sentence))
+        except errors.TooMany as error:
+            if writer.transport.is_closing():
+                raise
+            self.counts["turnedAway"] += 1
+            writer.write(_answer(429, error.message))
+
+    def _holder(self, token: str) -> str | None:
+        """The session whose sandbox has this token, None for what is none: as the broker has it."""
+        return next(filter(None, (session_of_token(secret, token) for secret in self._secrets)), None)
+
+    async def _asked(self, reader: asyncio.StreamReader) -> Asked:
+        try:
+            async with asyncio.timeout(self._settings.head_seconds):
+                return read_asked(await reader.readuntil(b"\r\n\r\n"))
+        except asyncio.IncompleteReadError as error:
+            raise ConnectionResetError("it ended within a request's head") from error
+        except (asyncio.LimitOverrunError, AskedError, BadHost) as error:
+            sentence = "the head is too long" if isinstance(error, asyncio.LimitOverrunError) else str(error)
+            raise _Refused(400, sentence) from error
+
+    async def _known(self, session: str) -> Session:
+        try:
+            return await self._sessions.get(session)
+        except errors.SessionNotFound:
+            raise _Refused(403, "this sandbox's session is no more") from None
+        except errors.StoreUnavailable:
+            raise _Refused(503, "the session cannot be looked up now; try again") from None
+
+    async def _forward(
+        self,
+        asked: Asked,
+        session: str,
+        allowed: tuple[str, ...],
+        traffic: Traffic,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        verdict = self._policy.judge(asked.host, asked.port, tunnel=asked.tunnel, allowed=allowed)
+        if verdict.blocked is not None:
+            raise self._blocked(session, asked, verdict.blocked)
+        if verdict.learned:
+            self._told.learned(asked.host)
+        try:
+            forward = await open_forward(self._settings.egress_proxy)
+        except ForwardError as error:
+            raise _Refused(502, str(error)) from error
+        try:
+            try:
+                answer = await forward.ask(asked.forward())
+            except ForwardError as error:
+                raise _Refused(502, str(error)) from error
+            if answer.denied:
+                raise self._blocked(session, asked, Blocked.ADDRESS)
+            idle = self._settings.egress_idle_seconds
+            if not asked.tunnel:
+                self.counts["opened"] += 1
+                writer.write(answer.last())
+                await pour(forward.reader, writer, idle=idle, passed=traffic.passed)
+                return
+            if answer.status != 200:
+                raise _Refused(502, f"{asked.host} cannot be reached ({answer.status})")
+            writer.write(ESTABLISHED)
+            first = await self._named(session, asked, reader, writer)
+            if first is not None:
+                self.counts["opened"] += 1
+                forward.writer.write(first)
+                await traffic.passed(len(first))
+                far = forward.reader, forward.writer
+                await pipe((reader, writer), far, idle=idle, passed=traffic.passed)
+        finally:
+            forward.close()
+
+    async def _named(
+        self,
+        session: str,
+        asked: Asked,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> bytes | None:
+        """What came first, to be sent on, where it is a TLS handshake that names the host that was asked for, or no
+        name matters; until then nothing is. Else None, and the client is told so in TLS."""
+        if not self._policy.names_matter:
+            return b""
+        hello, name = ClientHello(), None
+        try:
+            async with asyncio.timeout(self._settings.head_seconds):
+                while name is None:
+                    data = await reader.read(CHUNK)
+                    if not data:
+                        return None
+                    name = hello.feed(data)
+        except HelloError as error:
+            log.info("session %s: egress to %s: %s", session, asked.host, error)
+        if name == asked.host:
+            return bytes(hello.data)
+        self._blocked(session, asked, Blocked.NAME, name)
+        writer.write(UNRECOGNIZED_NAME)
+        return None
+
+    def _blocked(self, session: str, asked: Asked, why: Blocked, host: str | None = None) -> _Refused:
+        """What the client is told; it is counted, and told to the session's run."""
+        self.counts["blocked"] += 1
+        self._told.blocked(session, host or asked.host, why)
+        words = _WORDS.get(why, "").format(host=asked.host, port=asked.port)
+        return _Refused(403, words)
+
+
+def _answer(status: int, sentence: str) -> bytes:
+    """An answer that is the connection's last. Its line has the sentence, too: of a refused CONNECT many clients show
+    nothing else."""
+    said = sentence.encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ")
+    asks = b'Proxy-Authenticate: Basic realm="sandbox"\r\n' if status == 407 else b""
+    head = b"HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\n" % (status, said, asks)
+    return head + b"Content-Length: %d\r\nConnection: close\r\n\r\n%s\n" % (len(said) + 1, said)
+
+
+async def _part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close it once what was written is out, or after a moment. What the client still says meanwhile (apt asks for the
+    next file before it has the first) is thrown away: closed on unread, it would be reset and lose its answer."""
+    if not writer.transport.is_closing():
+        with suppress(OSError, TimeoutError):
+            writer.write_eof()
+            async with asyncio.timeout(PARTING_SECONDS):
+                left = PARTING_BYTES
+                while left > 0 and (data := await reader.read(CHUNK)):
+                    left -= len(data)
+    writer.close()
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await writer.wait_closed()
+            return
+    writer.transport.abort()

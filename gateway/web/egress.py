@@ -1,0 +1,32 @@
+"""What a session's owner lets its sandbox reach beside what the stack does."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.egress.hosts import BadHost, host_of
+from gateway.egress.policy import MOST_ALLOWED
+from gateway.errors import BadRequest, Forbidden
+from gateway.fields import text
+from gateway.web.request.app_keys import AUTH, EGRESS, STORE
+from gateway.web.request.bodies import json_response, read_json
+from gateway.web.sessions import owned_session, session_json
+
+
+async def allow(request: web.Request) -> web.Response:
+    """`POST /api/sessions/{session}/egress`: one more host, for this session."""
+    user = await request.app[AUTH].user(request)
+    session = await owned_session(request.app, user, request.match_info["session"])
+    body = await read_json(request)
+    try:
+        host = host_of(text(body, "host", limit=255, required=True))
+    except BadHost as error:
+        raise BadRequest(f"host is none that can be allowed: {error}", field="host") from None
+    if not request.app[EGRESS].asks:
+        raise Forbidden(
+            "What sandboxes reach is decided for all sessions here; ask whoever runs this deployment.",
+            field="host",
+        )
+    return json_response(
+        session_json(await request.app[STORE].allow_host(session.id, host, most=MOST_ALLOWED))
+    )
