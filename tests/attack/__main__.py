@@ -15,7 +15,7 @@ import aiohttp
 
 from tests.attack.attack import Size
 from tests.attack.campaign import Campaign
-from tests.attack.catalogue import OUTSIDE, chosen
+from tests.attack.catalogue import INSIDE, OUTSIDE, chosen
 from tests.attack.force.limits import open_many_files
 from tests.attack.loopback import SETTINGS, Loopback
 from tests.attack.report import lines
@@ -30,6 +30,9 @@ EPILOG = """\
 Without --stack everything happens on this machine's loopback: two gateways, DynamoDB Local and sandboxes as processes,
 made for the purpose. With --stack a deployed docker stack on this machine's engine is attacked, its published port too:
 do that where nobody is at work. Nothing else can be named: no address, no host, no remote engine.
+
+`inside` tries the walls of a deployed stack's sandboxes from within one, with the agent's rights and with those of an
+agent server that has been replaced; "seen" says what could be done: nothing, where they hold.
 
 Every attack is bounded in count and time; what it is made of has ended when this command ends, after Ctrl-C too. A row
 holds when good users noticed nothing (p99 of the gaps between their frames at most twice the control's, no gap above
@@ -67,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("side", nargs="?", choices=("outside",), default="outside", help="where from (%(default)s)")
+    add("side", nargs="?", choices=("outside", "inside"), default="outside", help="where from (%(default)s)")
     add("--stack", metavar="NAME", help="attack this deployed docker stack, not one made for the purpose")
     add(
         "--only",
@@ -98,13 +101,16 @@ async def _until_told(options: argparse.Namespace, folder: Path) -> bool:
 
 
 async def _work(options: argparse.Namespace, folder: Path) -> bool:
+    catalogue = INSIDE if options.side == "inside" else OUTSIDE
     if options.list:
-        print("\n".join(attack.full_name for attack in OUTSIDE))
+        print("\n".join(attack.full_name for attack in catalogue))
         return True
+    if options.side == "inside" and not options.stack:
+        raise AttackError("from inside it is a deployed stack's sandboxes that are tried: name it with --stack")
     async with AsyncExitStack() as exits:
         http = await exits.enter_async_context(client())
         scene = await _scene(options, folder, exits, http)
-        attacks = chosen(OUTSIDE, options.only, scene.gates)
+        attacks = chosen(catalogue, options.only, scene.gates)
         if not attacks:
             raise AttackError(f"no attack has {' or '.join(options.only)} in its name; --list has them all")
         campaign = Campaign(scene, attacks, Size(options.scale, options.seconds), http)

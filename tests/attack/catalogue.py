@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.attack.attack import Attack
-from tests.attack.families import api_tools, bombs, connections, held, hostile, pages, requests
+from tests.attack.families import api_tools, bombs, connections, held, hostile, inside, pages, requests
 
 OUTSIDE: Sequence[Attack] = (
     *bombs.ATTACKS,
@@ -16,6 +16,8 @@ OUTSIDE: Sequence[Attack] = (
     *api_tools.ATTACKS,
     *held.ATTACKS,
 )
+
+INSIDE: Sequence[Attack] = inside.ATTACKS
 
 
 def chosen(attacks: Iterable[Attack], only: Sequence[str], gates: Iterable[str]) -> list[Attack]:

@@ -19,6 +19,8 @@ from yarl import URL
 from container.protocol import AGENT_PORT
 from tests.attack.attack import MALLORY
 from tests.attack.containers import attacker, beside, place
+from tests.attack.inside.containers import facts_of, probed
+from tests.attack.inside.facts import Facts
 from tests.attack.scene import AttackError, Gate, children_cpu, outcome, started
 from tests.chaos.child import ROOT
 from tests.chaos.reader import Net, client
@@ -103,7 +105,7 @@ class Deployed:
     @property
     def gates(self) -> Mapping[str, Gate]:
         """See `Scene`. What is to be learned in `meet` stands there without an address before."""
-        later = {name: Gate(name, "", 0) for name in ("broker", "agent", "launcher")}
+        later = {name: Gate(name, "", 0) for name in ("broker", "agent", "launcher", "inside")}
         return {**later, **self._gates}
 
     @property
@@ -155,6 +157,14 @@ class Deployed:
             Gate("launcher", addresses(launcher)[control], LAUNCHER_PORT, beyond),
         ):
             self._gates[gate.name] = gate
+
+    async def facts(self, session: str) -> Facts:
+        """See `Scene`."""
+        return await self._stack.in_thread(facts_of, self._stack, await self._sandbox(session))
+
+    async def inside(self, session: str, server: bool, order: Mapping[str, Any]) -> list[str]:
+        """See `Scene`: a process of its own in the container, under the one's uid or the other's."""
+        return await self._stack.in_thread(probed, await self._sandbox(session), server, order)
 
     async def stored_mib(self) -> float:
         """See `Scene`: sandboxes idle for longer here than an attack takes."""

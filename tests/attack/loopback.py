@@ -96,6 +96,14 @@ class Loopback:
         """See `Scene`."""
         self._agent = Gate("agent", "127.0.0.1", int(self._port_file(session).read_text()))
 
+    async def facts(self, session: str) -> Facts:
+        """See `Scene`."""
+        raise AttackError("on loopback sandboxes are processes of this machine, without walls")
+
+    async def inside(self, session: str, server: bool, order: Mapping[str, Any]) -> list[str]:
+        """See `Scene`."""
+        raise AttackError("on loopback sandboxes are processes of this machine, without walls")
+
     async def stored_mib(self) -> float:
         """See `Scene`."""
         files = [path.stat().st_size for path in (self._folder / "blobs").rglob("*") if path.is_file()]

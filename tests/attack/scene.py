@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from tests.attack.inside.facts import Facts
 from tests.chaos.child import ROOT
 from tests.chaos.reader import Net
 
@@ -74,6 +75,12 @@ class Scene(Protocol):
 
     async def meet(self, session: str) -> None:
         """Learn where the first good user's sandbox is."""
+
+    async def facts(self, session: str) -> Facts:
+        """What is to be known in the session's sandbox, where `inside` is a gate."""
+
+    async def inside(self, session: str, server: bool, order: Mapping[str, Any]) -> list[str]:
+        """What a probe could do in the session's sandbox, with the rights of the agent or of its server."""
 
     async def stored_mib(self) -> float:
         """What snapshots take, where `blobs` is a gate."""
