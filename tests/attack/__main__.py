@@ -106,7 +106,9 @@ async def _work(options: argparse.Namespace, folder: Path) -> bool:
         print("\n".join(attack.full_name for attack in catalogue))
         return True
     if options.side == "inside" and not options.stack:
-        raise AttackError("from inside it is a deployed stack's sandboxes that are tried: name it with --stack")
+        raise AttackError(
+            "from inside it is a deployed stack's sandboxes that are tried: name it with --stack"
+        )
     async with AsyncExitStack() as exits:
         http = await exits.enter_async_context(client())
         scene = await _scene(options, folder, exits, http)

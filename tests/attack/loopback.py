@@ -18,6 +18,7 @@ from yarl import URL
 from container.protocol import sandbox_token
 from gateway.config import Settings
 from tests.attack.force.limits import bounded
+from tests.attack.inside.facts import Facts
 from tests.attack.scene import AttackError, Gate, children_cpu, outcome, started
 from tests.chaos.processes import Processes
 from tests.chaos.reader import Net

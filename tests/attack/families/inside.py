@@ -36,7 +36,11 @@ def _parts(facts: Facts) -> Mapping[str, Any]:
 
 
 def _outside(_: Facts) -> Mapping[str, Any]:
-    hosts = [("the cloud's metadata", "169.254.169.254"), ("the internet", "1.1.1.1"), ("a company's host", "10.0.0.1")]
+    hosts = [
+        ("the cloud's metadata", "169.254.169.254"),
+        ("the internet", "1.1.1.1"),
+        ("a company's host", "10.0.0.1"),
+    ]
     return {"targets": [(name, host, port) for name, host in hosts for port in (80, 443)]}
 
 
@@ -63,7 +67,11 @@ def _own_token(facts: Facts) -> Mapping[str, Any]:
 
 
 def _broker(facts: Facts) -> Mapping[str, Any]:
-    message: dict[str, Any] = {"model": "any", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]}
+    message: dict[str, Any] = {
+        "model": "any",
+        "max_tokens": 1,
+        "messages": [{"role": "user", "content": "hi"}],
+    }
     tools = [
         ("web search", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
         ("web fetch", {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}),
@@ -72,7 +80,11 @@ def _broker(facts: Facts) -> Mapping[str, Any]:
     ]
     refused = [400, 401, 403]
     requests = [
-        (f"the API's own {name}", _raw("POST", "/v1/messages", facts.broker_token, {**message, **more}), refused)
+        (
+            f"the API's own {name}",
+            _raw("POST", "/v1/messages", facts.broker_token, {**message, **more}),
+            refused,
+        )
         for name, more in tools
     ]
     nobody = [401, 403]
@@ -81,7 +93,13 @@ def _broker(facts: Facts) -> Mapping[str, Any]:
         ("no token", _raw("POST", "/v1/messages", "", message), nobody),
         *(
             (path, _raw("GET", path, facts.broker_token), [400, 401, 403, 404])
-            for path in ("/v1/files", "/v1/organizations/api_keys", "/v1/messages/batches", "//v1/files", "/api/sessions")
+            for path in (
+                "/v1/files",
+                "/v1/organizations/api_keys",
+                "/v1/messages/batches",
+                "//v1/files",
+                "/api/sessions",
+            )
         ),
     ]
     return {"host": facts.broker[0], "port": facts.broker[1], "requests": requests}
@@ -96,7 +114,12 @@ def _raw(method: str, path: str, token: str, body: Mapping[str, Any] | None = No
 def _both(name: str, probe: str, order: Order, of_server: Order | None = None) -> list[Attack]:
     return [
         Attack("agent", name, "inside", partial(tried, probe=probe, server=False, order=order)),
-        Attack("replaced server", name, "inside", partial(tried, probe=probe, server=True, order=of_server or order)),
+        Attack(
+            "replaced server",
+            name,
+            "inside",
+            partial(tried, probe=probe, server=True, order=of_server or order),
+        ),
     ]
 
 

@@ -23,6 +23,8 @@ from typing import Any
 CONNECT_SECONDS = 1.0
 AT_ONCE = 64
 LIBC = ctypes.CDLL(None, use_errno=True)
+HOLD_FILES = ("/home", "/workspace", "/tmp", "/run", "/etc", "/opt/vaporforge", "/var")
+SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock")
 BLOCKED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 
 NUMBERS = {
@@ -70,9 +72,9 @@ def named(order: dict[str, Any]) -> list[str]:
     return _each(resolved, order["names"]) + _each(told, order["addresses"])
 
 
-def kernel(_: dict[str, Any]) -> list[str]:
+def kernel(order: dict[str, Any]) -> list[str]:
     """Calls that have led out of containers, each as harmless as it can be made where it is refused."""
-    if os.geteuid() == 0:
+    if order.get("uid", os.geteuid()) == 0:
         sys.exit("the kernel's calls are tried as a user without rights: root would be taken at its word")
     machine = NUMBERS[os.uname().machine]
     buffer = ctypes.create_string_buffer(256)
@@ -136,7 +138,11 @@ def rights(_: dict[str, Any]) -> list[str]:
     status = dict(
         line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line
     )
-    could = [f"{name} is {status[name]}" for name in ("CapEff", "CapPrm", "CapInh", "CapAmb") if int(status[name], 16)]
+    could = [
+        f"{name} is {status[name]}"
+        for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")
+        if int(status[name], 16)
+    ]
     if status.get("NoNewPrivs") != "1":
         could.append("programs may gain rights (NoNewPrivs is 0)")
     if status.get("Seccomp") != "2":
@@ -149,19 +155,28 @@ def rights(_: dict[str, Any]) -> list[str]:
                     mode = (Path(folder) / name).lstat().st_mode
                     if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
                         could.append(f"{folder}/{name} is setuid or setgid")
-    for place in ("/", "/etc", "/opt/vaporforge", "/opt/venv", "/proc/sys/kernel", "/sys", "/sys/fs/cgroup", "/dev"):
+    for place in (
+        "/",
+        "/etc",
+        "/opt/vaporforge",
+        "/opt/venv",
+        "/proc/sys/kernel",
+        "/sys",
+        "/sys/fs/cgroup",
+        "/dev",
+    ):
         file = Path(place) / f"vf-{os.getpid()}"
         with contextlib.suppress(OSError):
             file.touch()
             file.unlink()
             could.append(f"write into {place}")
-    for file in map(Path, ("/proc/sysrq-trigger", "/proc/kcore", "/proc/kmsg", "/dev/mem", "/dev/kmsg", "/proc/1/root")):
+    for file in map(
+        Path, ("/proc/sysrq-trigger", "/proc/kcore", "/proc/kmsg", "/dev/mem", "/dev/kmsg", "/proc/1/root")
+    ):
         with contextlib.suppress(OSError), file.open("rb") as opened:
             opened.read(0)
             could.append(f"open {file}")
-    for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock"):
-        if Path(path).exists():
-            could.append(f"there is {path}")
+    could += [f"there is {path}" for path in SOCKETS if Path(path).exists()]
     return could
 
 
@@ -176,7 +191,7 @@ def secrets(order: dict[str, Any]) -> list[str]:
         for name in ("environ", "cmdline"):
             with contextlib.suppress(OSError):
                 _look(values, (process / name).read_bytes(), f"{process}/{name}", could)
-    for root in ("/home", "/workspace", "/tmp", "/run", "/etc", "/opt/vaporforge", "/var"):
+    for root in order.get("roots", HOLD_FILES):
         for folder, _, files in os.walk(root):
             for name in files:
                 file = Path(folder) / name
@@ -193,7 +208,10 @@ def asked(order: dict[str, Any]) -> list[str]:
     def tried(request: tuple[str, str, list[int]]) -> str:
         name, raw, fine = request
         answer = b""
-        with contextlib.suppress(OSError), socket.create_connection((order["host"], order["port"]), 5.0) as peer:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((order["host"], order["port"]), 5.0) as peer,
+        ):
             peer.settimeout(8.0)
             peer.sendall(raw.encode("latin-1"))
             while b"\r\n" not in answer and (more := peer.recv(4096)):
@@ -234,4 +252,4 @@ PROBES = {probe.__name__: probe for probe in (reached, named, kernel, processes,
 
 if __name__ == "__main__":
     order = json.loads(sys.stdin.read())
-    print(json.dumps(PROBES[order["probe"]](order)))
+    json.dump(PROBES[order["probe"]](order), sys.stdout)
