@@ -53,7 +53,9 @@ def facts_of(stack: AttackedStack, sandbox: Container) -> Facts:
     near = [host for one in by_role["gateway"] for name, host in _addresses(one).items() if name in shared]
     if not near:
         raise AttackError("no gateway is on a network of the sandbox")
-    environ = dict(line.partition("=")[::2] for line in sandbox.attrs["Config"]["Env"])
+    environ: dict[str, str] = {
+        name: value for name, _, value in (line.partition("=") for line in sandbox.attrs["Config"]["Env"])
+    }
     return Facts(
         neighbours=[(f"a sandbox at {host}", host) for one in others for host in _addresses(one).values()],
         closed=closed,
@@ -103,16 +105,21 @@ def _aliases(container: Container) -> list[str]:
 
 def _servers(sandbox: Container) -> list[int]:
     """The agent server's process ids as the sandbox itself counts."""
-    listed = sandbox.exec_run(["sh", "-c", "grep -l -a container /proc/[0-9]*/cmdline"], user="0")
-    return [int(path.split("/")[2]) for path in listed.output.decode().split() if path.startswith("/proc/")]
+    _, listed = _run(sandbox, "sh", "-c", "grep -l -a container /proc/[0-9]*/cmdline", user="0")
+    return [int(path.split("/")[2]) for path in listed.split() if path.startswith("/proc/")]
 
 
 def _secrets(gateway: Container) -> dict[str, str]:
-    answer = gateway.exec_run(["python", "-c", SETTINGS])
-    if answer.exit_code:
-        raise AttackError(f"a gateway does not tell its secrets: {answer.output.decode()[-200:]}")
-    found: dict[str, str] = json.loads(answer.output)
+    code, answer = _run(gateway, "python", "-c", SETTINGS)
+    if code:
+        raise AttackError(f"a gateway does not tell its secrets: {answer[-200:]}")
+    found: dict[str, str] = json.loads(answer)
     return {f"the stack's {name}": value for name, value in found.items()}
+
+
+def _run(container: Container, *argv: str, user: str = "") -> tuple[int, str]:
+    done: Any = container.exec_run(list(argv), user=user)
+    return done.exit_code, done.output.decode()
 
 
 def _tokens(others: list[Container]) -> dict[str, str]:
