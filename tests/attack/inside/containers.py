@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.launcher.spec import AGENT_UID, SERVER_UID
 from tests.attack.inside.facts import Facts
 from tests.attack.scene import AttackError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 PROBES = Path(__file__).with_name("probes.py")
 PROBE_SECONDS = 120
-AGENT_UID, SERVER_UID = 10001, 10002
 BROKER_PORT = 8081
 PORTS = {"gateway": (8080,), "proxy": (8080,), "launcher": (8090,), "table": (8000,), "egress": (3128, 4750)}
 """The ports of the stack's parts that are not for sandboxes."""
