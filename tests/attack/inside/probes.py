@@ -24,6 +24,15 @@ CONNECT_SECONDS = 1.0
 AT_ONCE = 64
 LIBC = ctypes.CDLL(None, use_errno=True)
 HOLD_FILES = ("/home", "/workspace", "/tmp", "/run", "/etc", "/opt/vaporforge", "/var")
+OF_THE_HOST = (
+    "/proc/kcore",
+    "/proc/kmsg",
+    "/proc/keys",
+    "/dev/mem",
+    "/dev/kmsg",
+    "/proc/timer_list",
+    "/proc/kallsyms",
+)
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock")
 BLOCKED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 
@@ -170,12 +179,10 @@ def rights(_: dict[str, Any]) -> list[str]:
             file.touch()
             file.unlink()
             could.append(f"write into {place}")
-    for file in map(
-        Path, ("/proc/sysrq-trigger", "/proc/kcore", "/proc/kmsg", "/dev/mem", "/dev/kmsg", "/proc/1/root")
-    ):
-        with contextlib.suppress(OSError), file.open("rb") as opened:
-            opened.read(0)
-            could.append(f"open {file}")
+    could += [f"read {file}" for file in OF_THE_HOST if _tells(file)]
+    with contextlib.suppress(OSError):
+        os.close(os.open("/proc/sysrq-trigger", os.O_WRONLY))
+        could.append("write to /proc/sysrq-trigger")
     could += [f"there is {path}" for path in SOCKETS if Path(path).exists()]
     return could
 
@@ -222,6 +229,17 @@ def asked(order: dict[str, Any]) -> list[str]:
         return f"{name} was answered {int(found[1])}"
 
     return _each(tried, order["requests"])
+
+
+def _tells(path: str) -> bool:
+    """Whether anything of it can be read; what the engine masked opens, and is empty."""
+    with contextlib.suppress(OSError):
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return bool(os.read(opened, 1))
+        finally:
+            os.close(opened)
+    return False
 
 
 def _look(values: dict[str, bytes], content: bytes, where: str, could: set[str]) -> None:
