@@ -92,7 +92,8 @@ async def test_a_run_that_was_on_when_the_server_was_killed_ends_as_lost_without
 
 async def test_sigterm_ends_the_run_its_agent_and_every_connection_in_time(run: Run) -> None:
     process, http = await run()
-    prompt = "child = subprocess.Popen(['sleep', '600']); say(f'{os.getpid()} {child.pid}'); time.sleep(600)"
+    # Behind the last space nothing is held back: what comes there might begin a secret.
+    prompt = "child = subprocess.Popen(['sleep', '600']); say(f'{os.getpid()} {child.pid} '); time.sleep(600)"
     await (await http.put("/pending/r", json={"prompt": prompt})).read()
     async with http.ws_connect("/ws?run=r") as reader, http.ws_connect("/relay") as peer:
         frames: list[dict[str, Any]] = []
