@@ -152,6 +152,7 @@ async def _egress(stack: AsyncExitStack, settings: Settings, app: web.Applicatio
     runs = app[RUNS]
 
     async def tell(session: str, host: str, why: str, may_allow: bool) -> None:
+        app[AUDIT].record("egress-block", session=session, outcome=str(why), host=host)
         await tell_blocked(app[DRIVER], runs.agent, session, host, why, may_allow=may_allow)
 
     proxy = EgressProxy(settings, app[STORE], runs.quotas, tell, app[STATS].egress)

@@ -8,8 +8,9 @@ from gateway.egress.hosts import BadHost, host_of
 from gateway.egress.policy import MOST_ALLOWED
 from gateway.errors import BadRequest, Forbidden
 from gateway.fields import text
-from gateway.web.request.app_keys import AUTH, EGRESS, STORE
+from gateway.web.request.app_keys import AUDIT, AUTH, EGRESS, STORE
 from gateway.web.request.bodies import json_response, read_json
+from gateway.web.request.clients import client_of
 from gateway.web.sessions import owned_session, session_json
 
 
@@ -27,6 +28,8 @@ async def allow(request: web.Request) -> web.Response:
             "What sandboxes reach is decided for all sessions here; ask whoever runs this deployment.",
             field="host",
         )
-    return json_response(
-        session_json(await request.app[STORE].allow_host(session.id, host, most=MOST_ALLOWED))
+    allowed = await request.app[STORE].allow_host(session.id, host, most=MOST_ALLOWED)
+    request.app[AUDIT].record(
+        "egress-allow", who=user, session=session.id, address=client_of(request), host=host
     )
+    return json_response(session_json(allowed))

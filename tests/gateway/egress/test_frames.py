@@ -13,7 +13,7 @@ from gateway.egress.listener import EgressProxy
 from gateway.egress.policy import MOST_ALLOWED
 from gateway.ids import new_id
 from gateway.sandboxes.blocked import tell_blocked
-from gateway.web.request.app_keys import DRIVER, STATS, STORE
+from gateway.web.request.app_keys import AUDIT, DRIVER, STATS, STORE
 from tests.gateway.egress.bench import Bench
 from tests.gateway.stack import Stack, assert_whole, read_all, read_until
 
@@ -80,12 +80,19 @@ async def test_without_a_run_nobody_is_told_and_the_next_run_is_whole(stack: Sta
     assert "egress-blocked" not in {frame["type"] for frame in frames}
 
 
-async def test_the_owner_allows_a_host_and_the_next_connection_is_let_through(stack: Stack) -> None:
+async def test_the_owner_allows_a_host_and_the_next_connection_is_let_through(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session, another = await stack.session(), await stack.session()
+    noted: list[tuple[str, dict[str, Any]]] = []
+    audit = stack.gateways[0].app[AUDIT]
+    monkeypatch.setattr(audit, "record", lambda kind, **told: noted.append((kind, told)))
     async with Reached(stack) as reached:
         assert (await reached.ask(f"CONNECT {HOST}:443", session=session))[0] == 403
         status, told = await allow(stack, session, "CI.example.com.")
         assert (status, told["egressHosts"]) == (200, [HOST])
+        [event] = [event for kind, event in noted if kind == "egress-allow"]
+        assert (event["who"], event["session"], event["host"]) == ("ada", session, HOST)
         assert (await allow(stack, session))[1]["egressHosts"] == [HOST]
         async with asyncio.timeout(20):
             while (await reached.ask(f"CONNECT {HOST}:443", session=session))[0] != 200:
