@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import json
 import math
 import re
@@ -46,6 +47,9 @@ MAX_DEPTH: Final = 200
 
 PING_SECONDS: Final = 20.0
 """A reader gets a `ping` frame when nothing else was sent to it for this long."""
+
+PROOF_NONCE: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+"""What a gateway chooses anew for each proof that it asks for."""
 
 RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a run id, a session id or a message id looks like (use with `fullmatch`)."""
@@ -259,6 +263,21 @@ def sandbox_token(secret: bytes, session: str) -> str:
     """The bearer token of a session's sandbox: derived, so that every gateway knows it and none stores it."""
     digest = hmac.new(secret, b"vf-sandbox:" + session.encode(), hashlib.sha256).hexdigest()
     return f"vfs1.{session}.{digest}"
+
+
+def is_sandbox_token(token: str) -> bool:
+    """Whether it has the form of one."""
+    return token.startswith("vfs1.")
+
+
+def server_proof(token: str, nonce: str, host: str, port: int) -> str:
+    """What an agent server says to show that it knows `token`, 64 hexadecimal digits, to whoever chose `nonce` and
+    called it at this address of its own: said at any other one it shows nothing, so nobody can have it said for
+    them."""
+    address = ipaddress.ip_address(host)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    said = f"vf-proof:{nonce}:{mapped or address}:{port}"
+    return hmac.new(token.encode(), said.encode(), hashlib.sha256).hexdigest()
 
 
 def session_of_token(secret: bytes, token: str) -> str | None:

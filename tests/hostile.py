@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+from unittest import mock
 
 from gateway.app import build_app
 from gateway.config import Settings
-from gateway.sandboxes.drivers import Driver, Sandbox, SandboxState
+from gateway.sandboxes.drivers import Driver, Sandbox, SandboxState, proof
 from gateway.serve import public_listener
 from gateway.store.dynamo import DynamoStore
 from tests.gateway.stack import Gateway, Stack
@@ -19,6 +21,18 @@ from tests.listening import listening
 from tests.tunnel import Target, answer, request_path
 
 _SESSION = re.compile(rb"(?i)\r\nauthorization: Bearer vfs1\.([A-Za-z0-9_-]+)\.")
+
+
+@contextmanager
+def taken_as_known() -> Iterator[None]:
+    """A hostile server knows the tokens of its sandboxes, as one does that has taken the place of an agent server: here
+    it is believed. That nobody else gets one, tests/gateway/sandboxes/drivers/test_proof.py shows."""
+
+    async def prove(*_: object) -> None:
+        """Nothing is asked."""
+
+    with mock.patch.object(proof, "prove", prove):
+        yield
 
 
 class OneAddress:
@@ -62,6 +76,17 @@ class HostileStack(Stack):
     def __init__(self, endpoint: str, table: str, root: Path, port: int, **changes: Any) -> None:
         super().__init__(endpoint, table, root, **changes)
         self.driver = OneAddress(port)
+        self._known = ExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._known.enter_context(taken_as_known())
+        return await super().__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await super().__aexit__(kind, error, trace)
+        self._known.close()
 
     async def add(self) -> Gateway:
         """See `Stack`."""
@@ -92,8 +117,9 @@ class HostileServer:
             self.requests.append(await reader.readuntil(b"\r\n\r\n"))
             await self._talk(_Counted(writer, self))  # type: ignore[arg-type]
 
-        async with listening(serve) as port:
-            yield port
+        with taken_as_known():
+            async with listening(serve) as port:
+                yield port
 
 
 class _Counted:

@@ -35,6 +35,7 @@ def build_app(settings: Settings) -> web.Application:
     app.add_routes(
         [
             web.get("/ping", handlers.ping),
+            web.get("/proof", handlers.prove),
             web.post("/claim", handlers.claim),
             web.put("/pending/{run}", handlers.put_pending),
             web.get("/ws", handlers.read_run),

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from container.egress import blocked_frame
 from container.errors import AgentServerError, BadRequest, Busy, Unauthorized
-from container.protocol import RUN_ID, VERSION, Close, FrameType, encode
+from container.protocol import PROOF_NONCE, RUN_ID, VERSION, Close, FrameType, encode, server_proof
 from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS
 from container.web.masked_frames import MaskedWebSocketResponse
 from container.web.middleware import has_token
@@ -54,6 +54,17 @@ async def ping(request: web.Request) -> web.Response:
             **({} if quiet is None else {"jobsQuietSeconds": round(quiet, 1)}),
         }
     )
+
+
+async def prove(request: web.Request) -> web.Response:
+    """That this server knows its token, before anybody sends that: see `server_proof`."""
+    nonce = request.query.get("nonce", "")
+    if not PROOF_NONCE.fullmatch(nonce):
+        raise BadRequest("`nonce` must be 32 hexadecimal digits.", field="nonce")
+    if request.transport is None:
+        raise BadRequest("The connection has ended.")
+    host, port, *_ = request.transport.get_extra_info("sockname")
+    return web.Response(text=server_proof(request.app[OCCUPANT].token, nonce, host, port))
 
 
 async def claim(request: web.Request) -> web.Response:

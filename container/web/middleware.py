@@ -47,10 +47,12 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 @web.middleware
 async def bearer_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Everything but `/ping` and `/claim`, which see to it themselves, needs this sandbox's token, or the agent's where
-    it is the agent's own way in; nothing else is looked at before. One that waits in the pool is nobody's, and open to
-    nobody."""
-    if request.path not in ("/ping", "/claim") and (request.app[OCCUPANT].waits or not _may_enter(request)):
+    """Everything but `/ping` and `/claim`, which see to it themselves, and `/proof`, which comes before it, needs this
+    sandbox's token, or the agent's where it is the agent's own way in; nothing else is looked at before. One that waits
+    in the pool is nobody's, and open to nobody."""
+    if request.path not in ("/ping", "/proof", "/claim") and (
+        request.app[OCCUPANT].waits or not _may_enter(request)
+    ):
         raise Unauthorized("The sandbox's token is needed: Authorization: Bearer <sandbox token>.")
     return await handler(request)
 

@@ -16,7 +16,8 @@ from aiohttp import hdrs
 from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES
 from gateway import errors
 from gateway.sandboxes.drivers import Sandbox
-from gateway.sandboxes.drivers.answers import answers_client, read_object, read_start
+from gateway.sandboxes.drivers.answers import read_object, read_start
+from gateway.sandboxes.drivers.proof import proven_client
 from gateway.sandboxes.drivers.ready import PING_BYTES
 from gateway.sandboxes.tokens import SandboxTokens
 from gateway.sandboxes.upstream import Refused, dial
@@ -58,15 +59,12 @@ class Snapshot:
 
 
 def sandbox_client() -> aiohttp.ClientSession:
-    """The client that an `AgentClient` needs: see `answers_client`."""
-    return answers_client(
-        connector=aiohttp.TCPConnector(limit=0),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-    )
+    """The client that an `AgentClient` needs: see `proven_client`."""
+    return proven_client(limit=0, timeout=aiohttp.ClientTimeout(total=None, sock_connect=10))
 
 
 class AgentClient:
-    """Talks to agent servers with the sandbox token of their session.
+    """Talks to agent servers with the sandbox token of their session, which they have shown to know before.
 
     Raises `errors.SandboxUnavailable` when the server cannot be reached or is retiring, `RunNotFound`, `CursorAhead`,
     `Conflict` and `BadRequest` as the server answers. `client` must be a `sandbox_client`.

@@ -10,6 +10,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Final, cast
 
+from aiohttp import hdrs
+
+from gateway.sandboxes.drivers import proof
 from gateway.websocket.connection import Connection
 
 HEAD_LIMIT: Final = 16 * 1024
@@ -41,14 +44,17 @@ class Refused(Exception):
 async def dial(connection: Connection, host: str, port: int, target: str, headers: Mapping[str, str]) -> None:
     """Begin `connection` at the server's `target`, a path with its query.
 
-    Raises `Refused` for an answer with another status than 101, `OSError` and `TimeoutError` when there is no good
-    answer within `HANDSHAKE_SECONDS`. Redirects are not followed; neither extension nor subprotocol is offered.
+    A sandbox's token among the `headers` is sent once the server has shown to know it. Raises `Refused` for an answer
+    with another status than 101, `OSError` and `TimeoutError` when there is no good answer within `HANDSHAKE_SECONDS`.
+    Redirects are not followed; neither extension nor subprotocol is offered.
     """
     key = base64.b64encode(secrets.token_bytes(16))
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(HANDSHAKE_SECONDS):
         transport, handshake = await loop.create_connection(lambda: _Handshake(key), host, port)
         try:
+            if token := proof.shown_token(headers.get(hdrs.AUTHORIZATION, "")):
+                await proof.prove(transport, handshake, token)
             transport.write(_request(host, port, target, headers, key))
             early = await handshake.answer
         except BaseException:

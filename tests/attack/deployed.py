@@ -205,7 +205,9 @@ class Deployed:
         taker = await self._stack.in_thread(beside, self._stack.engine, sandbox, self._stack.name)
         self._made.append(taker)
         async with started(
-            place(taker), "hostile", {"host": "127.0.0.1", "takeover": True, **order}
+            place(taker),
+            "hostile",
+            {"host": "127.0.0.1", "takeover": True, "token": await self.sandbox_token(session), **order},
         ) as process:
             async with asyncio.timeout(ANNOUNCE_SECONDS):
                 await outcome(process)

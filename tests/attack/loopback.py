@@ -132,7 +132,8 @@ class Loopback:
     async def hostile(self, session: str, order: Mapping[str, Any]) -> AsyncIterator[None]:
         """See `Scene`: the sandbox goes on, and its port is said to be the hostile server's."""
         bounded("seconds", order["seconds"], LONG_SECONDS)
-        async with started((), "hostile", {"host": "127.0.0.1", **order}) as process:
+        told = {"host": "127.0.0.1", "token": await self.sandbox_token(session), **order}
+        async with started((), "hostile", told) as process:
             async with asyncio.timeout(ANNOUNCE_SECONDS):
                 port = (await outcome(process))["port"]
             file = self._port_file(session)

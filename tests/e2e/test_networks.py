@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from docker.errors import NotFound
 
-from tests.e2e.deployed import run_in
 from tests.e2e.test_replicas import LONG, reader, session_of
 from tests.gateway.stack import assert_whole, read_all, read_until
 
@@ -194,7 +193,8 @@ async def test_the_gateways_of_an_update_are_there_for_sandboxes_that_run(demo_s
             async with http.post(f"{demo_stack.url}/api/sdk/stop", json={"sessionId": session}) as stopped:
                 assert stopped.status < 300, await stopped.text()
             assert_whole(frames + await reading, "stopped")
-        await asyncio.to_thread(run_in, resting, "touch", "/tmp/enough")
+        done = await asyncio.to_thread(resting.exec_run, ["touch", "/tmp/enough"], user="10001")
+        assert done.exit_code == 0, done.output
         status, output = await calling
         assert isinstance(output, bytes)
         assert status == 0, output

@@ -10,7 +10,8 @@ import aiohttp
 from container.protocol import RUN_ID
 from gateway import errors
 from gateway.sandboxes.drivers import Sandbox, SandboxState
-from gateway.sandboxes.drivers.answers import answers_client, read_object
+from gateway.sandboxes.drivers.answers import read_object
+from gateway.sandboxes.drivers.proof import proven_client
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
 from gateway.sandboxes.drivers.wire import from_json
 
@@ -41,10 +42,8 @@ class DockerDriver:
     address from earlier may by now be another sandbox's, which would be handed this session's token and prompt.
     """
 
-    def __init__(self, settings: Settings, client: aiohttp.ClientSession | None = None) -> None:
-        """Without a `client` it has one of its own, which `close` closes."""
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = client
         self._own: aiohttp.ClientSession | None = None
 
     async def ensure(self, session: str, *, occupant: str = "") -> Sandbox:
@@ -110,10 +109,8 @@ class DockerDriver:
             self._own = None
 
     def _http(self) -> aiohttp.ClientSession:
-        if self._client is not None:
-            return self._client
         if self._own is None:
-            self._own = answers_client()
+            self._own = proven_client()
         return self._own
 
     def _sandbox(self, data: Any) -> Sandbox:

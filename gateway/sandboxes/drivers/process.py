@@ -18,9 +18,9 @@ import aiohttp
 from container.protocol import RUN_ID, sandbox_token
 from gateway import errors
 from gateway.sandboxes.drivers import Sandbox, SandboxState, procs
-from gateway.sandboxes.drivers.answers import answers_client
 from gateway.sandboxes.drivers.fingerprint import fingerprint_of
 from gateway.sandboxes.drivers.folder import Folder, Record
+from gateway.sandboxes.drivers.proof import proven_client
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ProcessDriver:
     async def ensure(self, session: str, *, occupant: str = "") -> Sandbox:
         """See `Poolable`."""
         if self._client is None:
-            self._client = answers_client()
+            self._client = proven_client()
         for _ in range(ATTEMPTS):
             sandbox = await wait_ready(
                 await self._locked(session, self._start),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import os
 import re
@@ -31,6 +32,7 @@ class Hostile:
     """`frames`: one of SERVER_FRAMES, said without end on every WebSocket. `ping`: what `/ping` answers: `good`,
     `plain` and `gzip` (400 MB), `endless`, `deep`. `snapshot`: it hands out a gzip bomb as one, and says that it idles.
     `takeover`: on the socket of the agent server whose processes are seen here, which stands still meanwhile.
+    `token`: of the sandbox in whose place it is, which it knows as that does.
     """
 
     host: str
@@ -40,6 +42,7 @@ class Hostile:
     ping: str = "good"
     snapshot: bool = False
     takeover: bool = False
+    token: str = ""
     rate: float = 16e6
 
 
@@ -87,6 +90,15 @@ async def serve(order: Hostile) -> dict[str, Any]:
     return {"asked": dict(seen.asked), "sent": seen.sent}
 
 
+def _proof(order: Hostile, target: bytes, writer: asyncio.StreamWriter) -> bytes:
+    """As an agent server has it (docs/protocol.md, section 4)."""
+    host, port, *_ = writer.get_extra_info("sockname")
+    nonce = target.partition(b"nonce=")[2].decode("latin-1")
+    said = f"vf-proof:{nonce}:{host}:{port}".encode()
+    proof = hmac.new(order.token.encode(), said, "sha256").hexdigest().encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n" + proof
+
+
 def _go_on(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
@@ -105,7 +117,9 @@ async def _answer(
     if path in ("ws", "relay"):
         await _flood(order, seen, head, reader, writer)
         return False
-    if path == "ping":
+    if path == "proof":
+        writer.write(_proof(order, target, writer))
+    elif path == "ping":
         await _ping(order, seen, head, writer)
     elif path == "snapshot" and method == b"GET" and order.snapshot:
         packed = seen.packed

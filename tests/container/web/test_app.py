@@ -14,7 +14,7 @@ import pytest
 
 from container.agent import agent
 from container.agent.process import AgentProcess
-from container.protocol import VERSION
+from container.protocol import VERSION, server_proof
 from container.runs import pending
 from container.runs import service as runs
 from container.web.app_keys import RELAY
@@ -54,6 +54,38 @@ async def test_ping_without_the_token_tells_only_that_it_is_alive(sandbox: Sandb
     async with aiohttp.request("GET", sandbox.server.make_url("/ping"), headers=headers) as response:
         assert response.status == 200
         assert await response.json() == {"status": "ok", "version": VERSION}
+
+
+async def test_it_proves_to_anybody_at_its_own_address_that_it_knows_its_token(sandbox: Sandbox) -> None:
+    url = sandbox.server.make_url("/proof")
+    assert url.host
+    assert url.port
+    for nonce in ("00" * 16, "a1" * 16):
+        async with aiohttp.request("GET", url, params={"nonce": nonce}) as response:
+            assert response.status == 200
+            assert await response.text() == server_proof("the-token", nonce, url.host, url.port)
+
+
+@pytest.mark.parametrize("nonce", ["", "0" * 31, "0" * 33, "g" * 32, "A" * 32])
+async def test_a_nonce_that_is_none_is_refused(sandbox: Sandbox, nonce: str) -> None:
+    async with aiohttp.request("GET", sandbox.server.make_url("/proof"), params={"nonce": nonce}) as response:
+        assert (response.status, (await response.json())["field"]) == (400, "nonce")
+
+
+def test_a_proof_is_of_one_token_nonce_and_address() -> None:
+    nonce = "00" * 16
+    proofs = {
+        server_proof(*said)
+        for said in (
+            ("a", nonce, "10.0.0.1", 1),
+            ("b", nonce, "10.0.0.1", 1),
+            ("a", "11" * 16, "10.0.0.1", 1),
+            ("a", nonce, "10.0.0.2", 1),
+            ("a", nonce, "10.0.0.1", 2),
+        )
+    }
+    assert len(proofs) == 5
+    assert server_proof("a", nonce, "::ffff:10.0.0.1", 1) in proofs
 
 
 async def test_ping_with_the_token_tells_what_the_gateway_wants_to_know(sandbox: Sandbox) -> None:

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from container.claim import claim_proof, make_claim, open_claim
+from container.protocol import server_proof
 from container.web import handlers
 from tests.container.conftest import TOKEN, Sandbox, Start, eventually, text
 from tests.container.web.test_app import ROUTES
@@ -26,6 +27,19 @@ async def send(sandbox: Sandbox, claim: str, scheme: str = "Claim") -> tuple[int
     headers = {"Authorization": f"{scheme} {claim}"}
     async with aiohttp.request("POST", sandbox.server.make_url("/claim"), headers=headers) as response:
         return response.status, await response.json()
+
+
+async def proved(sandbox: Sandbox) -> str:
+    """Which token it shows to know."""
+    url = sandbox.server.make_url("/proof").with_query(nonce="00" * 16)
+    async with aiohttp.request("GET", url) as response:
+        said = await response.text()
+    assert url.host
+    assert url.port
+    [token] = [
+        one for one in (TOKEN, "its-token") if server_proof(one, "00" * 16, url.host, url.port) == said
+    ]
+    return token
 
 
 async def ping(sandbox: Sandbox, token: str) -> dict[str, Any]:
@@ -68,6 +82,7 @@ async def test_in_the_pool_nothing_is_open_to_anybody(member: Sandbox, method: s
 
 async def test_in_the_pool_no_agent_runs(member: Sandbox) -> None:
     told = await ping(member, TOKEN)
+    assert await proved(member) == TOKEN
     assert (told["session"], told["agent"], told["fresh"]) == (MEMBER, "down", True)
 
 
@@ -78,6 +93,7 @@ async def test_a_claim_makes_it_the_sessions_and_its_start_token_dies(member: Sa
         {"session": "session-2", "proof": claim_proof(TOKEN, CLAIM), "fresh": True, "lostReason": ""},
     )
     assert "session" not in await ping(member, TOKEN)
+    assert await proved(member) == "its-token"
     async with member.http.get("/files/x") as response:
         assert response.status == 401
     assert (await ping(member, "its-token"))["session"] == "session-2"

@@ -13,13 +13,13 @@ from gateway import errors
 from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.single_flight import SingleFlight
 from gateway.sandboxes.drivers import Sandbox, SandboxState
-from gateway.sandboxes.drivers.answers import answers_client
 from gateway.sandboxes.drivers.ecs.api import EcsApi
 from gateway.sandboxes.drivers.ecs.request import Place, places, run_task
 from gateway.sandboxes.drivers.ecs.task import DELETED, STOPPED, Task, forgotten
 from gateway.sandboxes.drivers.ecs.tasks import SessionTasks
 from gateway.sandboxes.drivers.ecs.troubles import Refused, Trouble, told, trouble_of
 from gateway.sandboxes.drivers.fingerprint import fingerprint_of
+from gateway.sandboxes.drivers.proof import proven_client
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class EcsDriver:
 
     async def _wait(self, task: Task, occupant: str, deadline: float) -> Sandbox:
         if self._http is None:
-            self._http = answers_client()
+            self._http = proven_client()
 
         now = task
 

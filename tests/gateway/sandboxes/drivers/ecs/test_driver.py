@@ -18,6 +18,7 @@ from gateway.sandboxes.drivers import SandboxState, phase_of
 from gateway.sandboxes.drivers.ecs import driver as ecs
 from gateway.sandboxes.drivers.ecs.driver import EcsDriver
 from tests.gateway.sandboxes.drivers.ecs.scripted_ecs import ScriptedEcs, refusal
+from tests.hostile import taken_as_known
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -73,7 +74,8 @@ async def cloud() -> AsyncIterator[ScriptedEcs]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, cloud.address, AGENT_PORT).start()
-    yield cloud
+    with taken_as_known():
+        yield cloud
     await runner.cleanup()
 
 
