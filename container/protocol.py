@@ -12,7 +12,9 @@ import json
 import math
 import re
 import sys
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 VERSION: Final = "0.20.0"
@@ -100,6 +102,17 @@ SERVER_ONLY: Final = frozenset(
 """Types that only the servers may write: an agent's line of such a type becomes a `stderr` frame."""
 
 
+LOSS_ERRORS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "disk-quota": "This session's files grew beyond what a session may have, so its sandbox was ended. Its files "
+        "are kept: ask for what is not needed to be deleted, until then little more can be written.",
+        "disk-low": "The disk of this deployment is nearly full and this session wrote to it, so its sandbox was "
+        "ended. Its files are kept; sandboxes start again when there is room.",
+    }
+)
+"""Why a sandbox was ended on purpose, by the `reason` of `sandbox-lost`: an `error` frame of this code goes before."""
+
+
 class ExitReason(StrEnum):
     """`process-exit.reason`: how a run ended."""
 
@@ -146,6 +159,14 @@ class ApiError(Exception):
         if self.field is not None:
             body["field"] = self.field
         return body
+
+
+def loss_frames(reason: str) -> list[dict[str, Any]]:
+    """The frames that tell why a run's sandbox was lost, before its `process-exit`."""
+    lost = {"type": FrameType.SANDBOX_LOST, "reason": reason}
+    if reason not in LOSS_ERRORS:
+        return [lost]
+    return [{"type": FrameType.ERROR, "error": LOSS_ERRORS[reason], "code": reason}, lost]
 
 
 def encode(frame: dict[str, Any]) -> bytes:

@@ -19,7 +19,8 @@ from gateway.runs.service import RunService
 from gateway.runs.stats import Stats
 from gateway.runs.sweeper import sweep_forever
 from gateway.sandboxes.agent_client import AgentClient, sandbox_client
-from gateway.sandboxes.drivers import Driver, Joins, Poolable
+from gateway.sandboxes.disk import DiskGauge
+from gateway.sandboxes.drivers import Driver, Joins, Poolable, TellsDisk
 from gateway.sandboxes.drivers.audited import audited
 from gateway.sandboxes.pool.driver import PooledDriver
 from gateway.sandboxes.pool.keeper import Keeper
@@ -37,6 +38,7 @@ from gateway.web.request.app_keys import (
     BACKGROUND,
     BLOBS,
     CLIENT,
+    DISK,
     DRIVER,
     EGRESS,
     POOL,
@@ -81,6 +83,7 @@ def build_app(
         accepted=settings.credential_key_accepted,
         days=settings.audit_days,
     )
+    app[DISK] = DiskGauge(driver) if isinstance(driver, TellsDisk) else None
     app[DRIVER] = audited(driver, audit)
     app[SEATS] = Seats(settings.user_connections, stats.turned_away)
     app[AUTH] = Authenticator(settings, store, SignIns().note)
@@ -136,7 +139,10 @@ async def _snapshots(app: web.Application) -> AsyncIterator[None]:
         return
     settings = app[SETTINGS]
     agent = AgentClient(app[CLIENT], settings.sandbox_secret, accepted=settings.sandbox_secret_accepted)
-    app[SNAPSHOTS] = snapshots = Snapshots(settings, MeasuredBlobs(blobs, app[STORE]), agent)
+    # Without volumes a snapshot is a session's only copy: there it is kept, and only new sessions are refused.
+    most = settings.stored_mb_per_user * 1024 * 1024 if settings.keeps_files else 0
+    measured = MeasuredBlobs(blobs, app[STORE], most_of_user=most)
+    app[SNAPSHOTS] = snapshots = Snapshots(settings, measured, agent)
     app[DRIVER] = WakingDriver(app[DRIVER], snapshots)
     yield
     await blobs.close()
@@ -150,6 +156,9 @@ async def _runs(app: web.Application) -> AsyncIterator[None]:
         reaper = Reaper(driver, store, runs.agent, app[SNAPSHOTS], idle=idle, background=background)
         runs.beside(sweep_forever(runs), name="sweeper")
         runs.beside(reaper.reap_forever(), name="reaper")
+        if (disk := app[DISK]) is not None:
+            runs.refuse_new = disk.refuse_new
+            runs.beside(disk.look_forever(), name="disk")
         if (keeper := app[POOL]) is not None:
             runs.beside(keeper.keep_forever(), name="pool")
         runs.beside(runs.uses.tell_forever(idle=idle), name="uses")
@@ -177,12 +186,15 @@ async def _runs(app: web.Application) -> AsyncIterator[None]:
 def _figures(app: web.Application) -> Figures:
     stats, keeper = app[STATS], app[POOL]
     pool = {} if keeper is None else keeper.figures()
+    gauge = app[DISK]
+    disk = {} if gauge is None else gauge.figures()
     return Figures(
         gauges={
             "OpenConnections": app[SEATS].taken,
             "LiveRuns": len(app[RUNS].recorders),
             # An alarm is rung by a pool that is empty, and not by one that is to be.
             **({"PoolReady": pool["ready"]} if pool.get("size") else {}),
+            **({"DiskLow": int(disk["low"]), "DiskOverQuota": disk["overQuota"]} if disk else {}),
         },
         counters={
             "Prompts": stats.came,

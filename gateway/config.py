@@ -63,6 +63,9 @@ OWN_HEADERS = frozenset(
 )
 """Request headers that the broker writes itself, or never sends: no setting lets a sandbox's through."""
 
+MOST_RESERVE_PERCENT = 50
+"""Of a disk: a larger share is a mistake."""
+
 MOST_PROTECT_MINUTES = 2880
 """The longest that ECS protects a task at a time (UpdateTaskProtection's `expiresInMinutes`, documented)."""
 
@@ -205,6 +208,10 @@ class Settings:
     snapshot_mb: int = 4096
     snapshot_seconds: float = 600.0
     snapshot_tries: int = 10
+    stored_mb: int = 0
+    """Of all snapshots together, where they are in a folder, MiB; 0: no limit but the disk's. `disk_reserve_percent`:
+    of that folder's disk what stays free."""
+    disk_reserve_percent: float = 10.0
     message_ttl_days: float = 7.0
     encrypt: bool = True
     """Whether messages and frames are encrypted in the table; what is encrypted is read in any case."""
@@ -331,10 +338,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         raise ConfigError(f"VF_S3_ENDPOINT is {settings.s3_endpoint!r}; it must be an http or https URL")
     if settings.http_proxy and not settings.http_proxy.startswith(("http://", "https://")):
         raise ConfigError(f"VF_HTTP_PROXY is {settings.http_proxy!r}; it must be an http or https URL")
-    if settings.protect_minutes > MOST_PROTECT_MINUTES:
-        raise ConfigError(
-            f"VF_PROTECT_MINUTES is '{settings.protect_minutes:g}'; it must be {MOST_PROTECT_MINUTES} or less"
-        )
+    _check_most(settings)
     _check_choices(settings)
     _check_model_api(settings)
     _check_egress(settings)
@@ -359,6 +363,15 @@ def _check_secrets(settings: Settings) -> None:
             raise ConfigError(
                 f"{variable} has {len(secret.encode())} bytes; it needs at least {SECRET_BYTES} random ones"
             )
+
+
+def _check_most(settings: Settings) -> None:
+    for variable, value, most in (
+        ("VF_PROTECT_MINUTES", settings.protect_minutes, MOST_PROTECT_MINUTES),
+        ("VF_DISK_RESERVE_PERCENT", settings.disk_reserve_percent, MOST_RESERVE_PERCENT),
+    ):
+        if value > most:
+            raise ConfigError(f"{variable} is '{value:g}'; it must be {most} or less")
 
 
 def _check_driver(settings: Settings) -> None:

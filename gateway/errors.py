@@ -13,7 +13,7 @@ VaporForgeError
 ├── RunTooLarge 413
 ├── SandboxFaulty 502
 └── Unavailable 503 ─ StoreUnavailable, SandboxUnavailable (SandboxRetiring,
-                         SandboxUnstartable), Draining, BlobsUnavailable (gateway/blobs)
+                         SandboxUnstartable (DiskLow 507, DiskQuota 507)), Draining, BlobsUnavailable (gateway/blobs)
 """
 
 from __future__ import annotations
@@ -211,6 +211,18 @@ class SandboxUnstartable(SandboxUnavailable):
     """No sandbox can be started before somebody mends the deployment: waiting helps nobody."""
 
     code = "sandbox-unstartable"
+
+
+class DiskLow(SandboxUnstartable):
+    """The disk of the deployment has less free than its reserve: nothing new begins until there is room again."""
+
+    status, close, code = 507, Close.CONFLICT, "disk-low"
+
+
+class DiskQuota(SandboxUnstartable):
+    """The session's files have grown far beyond what a session may have: its workspace has to be emptied first."""
+
+    status, close, code = 507, Close.CONFLICT, "disk-quota"
 
 
 class Draining(Unavailable):

@@ -175,6 +175,10 @@ class Settings:
     sandbox_memory_mb: int = number(2048, 256, on_aws=4096)
     sandbox_cpus: float = number(2.0, 0.1)
     sandbox_pids: int = number(512, 64, PIDS)
+    sandbox_disk_mb: int = number(20_480, 0)
+    sandbox_inodes: int = number(1_000_000, 0)
+    stored_mb: int = number(200_000, 0)
+    disk_reserve_percent: int = number(10, 0, 50)
     sandbox_internet: bool = False
     """Whether `egress` is `all`, whichever of the two keys says so."""
     egress: str = choice("none", "registries", "list", "all")

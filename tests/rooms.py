@@ -14,6 +14,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "runs",
         "runs.recording",
         "sandboxes | sandboxes.pool | launcher",
+        "launcher.disk",
         "sandboxes.drivers | broker | egress",
         "quotas",
         "store",

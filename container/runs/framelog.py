@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from container.protocol import MAX_BATCH_BYTES, MAX_RUN_BYTES, FrameType, decode, encode, stamp
+from container.protocol import MAX_BATCH_BYTES, MAX_RUN_BYTES, FrameType, decode, encode, loss_frames, stamp
 
 TAIL_BYTES: Final = 256 * 1024
 """This much of the newest frames stays in memory, so that live readers cost no disk read."""
@@ -210,7 +210,7 @@ def seal(log: FrameLog, reason: str) -> bool:
     its end already."""
     if end_reason(log) is not None:
         return False
-    frames = [encode({"type": FrameType.SANDBOX_LOST, "reason": reason}), exit_frame(None, "lost")]
+    frames = [*map(encode, loss_frames(reason)), exit_frame(None, "lost")]
     if log.last == 0:
         frames.insert(0, encode({"type": FrameType.RUN}))
     log.append(frames, last_words=True)

@@ -17,6 +17,9 @@ from container.errors import BadRequest, PayloadTooLarge
 
 log = logging.getLogger(__name__)
 
+ENTRIES: Final = 2_000_000
+"""Files and folders that an archive may unpack to."""
+
 CHUNK_BYTES: Final = 256 * 1024
 """About the size of a packed chunk, and of one read of a file."""
 
@@ -122,7 +125,7 @@ def unpack(source: Readable, roots: Mapping[str, Path], skip: Collection[str], *
     sparse files (which `limit` would not bound), absolute paths and `..`. What is there already is replaced, entries
     in `skip` are left out.
 
-    Raises BadRequest (damaged or hostile), PayloadTooLarge (more than `limit` bytes), OSError.
+    Raises BadRequest (damaged or hostile), PayloadTooLarge (more than `limit` bytes, or `ENTRIES`), OSError.
     """
     unpacking = _Unpacking(roots, skip)
     try:
@@ -131,6 +134,7 @@ def unpack(source: Readable, roots: Mapping[str, Path], skip: Collection[str], *
             with tarfile.open(fileobj=counted, mode="r|") as archive:  # type: ignore[call-overload]
                 for info in archive:
                     unpacking.add(archive, info)
+                    archive.members.clear()  # of a stream nothing is looked up again
             while counted.read(CHUNK_BYTES):  # the checksum is behind the last byte
                 pass
     except (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError) as error:
@@ -163,8 +167,10 @@ class _Unpacking:
     folders: dict[Path, tarfile.TarInfo] = field(default_factory=dict)
     checked: set[Path] = field(default_factory=set)
     """Folders that are no links; none can become one, as nothing replaces a folder."""
+    count: int = 0
 
     def add(self, archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+        self._count()
         parts = PurePosixPath(info.name).parts
         root = self.roots.get(parts[0]) if parts else None
         if root is None or len(parts) < 2 or ".." in parts or "\0" in info.name:
@@ -185,6 +191,12 @@ class _Unpacking:
             self.links[path] = (root, info.linkname)
         else:
             raise _refused(info, "is no folder, file or symbolic link")
+
+    def _count(self) -> None:
+        """One more entry, or folder that an entry is in."""
+        self.count += 1
+        if self.count > ENTRIES:
+            raise PayloadTooLarge(f"The snapshot has more than {ENTRIES:,} files and folders.", field="body")
 
     def finish(self) -> None:
         """Make the links, then give the folders their modes and times, the deepest first."""
@@ -208,6 +220,7 @@ class _Unpacking:
             if not path.is_dir():
                 raise _refused(info, "leads through a file") from None
         else:
+            self._count()
             path.chmod(0o700)
         self.checked.add(path)
 

@@ -1,5 +1,5 @@
-"""The launcher's routes: ensure, look at, stop and delete the sandbox of a session, of what kind these are, and that
-gateways be put on sandboxes' networks; nothing else can be asked."""
+"""The launcher's routes: ensure, look at, stop and delete the sandbox of a session, of what kind these are, that
+gateways be put on sandboxes' networks, and how the disk is; nothing else can be asked."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from container.listener.refusals import encoding_of
 from container.protocol import RUN_ID
 from gateway import errors
 from gateway.launcher import spec
+from gateway.launcher.disk.ledger import Limits
+from gateway.launcher.disk.watch import DiskWatch
 from gateway.launcher.door import look_forever
 from gateway.launcher.mending import mend_forever
-from gateway.sandboxes.drivers.wire import to_json
+from gateway.sandboxes.drivers import SandboxState
+from gateway.sandboxes.drivers.wire import disk_to_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.launcher.engine import DockerEngine
     from gateway.launcher.settings import LauncherSettings
+    from gateway.sandboxes.drivers import Sandbox
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ def build_launcher(settings: LauncherSettings, engine: DockerEngine) -> web.Appl
     app.router.add_get(OPEN_PATH, launcher.ping)
     app.router.add_get("/fingerprint", launcher.fingerprint)
     app.router.add_put("/gateways", launcher.join)
+    app.router.add_get("/disk", launcher.disk)
     app.router.add_get("/sandboxes", launcher.list)
     app.router.add_put("/sandboxes/{session}", launcher.ensure)
     app.router.add_get("/sandboxes/{session}", launcher.status)
@@ -57,13 +62,16 @@ class _Launcher:
         ]
         self._fingerprint = spec.fingerprint(settings)
         self._engine = engine
+        self._disk = _disk_watch(settings, engine)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def engine_open(self, _: web.Application) -> AsyncIterator[None]:
-        """`cleanup_ctx` of the engine, and of who looks after the published port and the sandboxes' networks."""
+        """`cleanup_ctx` of the engine, and of who looks after the published port, the sandboxes' networks and the
+        disk."""
         watching = [
             asyncio.create_task(look_forever(self._engine.look_at_door), name="door"),
             asyncio.create_task(mend_forever(self._engine, self._lock), name="networks"),
+            asyncio.create_task(self._disk.watch_forever(), name="disk"),
         ]
         yield
         for task in watching:
@@ -100,6 +108,10 @@ class _Launcher:
         """Put every gateway that runs on the networks of all sandboxes: one that starts asks so. `{joined}`."""
         return web.json_response({"joined": await self._engine.join_gateways()})
 
+    async def disk(self, _: web.Request) -> web.Response:
+        """How the disk of the engine's machine is (`DiskWatch.told`)."""
+        return web.json_response(disk_to_json(self._disk.told()))
+
     async def list(self, _: web.Request) -> web.Response:
         """`{sandboxes: [...]}` of the stack."""
         return web.json_response({"sandboxes": [to_json(sandbox) for sandbox in await self._engine.list()]})
@@ -108,7 +120,20 @@ class _Launcher:
         """The sandbox's JSON, once its container runs; its agent server may still be starting."""
         session = request.match_info["session"]
         async with self._lock(session):
-            return web.json_response(to_json(await self._engine.ensure(session)))
+            return web.json_response(to_json(await self._ensured(session)))
+
+    async def _ensured(self, session: str) -> Sandbox:
+        try:
+            self._disk.refuse(session)
+        except errors.SandboxUnstartable:
+            # One that runs is no new work, and is held to what it may have while it runs.
+            sandbox = await self._engine.status(session)
+            if sandbox.state is not SandboxState.RUNNING:
+                raise
+            return sandbox
+        sandbox = await self._engine.ensure(session)
+        self._disk.started()
+        return sandbox
 
     async def status(self, request: web.Request) -> web.Response:
         """The sandbox's JSON; of one that nobody knows: absent."""
@@ -122,6 +147,8 @@ class _Launcher:
             raise errors.BadRequest("`volumes` must be 0 or 1.", field="volumes")
         async with self._lock(session):
             await (self._engine.delete(session) if volumes == "1" else self._engine.stop(session))
+            if volumes == "1":
+                self._disk.deleted(session)
         return web.Response(status=204)
 
     def _lock(self, session: str) -> asyncio.Lock:
@@ -130,6 +157,13 @@ class _Launcher:
         if lock is None:
             lock = self._locks[session] = asyncio.Lock()
         return lock
+
+
+def _disk_watch(settings: LauncherSettings, engine: DockerEngine) -> DiskWatch:
+    limits = Limits(settings.disk_mb * spec.MIB, settings.disk_inodes, settings.disk_reserve_percent / 100)
+    return DiskWatch(
+        limits, settings.disk_folder, lambda session: spec.volume_names(settings, session), engine
+    )
 
 
 def _bytes(text: str) -> bytes:

@@ -22,7 +22,7 @@ from gateway.launcher.settings import possible
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.launcher.settings import LauncherSettings
 
@@ -32,6 +32,8 @@ CALL_SECONDS: Final = 30
 STOP_SECONDS: Final = 5
 PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Between looks while another launcher is at work on the same container."""
+
+REMEMBERED: Final = 1024
 
 SIGNAL_EXIT: Final = 128
 """`tini`, a container's first process, ends with this and the number of the signal that ended the agent server."""
@@ -60,6 +62,8 @@ class Containers:
         self._connecting = threading.Lock()
         self._connected: docker.APIClient | None = None
         self.networks = Networks(self.api, settings)
+        self._cut: dict[str, str] = {}
+        """Container → why it was killed here. A launcher that restarts forgets it, and says `killed`."""
 
     def reach(self) -> None:
         """Raises `OSError` when nobody listens at the engine's socket. The SDK would find that out too, but leave a
@@ -159,6 +163,39 @@ class Containers:
             )
         return list(found.values())
 
+    def held(self) -> Sequence[str]:
+        """The containers that are paused."""
+        filters = {**spec.label_filter(self._settings), "status": ["paused"]}
+        return [str(one["Id"]) for one in self._api().containers(filters=filters)]
+
+    def hold(self, container: str, *, held: bool) -> None:
+        """Pause a container, or have it go on; one that has ended, or is so already, is success."""
+        try:
+            (self._api().pause if held else self._api().unpause)(container)
+        except docker_errors.APIError as error:
+            # Engines differ in what they answer for one that is not as it was thought to be.
+            log.info("container %.12s: %s", container, error.explanation)
+
+    def running(self) -> Mapping[str, str]:
+        """Session → container of all that run, paused ones too."""
+        filters = {**spec.label_filter(self._settings), "status": ["running", "paused"]}
+        found = (
+            (one["Labels"].get(spec.SESSION_LABEL), one["Id"])
+            for one in self._api().containers(filters=filters)
+        )
+        return {session: str(container) for session, container in found if session}
+
+    def cut(self, container: str, reason: str) -> None:
+        """Kill a container, for a reason that its session's next one is told; its session's volumes stay."""
+        while len(self._cut) >= REMEMBERED:
+            del self._cut[next(iter(self._cut))]
+        self._cut[container] = reason
+        try:
+            self._api().kill(container, signal="SIGKILL")
+        except docker_errors.APIError as error:
+            if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):  # it has ended
+                raise
+
     def close(self) -> None:
         """Close the connections; may be called twice."""
         self.networks.close()
@@ -199,7 +236,7 @@ class Containers:
         elif _STATES[found["State"]["Status"]] is SandboxState.STARTING:
             self._start(session, found["Id"])
         else:
-            reason = _lost_reason(found["State"])
+            reason = self._lost_reason(found)
             self._remove(found["Id"])
             log.info("session %s: its sandbox had ended by itself (%s); a new one is made", session, reason)
             self._create(session, lost_reason=reason)
@@ -246,8 +283,14 @@ class Containers:
             host=self._address(session, found) if running else "",
             port=AGENT_PORT if running else 0,
             started_at=datetime.fromisoformat(found["State"]["StartedAt"]).timestamp() if running else 0.0,
-            lost_reason=_lost_reason(found["State"]) if status in ("exited", "dead") else "",
+            lost_reason=self._lost_reason(found) if status in ("exited", "dead") else "",
         )
+
+    def _lost_reason(self, found: dict[str, Any]) -> str:
+        state = found["State"]
+        if state["OOMKilled"]:
+            return "oom"
+        return self._cut.get(found["Id"]) or ("killed" if state["ExitCode"] > SIGNAL_EXIT else "exited")
 
     def _address(self, session: str, found: dict[str, Any]) -> str:
         own = spec.network_name(self._settings, session)
@@ -271,9 +314,3 @@ def _undecided(session: str) -> errors.SandboxUnavailable:
     return errors.SandboxUnavailable(
         f"The container of session {session} was started and stopped by others all the time; try again."
     )
-
-
-def _lost_reason(state: dict[str, Any]) -> str:
-    if state["OOMKilled"]:
-        return "oom"
-    return "killed" if state["ExitCode"] > SIGNAL_EXIT else "exited"

@@ -17,7 +17,7 @@ from gateway.launcher.containers import Containers
 from gateway.launcher.door import Door
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gateway.launcher.settings import LauncherSettings
     from gateway.sandboxes.drivers import Sandbox
@@ -69,6 +69,22 @@ class DockerEngine:
     async def abandon(self, session: str) -> None:
         """Remove the session's network, unless there is a container that needs it by now."""
         await self._hop(lambda: self._containers.abandon(session))
+
+    async def running(self) -> Mapping[str, str]:
+        """Session → container of all that run, paused ones too."""
+        return await self._hop(self._containers.running)
+
+    async def held(self) -> Sequence[str]:
+        """The containers that are paused."""
+        return await self._hop(self._containers.held)
+
+    async def hold(self, container: str, held: bool) -> None:
+        """Pause a container, or have it go on."""
+        await self._hop(lambda: self._containers.hold(container, held=held))
+
+    async def cut(self, container: str, reason: str) -> None:
+        """Kill a container; its session's next one is told the reason."""
+        await self._hop(lambda: self._containers.cut(container, reason))
 
     async def look_at_door(self) -> bool:
         """See to the published port once; whether the proxy was restarted."""

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gateway.config import SECRET_BYTES, ConfigError
+from gateway.config import MOST_RESERVE_PERCENT, SECRET_BYTES, ConfigError
 from gateway.secretfiles import SecretFileError, with_files
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ class LauncherSettings:
     `networks`: what the network of each session is cut out of, in subnets of `network_prefix` bits; `from_host`:
     whether the engine's machine has an address on them, for gateways that run on it and in no container; `runtime`:
     the engine's default when empty; `docker_url`: the engine's socket.
+
+    `disk_mb`, `disk_inodes`: what a session's volumes may have, MiB and files; 0: no limit. `disk_reserve_percent`: of
+    the disk that stays free; 0: none. `disk_folder`: where the engine's folder of volumes is seen here; empty: nowhere,
+    and nobody is held to these.
     """
 
     stack: str
@@ -38,6 +42,10 @@ class LauncherSettings:
     memory_mb: int = 2048
     cpus: float = 2.0
     pids: int = 512
+    disk_mb: int = 20_480
+    disk_inodes: int = 1_000_000
+    disk_reserve_percent: float = 10.0
+    disk_folder: str = ""
     broker_url: str = "http://gateway:8081"
     egress_proxy: str = ""
     """The URL of the proxy by which sandboxes reach hosts outside; empty where they reach none."""
@@ -64,6 +72,10 @@ _VARIABLES = {
     "memory_mb": "VF_SANDBOX_MEMORY_MB",
     "cpus": "VF_SANDBOX_CPUS",
     "pids": "VF_SANDBOX_PIDS",
+    "disk_mb": "VF_SANDBOX_DISK_MB",
+    "disk_inodes": "VF_SANDBOX_INODES",
+    "disk_reserve_percent": "VF_DISK_RESERVE_PERCENT",
+    "disk_folder": "VF_DISK_FOLDER",
     "broker_url": "VF_BROKER_URL",
     "egress_proxy": "VF_EGRESS_PROXY",
     "agent": "VF_AGENT",
@@ -84,6 +96,9 @@ _LEAST: dict[str, tuple[type[int | float], float]] = {
     "memory_mb": (int, 128),
     "cpus": (float, 0.1),
     "pids": (int, 32),
+    "disk_mb": (int, 0),
+    "disk_inodes": (int, 0),
+    "disk_reserve_percent": (float, 0),
     "port": (int, 0),
     "network_prefix": (int, 8),
 }
@@ -114,6 +129,12 @@ def read_launcher_settings(environ: Mapping[str, str]) -> LauncherSettings:
             raise ConfigError(
                 f"{variable} has {len(secret.encode())} bytes; it needs {SECRET_BYTES} random ones"
             )
+    if settings.disk_reserve_percent > MOST_RESERVE_PERCENT:
+        raise ConfigError(
+            f"VF_DISK_RESERVE_PERCENT is {settings.disk_reserve_percent:g}; it must be {MOST_RESERVE_PERCENT} or less"
+        )
+    if settings.disk_folder and not settings.disk_folder.startswith("/"):
+        raise ConfigError(f"VF_DISK_FOLDER is {settings.disk_folder!r}; it must be an absolute path")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", settings.stack):
         raise ConfigError(
             f"VF_STACK is {settings.stack!r}; it must be a name that Docker takes: letters, digits, _ . -"

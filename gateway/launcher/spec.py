@@ -37,8 +37,8 @@ CAPABILITIES: Final = ("KILL", "SETGID", "SETPCAP", "SETUID")
 MIB: Final = 1024 * 1024
 
 TMPFS: Final = {
-    "/tmp": f"rw,exec,nosuid,nodev,size=512m,uid={AGENT_UID},gid={AGENT_UID},mode=0700",  # noqa: S108 - the sandbox's
-    "/run/vaporforge": f"rw,noexec,nosuid,nodev,size=16m,uid={SERVER_UID},gid={SERVER_UID},mode=0700",
+    "/tmp": f"rw,exec,nosuid,nodev,size=512m,nr_inodes=100k,uid={AGENT_UID},gid={AGENT_UID},mode=0700",  # noqa: S108 - its own
+    "/run/vaporforge": f"rw,noexec,nosuid,nodev,size=16m,nr_inodes=4k,uid={SERVER_UID},gid={SERVER_UID},mode=0700",
 }
 """The writable places besides the volumes. Build tools run what they put into /tmp; pending queries are never run."""
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import TooMany
+from gateway.errors import DiskLow, TooMany
 
 if TYPE_CHECKING:
     from gateway.store.quotas import Allowance
@@ -20,7 +20,7 @@ class PromptAllowance:
         self._place = place
 
     async def take(self) -> None:
-        """See `Allowance`; raises `QuotaReached` too."""
+        """See `Allowance`; raises `QuotaReached` and `DiskLow` too."""
         placing = asyncio.ensure_future(self._place())
         try:
             await self._rate.take()
@@ -30,7 +30,7 @@ class PromptAllowance:
             raise
         try:
             await placing
-        except TooMany:
+        except (TooMany, DiskLow):
             await self._rate.give_back()
             raise
 

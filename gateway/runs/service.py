@@ -43,7 +43,8 @@ class RunService:
     `recorders`: the runs that are driven here. `changed`: notified when one of them starts, moves or ends.
     `drained`: set once readers must go elsewhere. `session`, `run` (by session and run), `sandbox` (which is woken):
     what every reader asks when it comes; a crowd of them makes one call. `uses`: sessions whose relay is open here.
-    `when_ended`: told of a run's session once its end is in the store; it returns at once.
+    `refuse_new`: asked before a prompt is admitted; it raises where none is now. `when_ended`: told of a run's session
+    once its end is in the store; it returns at once.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class RunService:
         self.drained = asyncio.Event()
         self.recorders: dict[str, Recorder] = {}
         self.when_ended: Callable[[str], None] = lambda _session: None
+        self.refuse_new: Callable[[], None] = lambda: None
         self.uses = Uses(store)
         self.signals = Signals(store, driver, self.agent, self.changed, self.recorder_of)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -107,7 +109,7 @@ class RunService:
         nobody's connection from then on. `author`: whose commits the agent makes.
 
         Raises `BadRequest`, `CredentialMissing`, `SessionBusy`, `QueueFull`, `SessionGone`, `RateLimited`,
-        `QuotaReached`, `Draining` or `StoreUnavailable`.
+        `QuotaReached`, `DiskLow`, `Draining` or `StoreUnavailable`.
         """
         task = asyncio.create_task(self._submit(session, user, fields, author), name=f"submit {session.id}")
         self._submits.add(task)
@@ -167,8 +169,12 @@ class RunService:
             queue_limit=self.settings.queue_limit,
             gateway=self.gateway,
             lease_seconds=self.settings.lease_seconds,
-            allowance=PromptAllowance(self.quotas.prompt(user), lambda: self.places.claim(session)),
+            allowance=PromptAllowance(self.quotas.prompt(user), lambda: self._room(session)),
         )
+
+    async def _room(self, session: Session) -> None:
+        self.refuse_new()
+        await self.places.claim(session)
 
     def warm(self, owned: Session) -> None:
         """Wake the session's sandbox beside what the caller does next; the owner was checked before."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.sandboxes.drivers import phase_of
+from gateway.sandboxes.drivers import empty, phase_of
 
 if TYPE_CHECKING:
     from gateway.sandboxes.drivers import Driver, Sandbox
@@ -54,6 +54,12 @@ class WakingDriver:
         """See `Driver`. The sandbox goes first, so that no further snapshot comes from it; raises `BlobsUnavailable`
         when its snapshot is left: call it again."""
         await self._driver.delete(session)
+        self._without.pop(session, None)
+        await self._snapshots.delete(session)
+
+    async def empty(self, session: str) -> None:
+        """See `Empties`. The snapshot goes too: it would come back."""
+        await empty(self._driver, session)
         self._without.pop(session, None)
         await self._snapshots.delete(session)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from container.protocol import VERSION
 from gateway.errors import Draining, StoreUnavailable, VaporForgeError
 from gateway.ids import instance_of
-from gateway.web.request.app_keys import AUDIT, POOL, RUNS, SETTINGS, STATS, STORE
+from gateway.web.request.app_keys import AUDIT, DISK, POOL, RUNS, SETTINGS, STATS, STORE
 from gateway.web.request.bodies import json_response
 from gateway.web.request.middleware import error_response
 
@@ -28,17 +28,20 @@ async def version(_request: web.Request) -> web.Response:
 
 async def alive(request: web.Request) -> web.Response:
     """`GET /api/health`: this process serves, what became of the prompts that it received, what it turned away, what it
-    recorded in the audit, and the pool and the sandboxes' egress where there are such."""
-    stats, keeper, audit = request.app[STATS], request.app[POOL], request.app[AUDIT]
-    pool = {} if keeper is None else keeper.figures()
-    told = {
+    recorded in the audit, and the pool, the sandboxes' egress and the disk where there are such."""
+    app = request.app
+    stats, audit = app[STATS], app[AUDIT]
+    told: dict[str, Any] = {
         "prompts": stats.prompts(),
         "turnedAway": {str(why): count for why, count in stats.turned_away.items()},
         "audit": {"recorded": audit.recorded, "waiting": audit.waiting, "lost": audit.lost},
     }
-    if request.app[SETTINGS].egress != "none":
+    if app[SETTINGS].egress != "none":
         told["egress"] = {why: stats.egress[why] for why in ("opened", "blocked", "turnedAway")}
-    return json_response({"status": "ok", "version": VERSION, **told, **({"pool": pool} if pool else {})})
+    for name, part in (("pool", app[POOL]), ("disk", app[DISK])):
+        if part is not None and (figures := part.figures()):
+            told[name] = figures
+    return json_response({"status": "ok", "version": VERSION, **told})
 
 
 async def ready(request: web.Request) -> web.Response:

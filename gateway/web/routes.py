@@ -77,6 +77,7 @@ ROUTES: Final = (
     Route("GET", "/api/sessions/{session}", sessions.read, Auth.BEARER, Owner.PATH),
     Route("PATCH", "/api/sessions/{session}", sessions.rename, Auth.BEARER, Owner.PATH),
     Route("DELETE", "/api/sessions/{session}", sessions.delete, Auth.BEARER, Owner.PATH),
+    Route("DELETE", "/api/sessions/{session}/files", sessions.empty_files, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/sessions/{session}/messages", sessions.messages, Auth.BEARER, Owner.PATH),
     Route("POST", "/api/sessions/{session}/egress", egress.allow, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/settings", user_settings.read, Auth.BEARER, Owner.SELF),

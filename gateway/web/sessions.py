@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.errors import BadRequest, NotOwner, SessionGone
+from gateway.errors import BadRequest, Conflict, NotOwner, SessionGone
 from gateway.fields import identifier, text, whole
 from gateway.ids import new_id
 from gateway.model import Message, Session
+from gateway.sandboxes.drivers import empty
 from gateway.web.request import audited
 from gateway.web.request.app_keys import AUTH, BACKGROUND, DRIVER, RUNS, STORE
 from gateway.web.request.bodies import iso, json_response, read_json
@@ -81,6 +82,21 @@ async def delete(request: web.Request) -> web.Response:
     work.add(task)
     task.add_done_callback(work.discard)
     audited.record(request, "session-delete", session=session.id)
+    await asyncio.shield(task)
+    return web.Response(status=204)
+
+
+async def empty_files(request: web.Request) -> web.Response:
+    """`DELETE /api/sessions/{session}/files`: the sandbox is ended, and its files and their snapshot go; messages stay.
+    Raises `Conflict` while a run is on."""
+    session = await _asked(request)
+    if session.active_run is not None:
+        raise Conflict("A run is on in this session: stop it, then empty its workspace")
+    work = request.app[BACKGROUND]
+    task = asyncio.create_task(empty(request.app[DRIVER], session.id), name=f"empty {session.id}")
+    work.add(task)
+    task.add_done_callback(work.discard)
+    audited.record(request, "files-delete", session=session.id)
     await asyncio.shield(task)
     return web.Response(status=204)
 

@@ -14,7 +14,7 @@ from infra.components.docker.gateway import ALIAS as GATEWAY_ALIAS
 from infra.components.docker.gateway import BROKER_PORT, EGRESS_PORT, Gateway, GatewayArgs
 from infra.components.docker.launcher import Launcher, LauncherArgs
 from infra.components.docker.limits import Limits, ProcessLimits
-from infra.components.docker.machine import Machine, check_machine, machine_of, room_of
+from infra.components.docker.machine import Machine, check_machine, machine_of, room_of, volumes_of
 from infra.components.docker.networks import Networks, NetworksArgs
 from infra.components.docker.proxy import EGRESS_ADDRESS, Egress, EgressArgs, Proxy, ProxyArgs
 from infra.components.docker.table import Table, TableArgs
@@ -116,6 +116,7 @@ def _run(
             limits=limits(settings.launcher_memory_mb),
             control=networks.control,
             docker_socket=settings.docker_socket,
+            volumes=volumes_of(settings, machine),
             env=_launcher_env(settings, images.agent.name),
             secrets=_launcher_secrets(data),
             docker_host=settings.docker_host,
@@ -239,6 +240,8 @@ def _gateway_env(settings: Settings, launcher_url: str) -> dict[str, pulumi.Inpu
         "VF_EGRESS_LEARN": "true" if settings.egress_learn else "",
         "VF_EGRESS_SESSION_ALLOW": "" if settings.egress_session_allow else "false",
         "VF_EGRESS_PORT": str(EGRESS_PORT),
+        "VF_STORED_MB": str(settings.stored_mb),
+        "VF_DISK_RESERVE_PERCENT": str(settings.disk_reserve_percent),
         "VF_TABLE": settings.dynamodb_table,
     }
 
@@ -277,6 +280,9 @@ def _launcher_env(settings: Settings, agent_image: str) -> dict[str, pulumi.Inpu
         "VF_SANDBOX_MEMORY_MB": str(settings.sandbox_memory_mb),
         "VF_SANDBOX_CPUS": str(settings.sandbox_cpus),
         "VF_SANDBOX_PIDS": str(settings.sandbox_pids),
+        "VF_SANDBOX_DISK_MB": str(settings.sandbox_disk_mb),
+        "VF_SANDBOX_INODES": str(settings.sandbox_inodes),
+        "VF_DISK_RESERVE_PERCENT": str(settings.disk_reserve_percent),
         "VF_SANDBOX_RUNTIME": settings.sandbox_runtime,
         "VF_BROKER_URL": f"http://{GATEWAY_ALIAS}:{BROKER_PORT}",
         "VF_AGENT": settings.agent,

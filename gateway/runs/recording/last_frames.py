@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from container.protocol import ExitReason, FrameType, encode, stamp
+from container.protocol import ExitReason, FrameType, encode, loss_frames, stamp
 from gateway.errors import VaporForgeError
 from gateway.model import Run, RunState
 
@@ -16,7 +16,7 @@ def last_frames(
     where nothing is recorded yet. `lost`: why the sandbox of a lost one ended."""
     frames: list[dict[str, object]] = [] if run.recorded else [{"type": FrameType.RUN}]
     if state is RunState.LOST:
-        frames.append({"type": FrameType.SANDBOX_LOST, "reason": lost})
+        frames += loss_frames(lost)
     elif error is not None:
         frames.append({"type": FrameType.ERROR, **error.body()})
     reason = _REASONS.get(state, ExitReason.FAILED)

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
-LOSSES: Final = frozenset({"oom", "spot", "killed", "exited", "gone"})
-"""Why a sandbox may have ended by itself: out of memory, taken back by AWS, by a signal, by itself, unknown."""
+from container.protocol import LOSS_ERRORS
+
+LOSSES: Final = frozenset({"oom", "spot", "killed", "exited", "gone", *LOSS_ERRORS})
+"""Why a sandbox may have ended by itself: out of memory, taken back by AWS, by a signal, by itself, unknown; or for
+what it wrote to the disk."""
 
 
 class SandboxState(StrEnum):
@@ -97,6 +100,40 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Release connections; sandboxes go on running. May be called twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk that a driver's sandboxes write to. `low`: it has less free than its reserve. `over`: sessions with more
+    than their quota. The rest in bytes, and inodes; 0 where it is not known."""
+
+    low: bool = False
+    free_bytes: int = 0
+    reserve_bytes: int = 0
+    free_inodes: int = 0
+    reserve_inodes: int = 0
+    over: int = 0
+
+
+@runtime_checkable
+class Empties(Protocol):
+    """What a driver around others is, which knows more of a session than its sandbox and its volumes."""
+
+    async def empty(self, session: str) -> None:
+        """As `Driver.delete`, but the session stays, and starts anew with nothing."""
+
+
+async def empty(driver: Driver, session: str) -> None:
+    """End the session's sandbox and delete its files; `ensure` then starts it with none. Raises as `Driver.delete`."""
+    await (driver.empty(session) if isinstance(driver, Empties) else driver.delete(session))
+
+
+@runtime_checkable
+class TellsDisk(Protocol):
+    """What a driver may be too, whose sandboxes share a disk."""
+
+    async def disk(self) -> Disk:
+        """How the disk is now. Raises `errors.SandboxUnavailable`."""
 
 
 @runtime_checkable

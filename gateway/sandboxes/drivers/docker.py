@@ -9,11 +9,11 @@ import aiohttp
 
 from container.protocol import RUN_ID
 from gateway import errors
-from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.sandboxes.drivers import Disk, Sandbox, SandboxState
 from gateway.sandboxes.drivers.answers import read_object
 from gateway.sandboxes.drivers.proof import proven_client
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
-from gateway.sandboxes.drivers.wire import from_json
+from gateway.sandboxes.drivers.wire import disk_from_json, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 3.0
 LOOK_SECONDS: Final = 1.0
+DISK_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 45.0
 """The launcher's own limits: 5 s to stop, 30 s for each call of the engine."""
 
@@ -33,6 +34,9 @@ JOIN_SECONDS: Final = 60.0
 ANSWER_BYTES: Final = 64 * 1024
 LIST_BYTES: Final = 16 * 1024 * 1024
 """Longest answers of the launcher: about one sandbox, and about all, some 250 bytes each."""
+
+_LASTING: Final = {kind.code: kind for kind in (errors.SandboxUnstartable, errors.DiskLow, errors.DiskQuota)}
+"""Refusals of the launcher that stay what they are."""
 
 
 class DockerDriver:
@@ -102,6 +106,14 @@ class DockerDriver:
         except errors.SandboxUnavailable as error:
             log.warning("the launcher could not put this gateway on the sandboxes' networks yet: %s", error)
 
+    async def disk(self) -> Disk:
+        """See `TellsDisk`: the launcher's word."""
+        found = await self._request("GET", "/disk", seconds=DISK_SECONDS)
+        try:
+            return disk_from_json(found)
+        except ValueError as error:
+            raise self._odd(str(error)) from error
+
     async def close(self) -> None:
         """See `Driver`."""
         if self._own is not None:
@@ -157,7 +169,6 @@ class DockerDriver:
                 f"The launcher at {self._settings.launcher_url} does not answer ({type(error).__name__})."
             ) from error
         if response.status != 200:
-            lasting = body.get("code") == errors.SandboxUnstartable.code
-            kind = errors.SandboxUnstartable if lasting else errors.SandboxUnavailable
+            kind = _LASTING.get(str(body.get("code")), errors.SandboxUnavailable)
             raise kind(str(body.get("error", f"The launcher answered {response.status}.")))
         return body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.sandboxes.drivers import Disk, Sandbox, SandboxState
 
 
 def to_json(sandbox: Sandbox) -> dict[str, Any]:
@@ -34,6 +34,30 @@ def from_json(data: Any) -> Sandbox:
         port=_field(data, "port", int),
         started_at=started_at,
         lost_reason=_field(data, "lostReason", str),
+    )
+
+
+def disk_to_json(disk: Disk) -> dict[str, Any]:
+    """`{low, freeBytes, reserveBytes, freeInodes, reserveInodes, over}`."""
+    return {
+        "low": disk.low,
+        "freeBytes": disk.free_bytes,
+        "reserveBytes": disk.reserve_bytes,
+        "freeInodes": disk.free_inodes,
+        "reserveInodes": disk.reserve_inodes,
+        "over": disk.over,
+    }
+
+
+def disk_from_json(data: dict[str, Any]) -> Disk:
+    """The reverse of `disk_to_json`; raises `ValueError` naming the field when it is not that."""
+    return Disk(
+        low=_field(data, "low", bool),
+        free_bytes=_field(data, "freeBytes", int),
+        reserve_bytes=_field(data, "reserveBytes", int),
+        free_inodes=_field(data, "freeInodes", int),
+        reserve_inodes=_field(data, "reserveInodes", int),
+        over=_field(data, "over", int),
     )
 
 

@@ -96,6 +96,14 @@ class PooledDriver:
             await _translated(self._rows.forget_member(session))
         self._places.pop(session, None)
 
+    async def empty(self, session: str) -> None:
+        """See `Empties`. Its place stays: other gateways know it, and would start another sandbox by it."""
+        _check(session)
+        name = await self._name(session)
+        await self._driver.delete(name)
+        if name != session and not self._settings.keeps_files:
+            await self._driver.delete(session)
+
     async def list(self) -> Sequence[Sandbox]:
         """See `Driver`. Members are hidden while they are nobody's. One that nobody can have any more is listed by its
         own id: that is no session's, so that whoever lists deletes it."""

@@ -7,7 +7,7 @@ const TIMEOUT_MS = 15_000;
 const RETRY_MS = [150, 600];
 
 /** Refusals that say to a person what there is too much of, and when there may be more. */
-const LIMITS = new Set(["queue-full", "rate-limited", "quota-reached", "sign-ins-limited"]);
+const LIMITS = new Set(["queue-full", "rate-limited", "quota-reached", "sign-ins-limited", "disk-low", "disk-quota"]);
 
 /** The gateway refused the token, or looks at none of this address for a while. */
 export const isSignIn = (code) => code === "unauthorized" || code === "sign-ins-limited";
@@ -28,7 +28,7 @@ export class ApiError extends Error {
   /** Whether the same request may succeed later: no answer, overload, or a gateway that is going away. */
   get transient() {
     // A limit of something in between passes; one of our own is for its reader to know.
-    if (this.status === 429) return !LIMITS.has(this.code);
+    if (this.status === 429 || this.status === 507) return !LIMITS.has(this.code);
     return this.status === 0 || this.status === 408 || this.status === 425 || this.status >= 500;
   }
 }

@@ -24,7 +24,7 @@ const FATAL_CLOSES = new Map([
 const FATAL_CODES = new Set(
   `bad-request payload-too-large unauthorized forbidden not-owner credential-missing origin-refused not-found
    session-not-found run-not-found conflict session-busy queue-full session-gone
-   rate-limited quota-reached sign-ins-limited`.split(/\s+/),
+   rate-limited quota-reached sign-ins-limited disk-low disk-quota`.split(/\s+/),
 );
 
 /**

@@ -62,6 +62,8 @@ const LOSSES = {
   killed: "it was killed",
   exited: "it ended unexpectedly",
   gone: "its machine is gone",
+  "disk-quota": "its files are more than a session may have",
+  "disk-low": "the disk is nearly full",
 };
 
 /** @param {string} reason of a `sandbox-lost` frame @returns {string} */

@@ -15,7 +15,8 @@ def make_blobs(settings: Settings) -> Blobs | None:
     if kind == "folder":
         from gateway.store.blobs.folder import FolderBlobs
 
-        return FolderBlobs(place, settings.stack)
+        reserve, most = settings.disk_reserve_percent / 100, settings.stored_mb * 1024 * 1024
+        return FolderBlobs(place, settings.stack, reserve=reserve, most=most)
     if kind == "s3":
         from gateway.store.blobs.s3 import S3Blobs
 

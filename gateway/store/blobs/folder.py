@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from container.protocol import RUN_ID
 from gateway.store.blobs import BlobNotFound, BlobsUnavailable, checked, grouped
+from gateway.store.blobs.room import Room
 
 R = TypeVar("R")
 
@@ -27,21 +28,26 @@ STALE_SECONDS: Final = 24 * 3600.0
 class FolderBlobs:
     """`<root>/<stack>/<name>`; a blob is written beside its place as `.<name>.<random>.part`, then renamed over it."""
 
-    def __init__(self, root: str, stack: str) -> None:
+    def __init__(self, root: str, stack: str, *, reserve: float = 0.0, most: int = 0) -> None:
+        """`reserve`, `most`: see `Room`."""
         self._folder = Path(root) / checked(stack)
+        self._room = Room(self._folder, reserve=reserve, most=most)
 
     async def put(self, name: str, chunks: AsyncIterable[bytes]) -> int:
-        """See `Blobs`: on the disk (fsync) before it is seen."""
+        """See `Blobs`: on the disk (fsync) before it is seen. `BlobsUnavailable` also where there is no room for it."""
         path = self._folder / checked(name)
         draft = self._folder / f".{name}.{secrets.token_hex(8)}.part"
         await _blocking(self._clean, name, time.time() - STALE_SECONDS)
         size = 0
+        left = await _blocking(self._room.left, name)
+        await _blocking(self._room.check, 0, left)
         try:
             descriptor = await _blocking(os.open, draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb", buffering=0) as file:
                 async for chunk in grouped(chunks, CHUNK_BYTES):
-                    await _blocking(_write, file, chunk)
                     size += len(chunk)
+                    await _blocking(self._room.check, size, left)
+                    await _blocking(_write, file, chunk)
                 await _blocking(os.fsync, descriptor)
             await _blocking(_publish, draft, path)
         except BaseException:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.egress.policy import Policy
     from gateway.runs.service import RunService
     from gateway.runs.stats import Stats
+    from gateway.sandboxes.disk import DiskGauge
     from gateway.sandboxes.drivers import Driver
     from gateway.sandboxes.pool.keeper import Keeper
     from gateway.sandboxes.snapshots import Snapshots
@@ -27,6 +28,8 @@ STORE: web.AppKey[Store] = web.AppKey("store")
 DRIVER: web.AppKey[Driver] = web.AppKey("driver")
 POOL: web.AppKey[Keeper | None] = web.AppKey("pool")
 """None where the driver's sandboxes cannot be pooled."""
+DISK: web.AppKey[DiskGauge | None] = web.AppKey("disk")
+"""None where the driver's sandboxes share no disk."""
 CLIENT = web.AppKey("client", ClientSession)
 AUTH: web.AppKey[Authenticator] = web.AppKey("auth")
 BLOBS: web.AppKey[Blobs | None] = web.AppKey("blobs")

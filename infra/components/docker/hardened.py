@@ -21,7 +21,7 @@ class ContainerSpec:
     """What differs between the parts. `networks`: network and the names that it is known by there. `env`: empty values
     are left out. `user`: empty is the image's. `healthcheck`: None is the image's; it is waited for.
     `grace`: seconds that it gets to stop. `network_mode`: in place of networks. `waited`: until it is healthy.
-    `sysctls`: of its own network."""
+    `capabilities`: those of root's that it keeps. `sysctls`: of its own network."""
 
     stack_id: str
     role: str
@@ -41,6 +41,7 @@ class ContainerSpec:
     network_mode: str = ""
     waited: bool = True
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    capabilities: Sequence[str] = ()
 
 
 def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> docker.Container:
@@ -65,7 +66,7 @@ def hardened(name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> do
         sysctls=dict(spec.sysctls) or None,
         privileged=False,
         read_only=True,
-        capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+        capabilities=docker.ContainerCapabilitiesArgs(adds=list(spec.capabilities) or None, drops=["ALL"]),
         security_opts=["no-new-privileges:true"],
         log_driver="json-file",
         log_opts={"max-size": "10m", "max-file": "3"},

@@ -16,17 +16,22 @@ from infra.images import BuiltImage
 ALIAS = "launcher"
 PORT = 8090
 
+VOLUMES = "/volumes"
+"""Where the launcher sees the engine's folder of volumes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherArgs:
     """`env`: what the stack says of sandboxes, and `secrets` what of it comes as files. `docker_socket`: the engine's,
-    on its own machine. `after`: what it must be deleted before: the sandboxes that it would start again."""
+    on its own machine. `volumes`: the folder of its volumes there, which the launcher looks at; empty: it does not.
+    `after`: what it must be deleted before: the sandboxes that it would start again."""
 
     stack_id: str
     image: BuiltImage
     limits: Limits
     control: docker.Network
     docker_socket: str
+    volumes: str
     env: Mapping[str, pulumi.Input[str]]
     secrets: Mapping[str, pulumi.Input[str] | None]
     docker_host: str
@@ -44,6 +49,7 @@ class Launcher(pulumi.ComponentResource):
             **args.env,
             "VF_STACK": args.stack_id,
             "VF_PORT": str(PORT),
+            "VF_DISK_FOLDER": VOLUMES if args.volumes else "",
             "VF_HEALTH_URL": f"http://127.0.0.1:{PORT}/ping",
         }
         super().__init__("vaporforge:docker:Launcher", name, told(env), opts)
@@ -68,7 +74,9 @@ class Launcher(pulumi.ComponentResource):
             networks=[(args.control, [ALIAS])],
             env={**env, **files.env},
             command=["python", "-m", "gateway.launcher"],
-            # The socket is root's; without capabilities being root means nothing more than that.
+            # The socket is root's; without capabilities being root means nothing more than that. A sandbox's folders
+            # are another user's and may be closed to all: to count what is in them it may look into any.
+            capabilities=["CAP_DAC_READ_SEARCH"] if args.volumes else [],
             user="0:0",
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=16m"},  # noqa: S108 - a tmpfs of its own
             volumes=[
@@ -76,6 +84,15 @@ class Launcher(pulumi.ComponentResource):
                     host_path=args.docker_socket, container_path="/var/run/docker.sock"
                 ),
                 files.mount,
+                *(
+                    [
+                        docker.ContainerVolumeArgs(
+                            host_path=args.volumes, container_path=VOLUMES, read_only=True
+                        )
+                    ]
+                    if args.volumes
+                    else []
+                ),
             ],
         )
         options = pulumi.ResourceOptions(

@@ -18,6 +18,9 @@ MIB = 1024 * 1024
 LEAST = 256
 """Least MiB of a sandbox, as infra/config.py takes it."""
 
+DATA_FOLDER = "/var/lib/docker"
+"""Where an engine has its data unless it is told otherwise."""
+
 ANSWER_SECONDS = 10
 """How long the engine may take to tell. One that does not is not judged: what follows says that better."""
 
@@ -26,12 +29,14 @@ ANSWER_SECONDS = 10
 class Machine:
     """`memory_mb`: MiB of the whole machine. `platform`: what images are built for, as `linux/arm64`. `runtimes`: names
     of those that its engine knows; None, as for `platform`, where it does not tell. `networks`: its
-    subnets besides sandboxes', and what each is. The rest: whether its kernel lets the engine limit these."""
+    subnets besides sandboxes', and what each is. `data_folder`: where its engine has its data. The rest: whether its
+    kernel lets the engine limit these."""
 
     memory_mb: int
     cpus: int
     platform: str | None = None
     runtimes: frozenset[str] | None = None
+    data_folder: str = DATA_FOLDER
     limits_memory: bool = True
     limits_swap: bool = True
     limits_pids: bool = True
@@ -54,6 +59,7 @@ def machine_of(docker_host: str) -> Machine | None:
         cpus=info["NCPU"],
         platform=f"{version['Os']}/{version['Arch']}",
         runtimes=frozenset(info["Runtimes"]) if info.get("Runtimes") else None,
+        data_folder=info.get("DockerRootDir") or DATA_FOLDER,
         limits_memory=bool(info.get("MemoryLimit", True)),
         limits_swap=bool(info.get("SwapLimit", True)),
         limits_pids=bool(info.get("PidsLimit", True)),
@@ -103,6 +109,13 @@ def room_of(settings: Settings, machine: Machine) -> int:
     none."""
     more = (settings.gateway_replicas - 1) * settings.gateway_memory_mb
     return machine.memory_mb - (sum(memory_of(settings).values()) + more - settings.sandbox_memory_mb)
+
+
+def volumes_of(settings: Settings, machine: Machine | None) -> str:
+    """The folder of the engine's machine that its volumes are in; empty where nobody is to look at it."""
+    if not (settings.sandbox_disk_mb or settings.sandbox_inodes or settings.disk_reserve_percent):
+        return ""
+    return f"{(machine.data_folder if machine is not None else DATA_FOLDER).rstrip('/')}/volumes"
 
 
 def _warnings(settings: Settings, machine: Machine) -> Iterator[str]:

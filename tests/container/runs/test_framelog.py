@@ -216,6 +216,17 @@ def test_a_log_left_open_is_sealed_once(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_sandbox_that_was_ended_for_its_disk_says_so_in_an_error_too(tmp_path: Path) -> None:
+    log = FrameLog(tmp_path / "log", "r")
+    log.append([encode({"type": "run"})])
+    assert seal(log, "disk-quota")
+    assert types(log) == ["run", "error", "sandbox-lost", "process-exit"]
+    error, lost = (json.loads(frame) for frame in read_all(log)[1:3])
+    assert (error["code"], lost["reason"]) == ("disk-quota", "disk-quota")
+    assert "deleted" in error["error"]
+    log.close()
+
+
 def test_a_log_that_lost_everything_is_sealed_from_its_first_frame(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b'{"type":"ru')
     log = FrameLog(tmp_path / "log", "r")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from container.errors import BadRequest, PayloadTooLarge
+from container.workspace import archive
 from container.workspace.archive import pack, unpack
 
 LIMIT = 64 * 1024 * 1024
@@ -228,6 +229,24 @@ def test_no_rights_beyond_the_ordinary_come_in(tmp_path: Path) -> None:
     after = folders(tmp_path / "after")
     unpack(hostile(member("workspace/sudo", content=b"x", mode=0o6755)), after, (), limit=LIMIT)
     assert stat.S_IMODE((after["workspace"] / "sudo").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [member(f"workspace/{number}") for number in range(60)],
+        [member("workspace/" + "d/" * 60 + "file")],
+        [member(f"workspace/{number}", kind=tarfile.SYMTYPE, linkname="x") for number in range(60)],
+    ],
+)
+def test_files_without_number_are_stopped_at_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: list[tuple[tarfile.TarInfo, bytes]]
+) -> None:
+    monkeypatch.setattr(archive, "ENTRIES", 50)
+    after = folders(tmp_path / "after")
+    with pytest.raises(PayloadTooLarge, match="more than 50 files"):
+        unpack(hostile(*members), after, (), limit=LIMIT)
+    assert sum(1 for _ in after["workspace"].rglob("*")) <= 51
 
 
 def test_what_packs_small_is_stopped_at_the_limit(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -36,6 +37,8 @@ from tests.gateway.sandboxes.drivers.driver_conformance import Probe, probe, ses
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from gateway.launcher.settings import LauncherSettings
 
 __all__ = ["agent_image", "probe", "session"]
 
@@ -75,6 +78,10 @@ def test_settings_are_read_with_their_defaults() -> None:
         ("VF_SANDBOX_CPUS", "nan"),
         ("VF_SANDBOX_CPUS", "inf"),
         ("VF_SANDBOX_PIDS", "-1"),
+        ("VF_SANDBOX_DISK_MB", "-1"),
+        ("VF_SANDBOX_INODES", "many"),
+        ("VF_DISK_RESERVE_PERCENT", "51"),
+        ("VF_DISK_FOLDER", "volumes"),
         ("VF_PORT", "http"),
     ],
 )
@@ -101,7 +108,7 @@ class Client:
     async def ask(self, method: str, path: str, *, secret: str = SECRET, **kwargs: Any) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         async with self._http.request(method, self.url + path, headers=headers, **kwargs) as response:
-            return response.status, await response.json()
+            return response.status, None if response.status == 204 else await response.json()
 
 
 @pytest.fixture
@@ -124,7 +131,7 @@ ROUTES = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), [*ROUTES, ("GET", "/fingerprint")])
+@pytest.mark.parametrize(("method", "path"), [*ROUTES, ("GET", "/fingerprint"), ("GET", "/disk")])
 @pytest.mark.parametrize("secret", ["", "wrong", SECRET + "l", SECRET[:-1], "é"])
 async def test_every_route_wants_the_secret(engineless: Client, method: str, path: str, secret: str) -> None:
     status, body = await engineless.ask(method, path, secret=secret)
@@ -395,6 +402,88 @@ def test_a_sandbox_is_told_of_the_proxy_only_where_there_is_one(fake_api: FakeAp
     without, with_one = (made["environment"] for made in fake_api.created)
     assert "VF_EGRESS_PROXY" not in without
     assert with_one["VF_EGRESS_PROXY"] == "http://gateway:3128"
+
+
+def test_what_was_cut_here_is_told_with_its_reason(
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = containers()
+    made.ensure("a")
+    inspect = fake_api.inspect_container
+
+    def ended(name: str) -> dict[str, Any]:
+        found = inspect(name)
+        if found["Id"] in fake_api.removed:
+            raise docker_errors.NotFound("none")
+        if found["Id"] == "container-1":
+            found["State"] |= {"Status": "exited", "ExitCode": 137}
+        return found
+
+    killed: list[str] = []
+    monkeypatch.setattr(fake_api, "kill", lambda one, signal: killed.append(one), raising=False)
+    monkeypatch.setattr(fake_api, "inspect_container", ended)
+    assert made.status("a").lost_reason == "killed"
+    made.cut("container-1", "disk-quota")
+    assert killed == ["container-1"]
+    assert made.status("a").lost_reason == "disk-quota"
+    made.ensure("a")
+    assert fake_api.created[-1]["environment"]["VF_LOST_REASON"] == "disk-quota"
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_what_has_ended_already_is_cut(
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    def gone(_: str, signal: str) -> None:
+        raise refused_with(status)
+
+    monkeypatch.setattr(fake_api, "kill", gone, raising=False)
+    containers().cut("container-1", "disk-low")
+
+
+@asynccontextmanager
+async def _launcher(settings: LauncherSettings) -> AsyncIterator[Client]:
+    runner = Listener(build_launcher(settings, DockerEngine(settings)), LIMITS)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as http:
+        yield Client(http, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await runner.cleanup()
+
+
+async def test_on_a_disk_without_room_nothing_is_started(
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What runs goes on, what is asked about is answered."""
+    monkeypatch.setattr(fake_api, "close", lambda: None, raising=False)
+    monkeypatch.setattr(Containers, "reach", lambda _: None)
+    settings = replace(
+        read_launcher_settings(ENVIRON), disk_folder=str(tmp_path), disk_reserve_percent=99.999
+    )
+    async with _launcher(replace(settings, disk_reserve_percent=0.0)) as client:
+        assert (await client.ask("PUT", "/sandboxes/a"))[0] == 200
+    async with _launcher(settings) as client:
+        async with asyncio.timeout(30):
+            while not (await client.ask("GET", "/disk"))[1]["low"]:
+                await asyncio.sleep(0.05)
+        assert (await client.ask("PUT", "/sandboxes/a"))[0] == 200
+        status, body = await client.ask("PUT", "/sandboxes/b")
+        assert (status, body["code"]) == (507, "disk-low")
+        assert (await client.ask("DELETE", "/sandboxes/b"))[0] == 204
+        driver = DockerDriver(
+            Settings(
+                stack="dev",
+                jwt_secret="j" * 32,
+                sandbox_secret="s" * 32,
+                credential_key="c" * 32,
+                launcher_url=client.url,
+                launcher_secret=SECRET,
+            )
+        )
+        assert (await driver.disk()).low
+        with pytest.raises(errors.DiskLow, match="nearly full"):
+            await driver.ensure("b")
+        await driver.close()
 
 
 def test_what_has_the_labels_and_no_session_is_left_out_of_the_list(fake_api: FakeApi) -> None:

@@ -13,7 +13,10 @@ import pytest
 from gateway.ids import new_id
 from gateway.sandboxes import places
 from gateway.sandboxes.drivers import SandboxState
+from gateway.store.blobs import BlobsUnavailable
+from gateway.web.request.app_keys import SNAPSHOTS
 from tests.gateway.stack import ENDLESS, Stack, assert_whole, read_all, read_until
+from tests.gateway.store.blobs.blobs_conformance import chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -149,6 +152,11 @@ class TestSessionsAndTickets:
             status, _, body = await post(stack, "/api/sessions", {})
             assert status == 429
             assert_says(body, "quota-reached", "keep 2 MB", "may keep 1 MB")
+            snapshots = stack.gateways[0].app[SNAPSHOTS]
+            assert snapshots is not None
+            with pytest.raises(BlobsUnavailable, match="have 2 MB and may have 1 MB"):
+                await snapshots._blobs.put(session, chunks(b"x"))
+            assert len(list((tmp_path / "blobs").rglob(session))) == 1  # the one before stays
 
     async def test_tickets_a_minute(self, dynamodb_endpoint: str, tmp_path: Path) -> None:
         async with two(dynamodb_endpoint, tmp_path, tickets_per_minute=1) as stack:

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.model import Message, Mode, NewRun, OnBusy
 from gateway.web.request.app_keys import DRIVER, STORE
+from tests.gateway.stack import ENDLESS, read_all, read_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,3 +259,23 @@ class TestDelete:
         assert {status for status, _ in answers} <= {204, 404}
         assert 204 in {status for status, _ in answers}
         assert await asyncio.to_thread(scan) == before
+
+
+async def test_a_workspace_is_emptied_and_the_conversation_stays(stack: Stack) -> None:
+    session = await stack.session()
+    url = f"{stack.url}/api/sessions/{session}/files"
+    await stack.ask(session, "Create a file called a.txt in /workspace with 'hello'")
+    async with stack.connect(session, prompt=ENDLESS) as socket:
+        await read_until(socket, "text-delta")
+        async with stack.http.delete(url, headers=stack.headers()) as answer:
+            assert answer.status == 409
+            assert "stop it" in (await answer.json())["error"]
+        await stack.post("/api/sdk/stop", {"sessionId": session})
+        await read_all(socket)
+    async with stack.http.delete(url, headers=stack.headers()) as answer:
+        assert answer.status == 204
+    assert await stack.gateways[0].app[DRIVER].list() == []
+    frames = await stack.ask(session, "List all files")
+    assert "a.txt" not in str([frame for frame in frames if frame["type"] == "tool-result"])
+    messages = (await stack.get(f"/api/sessions/{session}/messages"))["messages"]
+    assert len(messages) == 6

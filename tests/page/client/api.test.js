@@ -21,6 +21,10 @@ test("a limit of ours is for a person to know; another one, and that of tickets,
   for (const code of ["queue-full", "rate-limited", "quota-reached", "sign-ins-limited"]) {
     assert.equal(new ApiError("Full.", { status: 429, code }).transient, false, code);
   }
+  for (const code of ["disk-low", "disk-quota"]) {
+    assert.equal(new ApiError("Full.", { status: 507, code }).transient, false, code);
+  }
+  assert.equal(new ApiError("Full.", { status: 507, code: "disk-full" }).transient, true);
   for (const code of ["too-many", "http"]) assert.equal(new ApiError("Full.", { status: 429, code }).transient, true, code);
 });
 

@@ -290,7 +290,7 @@ for (const code of [1009, 4400, 4401, 4403, 4404, 4409, 4410]) {
   });
 }
 
-for (const code of ["rate-limited", "quota-reached"]) {
+for (const [code, status] of [["rate-limited", 429], ["quota-reached", 429], ["disk-low", 507]]) {
   test(`a prompt refused as ${code} ends with the gateway's sentence, on either way, and is not sent again`, async () => {
     const error = "You may send 2 prompts a minute, and that is reached: try again in 9 s.";
     const ended = { type: "error", content: error, code, fatal: true };
@@ -302,7 +302,7 @@ for (const code of ["rate-limited", "quota-reached"]) {
     });
     assert.deepEqual(events.at(-1), ended);
     assert.equal(log.peers.length, 1);
-    const refusal = () => Response.json({ error, code, retryAfter: 9 }, { status: 429 });
+    const refusal = () => Response.json({ error, code, retryAfter: 9 }, { status });
     const http = (path) => (path === "/api/sdk/stream" ? refusal() : undefined);
     const sse = await run(undefined, { transport: "sse" }, { http });
     assert.deepEqual(sse.events.at(-1), ended);

@@ -31,6 +31,7 @@ test("errors are sentences with a remedy where there is one", () => {
   assert.equal(explain("It broke", "internal"), "It broke.");
   assert.match(explain("No credential is set.", "credential-missing"), /^No credential is set\. Open Settings/);
   assert.match(lossText("oom"), /out of memory/);
+  assert.match(lossText("disk-quota"), /more than a session may have/);
   assert.match(lossText("new-reason"), /^The sandbox was lost\. /);
 });
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from gateway.config import Settings
     from gateway.store.blobs import Blobs
+
+MB = 1024 * 1024
 
 SETTINGS = settings_for("http://127.0.0.1:1", "no-table")
 
@@ -92,6 +95,41 @@ class TestFolderBlobs(BlobsConformance):
         place = FolderPlace(tmp_path / "blobs")
         yield place
         await place.close()
+
+    async def test_all_together_have_no_more_than_the_stack_may_keep(self, place: FolderPlace) -> None:
+        place.settings = replace(place.settings, stored_mb=4)
+        blobs = place.blobs()
+        await blobs.put("a", chunks(bytes(3 * MB)))
+        with pytest.raises(BlobsUnavailable, match="4 MB together"):
+            await blobs.put("b", chunks(bytes(2 * MB)))
+        assert await place.leftovers() == [str(place.root / "one" / "a")]
+        await blobs.put("b", chunks(bytes(MB)))
+        await blobs.put("a", chunks(bytes(3 * MB)))  # in place of itself
+        with pytest.raises(BlobsUnavailable):
+            await blobs.put("a", chunks(bytes(4 * MB)))
+        assert len(await read(blobs, "a")) == 3 * MB
+        await blobs.delete("b")
+        await blobs.put("a", chunks(bytes(4 * MB)))
+
+    async def test_a_disk_that_is_nearly_full_keeps_none(
+        self, place: FolderPlace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        blobs = place.blobs()
+        await blobs.put("a", chunks(b"good"))
+        found = os.statvfs(place.root)
+        free = [int(found.f_blocks * 0.5)] * 3
+
+        def of_a_disk(_: object) -> Any:
+            left = free.pop() if free else 0
+            return SimpleNamespace(f_bavail=left, f_bfree=left, f_blocks=found.f_blocks)
+
+        monkeypatch.setattr(os, "statvfs", of_a_disk)
+        with pytest.raises(BlobsUnavailable, match="nearly full"):
+            await blobs.put("a", chunks(bytes(5 * MB)))
+        with pytest.raises(BlobsUnavailable, match="nearly full"):
+            await blobs.put("b", chunks(b"x"))
+        assert await place.leftovers() == [str(place.root / "one" / "a")]
+        assert await read(blobs, "a") == b"good"
 
     async def test_other_files_are_no_blobs(self, place: FolderPlace) -> None:
         blobs = place.blobs()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,7 +37,9 @@ def test_every_container_is_hardened(part: str, declared: Program) -> None:
     inputs = declared.container(part).inputs
     assert inputs["privileged"] is False
     assert inputs["readOnly"] is True
-    assert inputs["capabilities"] == {"drops": ["ALL"]}
+    # The launcher counts what sandboxes keep in folders that are theirs, and closed to others.
+    kept = {"adds": ["CAP_DAC_READ_SEARCH"]} if part == "launcher" else {}
+    assert inputs["capabilities"] == {"drops": ["ALL"], **kept}
     assert inputs["securityOpts"] == ["no-new-privileges:true"]
     assert inputs["logOpts"] == {"max-size": "10m", "max-file": "3"}
     assert inputs["image"] == IMAGE_ID
@@ -78,10 +81,33 @@ def test_where_the_engine_cannot_limit_swap_it_is_told_what_it_would_say() -> No
 
 
 def test_only_the_launcher_has_the_engine_s_socket(declared: Program) -> None:
+    own = ["/var/run/docker.sock", "/var/lib/docker/volumes"]
     for part in PARTS:
         mounted = [volume.get("hostPath") for volume in declared.container(part).inputs.get("volumes", [])]
         assert ("/var/run/docker.sock" in mounted) == (part == "launcher"), part
-        assert set(mounted) <= {"/var/run/docker.sock", None}, part
+        assert set(mounted) <= {None, *(own if part == "launcher" else ())}, part
+    assert volumes_of_engine(declared)["hostPath"] == "/var/lib/docker/volumes"
+    assert volumes_of_engine(declared)["readOnly"] is True
+    assert declared.env("launcher")["VF_DISK_FOLDER"] == volumes_of_engine(declared)["containerPath"]
+
+
+def volumes_of_engine(stack: Program) -> Any:
+    """The launcher's mount of the engine's folder of volumes; None where it has none."""
+    mounts = stack.container("launcher").inputs["volumes"]
+    return next((mount for mount in mounts if mount.get("containerPath") == "/volumes"), None)
+
+
+def test_the_launcher_looks_where_the_engine_has_its_volumes() -> None:
+    elsewhere = Machine(memory_mb=8192, cpus=2, data_folder="/data/docker/")
+    assert volumes_of_engine(run(program, machine=elsewhere))["hostPath"] == "/data/docker/volumes"
+
+
+def test_where_nobody_is_held_to_anything_the_launcher_looks_at_nothing() -> None:
+    off = {"sandboxDiskMb": "0", "sandboxInodes": "0", "diskReservePercent": "0"}
+    stack = run(program, off)
+    assert volumes_of_engine(stack) is None
+    assert stack.container("launcher").inputs["capabilities"] == {"drops": ["ALL"]}
+    assert "VF_DISK_FOLDER" not in stack.env("launcher")
 
 
 def test_only_the_proxy_publishes_a_port_and_only_here(declared: Program) -> None:
@@ -313,6 +339,11 @@ KEYS = [
     ("sandboxMemoryMb", "512", "launcher", "VF_SANDBOX_MEMORY_MB"),
     ("sandboxCpus", "1.5", "launcher", "VF_SANDBOX_CPUS"),
     ("sandboxPids", "99", "launcher", "VF_SANDBOX_PIDS"),
+    ("sandboxDiskMb", "94", "launcher", "VF_SANDBOX_DISK_MB"),
+    ("sandboxInodes", "95", "launcher", "VF_SANDBOX_INODES"),
+    ("diskReservePercent", "19", "launcher", "VF_DISK_RESERVE_PERCENT"),
+    ("storedMb", "96", "gateway-0", "VF_STORED_MB"),
+    ("diskReservePercent", "19", "gateway-0", "VF_DISK_RESERVE_PERCENT"),
     ("sandboxRuntime", "runsc", "launcher", "VF_SANDBOX_RUNTIME"),
     ("model", "some-model", "launcher", "VF_MODEL"),
     ("agent", "my-agent --flag", "launcher", "VF_AGENT"),
