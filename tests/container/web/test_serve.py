@@ -104,7 +104,7 @@ async def test_sigterm_ends_the_run_its_agent_and_every_connection_in_time(run: 
             last = [json.loads(message.data) async for message in reader]
             await peer.receive()
             assert await process.wait() == 0
-    assert [frame["type"] for frame in recorded(last)] == ["sandbox-lost", "process-exit"]
+    assert [frame["type"] for frame in recorded(last)] == ["sandbox-lost", "process-exit"], (frames, last)
     assert (reader.close_code, peer.close_code) == (1000, 1001)
     pids = next(frame["text"] for frame in frames if frame["type"] == "text-delta").split()
     await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
