@@ -79,6 +79,7 @@ class FrameType(StrEnum):
     SANDBOX_LOST = "sandbox-lost"
     JOBS_ENDED = "jobs-ended"
     EGRESS_BLOCKED = "egress-blocked"
+    BUDGET = "budget"
     RECONNECT = "reconnect"
     STDERR = "stderr"
     TIMING = "timing"
@@ -94,6 +95,7 @@ SERVER_ONLY: Final = frozenset(
         FrameType.SANDBOX_LOST,
         FrameType.JOBS_ENDED,
         FrameType.EGRESS_BLOCKED,
+        FrameType.BUDGET,
         FrameType.RECONNECT,
         FrameType.PROCESS_EXIT,
         FrameType.TIMING,

@@ -17,6 +17,15 @@ _BLOBS = re.compile(r"folder:/.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!'()*
 
 _BASE_PATH = re.compile(r"(?!/api(?:/|$))(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", re.ASCII)
 
+MODEL_PRICE = re.compile(
+    r"\s*(?P<model>[A-Za-z0-9][A-Za-z0-9._@:/-]{0,127})\s*=\s*(?P<prices>\d+(?:\.\d+)?(?:\s*/\s*\d+(?:\.\d+)?){1,4})\s*",
+    re.ASCII,
+)
+"""One of `model_prices`: US dollars for a million tokens of input, output, and where they are other than the usual
+multiples cache reads and cache writes for 5 minutes and for an hour."""
+
+MOST_SOFT_PERCENT = 100
+
 DRIVERS = ("docker", "ecs", "process")
 
 _TASK_DEFINITION = re.compile(r"(arn:[^\s/]+/)?[A-Za-z0-9_-]{1,255}:[0-9]+", re.ASCII)
@@ -35,6 +44,8 @@ METRICS = ("off", "emf")
 EGRESS = ("none", "registries", "list", "all")
 
 _FORWARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}", re.ASCII)
+
+UNKNOWN_MODELS = ("auto", "refuse", "free")
 
 _API_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
@@ -231,6 +242,18 @@ class Settings:
     sandboxes: int = 200
     model_calls_per_minute: int = 1_200
     model_mb_per_day: int = 50_000
+    budget_run_usd: float = 0.0
+    """Budgets in US dollars, for a run, a session, a user's day and everybody's day (UTC); 0: none. A run is told of it
+    at `budget_soft_percent` (0: never), and its calls are refused and cut where it is used up."""
+    budget_session_usd: float = 0.0
+    budget_user_day_usd: float = 500.0
+    budget_stack_day_usd: float = 5_000.0
+    budget_soft_percent: int = 80
+    model_prices: str = ""
+    """What is added to the table of prices, as gateway/broker/metering/prices.py reads it."""
+    unknown_models: str = "auto"
+    """Models that have no price are called for free, or refused; `auto`: refused where there is a budget and the API is
+    Anthropic's own."""
     pool_size: int = 0
     """Sandboxes that are kept started for sessions to come; 0: none. `pool_schedule`: windows in which it is another
     number, as gateway/schedule.py reads them. `pool_max_minutes`: the age at which one of them is replaced."""
@@ -343,6 +366,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     _check_model_api(settings)
     _check_egress(settings)
     _check_driver(settings)
+    _check_budgets(settings)
     try:
         read_schedule(settings.pool_schedule, settings.pool_size)
     except ValueError as error:
@@ -445,9 +469,23 @@ def _check_choices(settings: Settings) -> None:
         ("VF_DRIVER", settings.driver, DRIVERS),
         ("VF_METRICS", settings.metrics, METRICS),
         ("VF_EGRESS", settings.egress, EGRESS),
+        ("VF_UNKNOWN_MODELS", settings.unknown_models, UNKNOWN_MODELS),
     ):
         if chosen not in known:
             raise ConfigError(f"{variable} is {chosen!r}; it must be one of {', '.join(known)}")
+
+
+def _check_budgets(settings: Settings) -> None:
+    if settings.budget_soft_percent > MOST_SOFT_PERCENT:
+        raise ConfigError(
+            f"VF_BUDGET_SOFT_PERCENT is '{settings.budget_soft_percent}'; it must be {MOST_SOFT_PERCENT} or less"
+        )
+    for part in filter(None, (part.strip() for part in settings.model_prices.split(","))):
+        if not MODEL_PRICE.fullmatch(part):
+            raise ConfigError(
+                f"VF_MODEL_PRICES has {part!r}; it must be model=input/output in US dollars for a million tokens, such "
+                "as my-model=3/15, separated by commas"
+            )
 
 
 def _check_address_and_clock(settings: Settings) -> None:

@@ -6,6 +6,7 @@ VaporForgeError
 ├── Forbidden 403 ─ NotOwner, CredentialMissing, OriginRefused
 ├── NotFound 404 ─ SessionNotFound, RunNotFound, BlobNotFound (gateway/blobs)
 ├── Conflict 409 ─ SessionBusy, QueueFull (429), SessionGone (410)
+├── BudgetExceeded 402, ModelUnpriced 400
 ├── TooManyConnections 429
 ├── UnsupportedEncoding 415
 ├── TooMany 429 ─ RateLimited, QuotaReached, SignInsLimited
@@ -163,6 +164,18 @@ class SignInsLimited(TooMany):
     """Too many sign-ins have failed, and this one too."""
 
     code = "sign-ins-limited"
+
+
+class BudgetExceeded(VaporForgeError):
+    """A budget of money is used up: told in the run's own `error` frame, and to whoever calls the model."""
+
+    status, close, code = 402, Close.CONFLICT, "budget-exceeded"
+
+
+class ModelUnpriced(VaporForgeError):
+    """The model has no price, so its cost cannot be counted; told as `BudgetExceeded` is."""
+
+    status, close, code = 400, Close.BAD_REQUEST, "model-unpriced"
 
 
 class CursorAhead(VaporForgeError):

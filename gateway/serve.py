@@ -70,7 +70,8 @@ async def serve(
     async with AsyncExitStack() as stack:
         turned_away = app[STATS].turned_away
         public = await _opened(stack, public_listener(settings, app))
-        forward = build_broker(settings, store, app[CLIENT], turned_away, app[AUDIT])
+        tell = app[RUNS].signals.notice
+        forward = build_broker(settings, store, app[CLIENT], turned_away, app[AUDIT], tell)
         broker = await _opened(stack, broker_listener(settings, forward, turned_away))
         proxy = await _egress(stack, settings, app)
         await web.TCPSite(broker, settings.host, settings.broker_port).start()

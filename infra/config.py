@@ -71,6 +71,11 @@ DOMAIN: Final = (
 )
 """A host's name of two labels or more (RFC 1123 section 2.1)."""
 
+MODEL_PRICE: Final = (
+    r"\s*[A-Za-z0-9][A-Za-z0-9._@:/-]{0,127}\s*=\s*\d+(?:\.\d+)?(?:\s*/\s*\d+(?:\.\d+)?){1,4}\s*"
+)
+"""One of the gateway's `model_prices` (gateway/config.py)."""
+
 LOG_DAYS: Final = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
     *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
@@ -152,6 +157,17 @@ class Settings:
     sandboxes: int = number(200, 0, 10_000)
     model_calls_per_minute: int = number(1_200, 0)
     model_mb_per_day: int = number(50_000, 0)
+    budget_run_usd: float = number(0, 0)
+    budget_session_usd: float = number(0, 0)
+    budget_user_day_usd: float = number(500, 0)
+    budget_stack_day_usd: float = number(5_000, 0)
+    budget_soft_percent: int = number(80, 0, 100)
+    model_prices: str = text(
+        "",
+        rf"{MODEL_PRICE}(?:,{MODEL_PRICE})*",
+        "models with US dollars for a million tokens of input and output, such as my-model=3/15, separated by commas",
+    )
+    unknown_models: str = choice("auto", "refuse", "free")
     idle_minutes: int = number(15, 1)
     background_minutes: int = number(60, 0)
     start_seconds: int = number(60, 1, on_aws=180)

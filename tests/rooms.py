@@ -16,6 +16,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "sandboxes | sandboxes.pool | launcher",
         "launcher.disk",
         "sandboxes.drivers | broker | egress",
+        "broker.metering",
         "quotas",
         "store",
         "store.blobs | concurrency | websocket | audit",

@@ -168,6 +168,13 @@ class RunService:
             raise Conflict(f"The run is {run.state}; only one that is paused can be resumed.", field="run")
         return run
 
+    def notice(self, run_id: str, frame: bytes) -> None:
+        """Put a frame of the gateway's into a run. Raises RunNotFound, Conflict when it is not on."""
+        run = self.get(run_id)
+        if run.is_final or run.state is RunState.QUEUED:
+            raise Conflict(f"The run is {run.state}; only one that is on is told anything.", field="run")
+        run.append([frame])
+
     def record(self, run: Run, seq: int) -> None:
         """The recorder has every frame up to `seq`."""
         run.recorded = max(run.recorded, min(seq, run.frames.last))

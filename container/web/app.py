@@ -43,6 +43,7 @@ def build_app(settings: Settings) -> web.Application:
             web.post("/runs/{run}/pause", handlers.pause),
             web.post("/runs/{run}/resume", handlers.resume),
             web.post("/egress-blocked", handlers.egress_blocked),
+            web.post("/runs/{run}/notice", handlers.notice),
             web.post("/retire", handlers.retire),
             web.get("/files/{path:.*}", handlers.get_file),
             web.put("/files/{path:.*}", handlers.put_file),

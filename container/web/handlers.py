@@ -13,7 +13,7 @@ from aiohttp import web
 
 from container.egress import blocked_frame
 from container.errors import AgentServerError, BadRequest, Busy, Unauthorized
-from container.protocol import PROOF_NONCE, RUN_ID, VERSION, Close, FrameType, encode, server_proof
+from container.protocol import PROOF_NONCE, RUN_ID, VERSION, Close, FrameType, decode, encode, server_proof
 from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS
 from container.web.masked_frames import MaskedWebSocketResponse
 from container.web.middleware import has_token
@@ -31,6 +31,9 @@ HEARTBEAT_SECONDS: Final = 60.0
 CLAIMED_SECONDS: Final = 0.5
 """Behind a claim no agent is started but for a query: of a crowd that claims at once, the last are not to wait for the
 agents of the first, whose start takes a hundred times as long as a claim."""
+
+NOTICE_BYTES: Final = 4096
+"""Longest frame that the gateway puts into a run."""
 
 
 async def ping(request: web.Request) -> web.Response:
@@ -162,6 +165,22 @@ async def resume(request: web.Request) -> web.Response:
 async def egress_blocked(request: web.Request) -> web.Response:
     """The sandbox asked for a host that it may not reach: the run that is on is told, if any."""
     request.app[RUNS].note_blocked(*blocked_frame(await request.read()))
+    return web.Response(status=204)
+
+
+async def notice(request: web.Request) -> web.Response:
+    """Put a frame of the gateway's into a run: why the model is not called for it, or soon will not be."""
+    body = await request.read()
+    try:
+        frame = decode(body) if len(body) <= NOTICE_BYTES else {}
+    except ValueError:
+        frame = {}
+    if frame.get("type") not in (FrameType.BUDGET, FrameType.ERROR):
+        raise BadRequest(
+            f"The body must be a frame of type budget or error, of at most {NOTICE_BYTES} bytes.",
+            field="type",
+        )
+    request.app[RUNS].notice(run_id(request), encode(frame))
     return web.Response(status=204)
 
 

@@ -7,9 +7,10 @@ import re
 import time
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+import orjson
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
@@ -19,6 +20,7 @@ from container.protocol import session_of_token
 from gateway import errors
 from gateway.broker.bodies import Bodies, Body
 from gateway.broker.credentials import credential_of
+from gateway.broker.metering.meter import Meter
 from gateway.broker.redact import Redactor
 from gateway.broker.request_policy import BETA_HEADER, RequestPolicy
 from gateway.broker.way import way_to_model
@@ -28,13 +30,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     from gateway.audit.ledger import Audit
+    from gateway.broker.metering.meter import Tell
+    from gateway.broker.metering.metered_call import MeteredCall
     from gateway.config import Settings
     from gateway.store import Store
 
 log = logging.getLogger(__name__)
 
+MESSAGES: Final = "/v1/messages"
+"""What costs money."""
+
 OPEN_PATHS: Final = (
-    (hdrs.METH_POST, re.compile(r"/v1/messages")),
+    (hdrs.METH_POST, re.compile(MESSAGES)),
     (hdrs.METH_POST, re.compile(r"/v1/messages/count_tokens")),
     (hdrs.METH_GET, re.compile(r"/v1/models(/[A-Za-z0-9][A-Za-z0-9._@:-]*)?")),
 )
@@ -70,6 +77,7 @@ _NOT_INVENTED: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs
 _ERROR_TYPES: Final = {
     400: "invalid_request_error",
     401: "authentication_error",
+    402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
@@ -84,11 +92,14 @@ def build_broker(
     client: aiohttp.ClientSession,
     turned_away: Counter[str] | None = None,
     audit: Audit | None = None,
+    tell: Tell | None = None,
 ) -> web.Application:
     """The broker's application, to be served on the sandboxes' network only, with `handler_cancellation`, so that a
     stopped agent's request is given up at once, and without `auto_decompress`. Of `client` only the connections are
-    used, which it keeps. `turned_away` counts what is refused for a limit's sake; `audit` records refusals."""
-    broker = _Broker(settings, store, client, Counter() if turned_away is None else turned_away, audit)
+    used, which it keeps. `turned_away` counts what is refused for a limit's sake; `audit` records refusals and cuts;
+    `tell` shows a run what becomes of its budgets."""
+    counter: Counter[str] = Counter() if turned_away is None else turned_away
+    broker = _Broker(settings, store, client, counter, Meter(settings, store, tell), audit)
     app = web.Application()
     app.cleanup_ctx.append(broker.session)
     app.router.add_route("*", "/{path:.*}", broker.handle)
@@ -104,9 +115,11 @@ class _Broker:
         store: Store,
         client: aiohttp.ClientSession,
         turned_away: Counter[str],
+        meter: Meter,
         audit: Audit | None,
     ) -> None:
         self._audit = audit
+        self._meter = meter
         self._turned_away = turned_away
         self._calls: Counter[str] = Counter()
         self._settings = settings
@@ -135,6 +148,7 @@ class _Broker:
         )
         yield
         await self._quotas.close()
+        await self._meter.close()
         await self._client.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -156,11 +170,20 @@ class _Broker:
             headers = self._policy.forwarded(request.headers)
             # These first: a sandbox that is refused here uses nothing up of its owner's.
             with self._slot(session), self._bodies.of(request, session) as body:
-                await self._take(request, body)
+                models = await self._take(request, body)
                 credential, owner = await self._credential(session)
                 call = await self._quotas.model_call(owner)
                 try:
-                    return await self._forward(request, session, credential, call, headers, body)
+                    if path != MESSAGES:
+                        return await self._forward(request, session, credential, call, headers, body)
+                    known = await self._store.get_session(session)
+                    metered = await self._meter.begin(known, models, len(body))
+                    try:
+                        return await self._forward(request, session, credential, call, headers, body, metered)
+                    finally:
+                        metered.end()
+                        if metered.refusal is not None:
+                            self._refused(request, session, metered.refusal)
                 finally:
                     call.end()
         except errors.TooMany as error:
@@ -173,18 +196,21 @@ class _Broker:
             return _error(error.status, error.message)
 
     def _refused(self, request: web.Request, session: str, error: errors.VaporForgeError) -> None:
-        if self._audit is not None and error.status in {401, 403, 429}:
+        if self._audit is not None and error.status in {401, 402, 403, 429}:
             address = request.remote or ""
             self._audit.record(
                 "refused", session=session, address=address, outcome=error.code, route="broker"
             )
 
-    async def _take(self, request: web.Request, body: Body) -> None:
-        """The body whole, and judged: until then nothing is asked of the API, nor opened to it."""
+    async def _take(self, request: web.Request, body: Body) -> list[str]:
+        """The body whole, and judged: until then nothing is asked of the API, nor opened to it. Which models it names,
+        the one that is asked first."""
+        models: list[str] = []
         if request.method == hdrs.METH_POST:
-            await body.take(self._policy.body)
+            await body.take(lambda raw: self._policy.body(raw, lambda asked: models.extend(models_of(asked))))
         elif request.can_read_body:
             raise errors.BadRequest(f"{request.method} takes no body here.")
+        return models
 
     @contextmanager
     def _slot(self, session: str) -> Iterator[None]:
@@ -237,8 +263,10 @@ class _Broker:
         call: ModelCall,
         headers: CIMultiDict[str],
         body: Body,
+        metered: MeteredCall | None = None,
     ) -> web.StreamResponse:
-        """Ask the API with `headers`, which are judged, and `body`, which is taken, and hand on its answer."""
+        """Ask the API with `headers`, which are judged, and `body`, which is taken, and hand on its answer, as far as
+        the budgets of `metered` reach."""
         _authorize(headers, credential)
         if len(body):
             headers[hdrs.CONTENT_TYPE] = "application/json"
@@ -261,9 +289,11 @@ class _Broker:
                     reason=redactor.text(upstream.reason or ""),
                     headers=_returned(upstream.headers, redactor),
                 )
+                if metered is not None:
+                    metered.answered(upstream.status, upstream.headers.get(hdrs.CONTENT_TYPE, ""))
                 await response.prepare(request)
-                async for chunk in upstream.content.iter_any():
-                    if passing := redactor.feed(call.passed(chunk)):
+                async for part in paid_for(upstream, call, metered):
+                    if passing := redactor.feed(part):
                         await response.write(passing)
                 if passing := redactor.rest():
                     await response.write(passing)
@@ -271,6 +301,8 @@ class _Broker:
             if request.transport is None or request.transport.is_closing():
                 raise  # It is the sandbox that has gone.
             log.warning("session %s: the model's API failed: %s", session, type(error).__name__)
+            if metered is not None and response is None:
+                metered.failed()
             if response is None:
                 return _error(502, f"The model's API cannot be reached ({type(error).__name__}); try again.")
             request.transport.abort()  # An orderly end would make half an answer look whole.
@@ -301,10 +333,42 @@ def _authorize(headers: CIMultiDict[str], credential: str) -> None:
         headers["x-api-key"] = credential
 
 
+async def paid_for(
+    upstream: aiohttp.ClientResponse, call: ModelCall, metered: MeteredCall | None
+) -> AsyncIterator[bytes]:
+    """The answer as it comes, counted, until a budget is used up: then with an `error` event for its end."""
+    async for chunk in upstream.content.iter_any():
+        call.passed(chunk)
+        if metered is None:
+            yield chunk
+            continue
+        part, refusal = metered.passed(chunk)
+        yield part
+        if refusal is not None:
+            yield event_of(refusal)
+            return
+
+
+def models_of(asked: Mapping[str, Any]) -> list[str]:
+    """The models that a call names, the one that is asked first; those of its fallbacks too."""
+    fallbacks = asked.get("fallbacks")
+    others = [other for other in fallbacks if isinstance(other, dict)] if isinstance(fallbacks, list) else []
+    named = [asked.get("model"), *(other["model"] for other in others if "model" in other)]
+    return [model if isinstance(model, str) else "" for model in named]
+
+
+def event_of(refusal: errors.VaporForgeError) -> bytes:
+    """The event with which the API itself ends a stream that fails."""
+    return b"event: error\ndata: %s\n\n" % orjson.dumps(_error_body(refusal.status, refusal.message))
+
+
+def _error_body(status: int, message: str) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": _ERROR_TYPES.get(status, "api_error"), "message": message}}
+
+
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """An error as the API words its own: `{"type": "error", "error": {"type", "message"}}`."""
-    kind = _ERROR_TYPES.get(status, "api_error")
-    body = {"type": "error", "error": {"type": kind, "message": message}}
+    body = _error_body(status, message)
     if status == 429:
         headers = {hdrs.RETRY_AFTER: "1", **(headers or {})}
     return web.json_response(body, status=status, headers=headers)

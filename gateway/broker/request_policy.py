@@ -22,7 +22,7 @@ from gateway import errors
 from gateway.broker import api_names as names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.config import Settings
 
@@ -96,7 +96,7 @@ class RequestPolicy:
         found[hdrs.ACCEPT_ENCODING] = "identity"
         return found
 
-    def body(self, raw: bytes) -> bytes:
+    def body(self, raw: bytes, note: Callable[[dict[str, Any]], None] | None = None) -> bytes:
         """The body as it goes on: what was judged, written anew, so that no parser reads another body out of it. Of a
         key that is there twice the last value counts; numbers that fit no 64 bits go on as doubles. Raises
         `BadRequest` for what is no JSON object, or too deep, and `Forbidden` for what is not let through."""
@@ -109,6 +109,8 @@ class RequestPolicy:
         if not isinstance(asked, dict):
             raise errors.BadRequest("The body must be a JSON object.")
         self._judge(asked)
+        if note is not None:
+            note(asked)
         try:
             return orjson.dumps(asked)
         except TypeError as error:  # orjson writes 254 levels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway import errors
 from gateway.model import Run, RunState
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.concurrency.condition import Condition
     from gateway.runs.recording.recorder import Recorder
     from gateway.sandboxes.agent_client import AgentClient
-    from gateway.sandboxes.drivers import Driver
+    from gateway.sandboxes.drivers import Driver, Sandbox
     from gateway.store import Store
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,11 @@ class Signals:
         await self._signal(session, run, "resume" if resume else "pause")
         return known
 
+    async def notice(self, session: str, run: str, frame: dict[str, Any]) -> None:
+        """Put a frame of the gateway's into a run that is on. Raises `Conflict`, `RunNotFound` and
+        `SandboxUnavailable`."""
+        await self._agent.notice(await self._running(session), run, frame)
+
     async def _stop_here(self, recorder: Recorder) -> Run:
         run = recorder.run
         try:
@@ -94,7 +99,10 @@ class Signals:
             log.info("session %s run %s: stop left to its recorder: %r", session, run, error)
 
     async def _signal(self, session: str, run: str, action: str) -> None:
+        await self._agent.signal(await self._running(session), run, action)
+
+    async def _running(self, session: str) -> Sandbox:
         sandbox = await self._driver.status(session)
         if sandbox.state is not SandboxState.RUNNING:
             raise errors.SandboxUnavailable("The sandbox of this session is not running.")
-        await self._agent.signal(sandbox, run, action)
+        return sandbox

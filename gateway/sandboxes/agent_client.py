@@ -90,6 +90,10 @@ class AgentClient:
         told = {"host": host, "reason": reason, "mayAllow": may_allow}
         await self._call("POST", sandbox, "/egress-blocked", json=told)
 
+    async def notice(self, sandbox: Sandbox, run: str, frame: dict[str, Any]) -> None:
+        """Put a `budget` or an `error` frame into a run that is on. Raises `Conflict` when it is not on."""
+        await self._call("POST", sandbox, f"/runs/{run}/notice", json=frame)
+
     async def retire(self, sandbox: Sandbox, *, idle: float) -> bool:
         """Whether the agent server has been idle for `idle` seconds and takes no queries from now on."""
         try:

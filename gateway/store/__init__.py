@@ -13,6 +13,7 @@ from gateway.store.audit import AuditRows
 from gateway.store.keyring import CredentialKeys
 from gateway.store.pool import PoolRows
 from gateway.store.quotas import Allowance, Claim, Crowd, Held, Rate, Reached
+from gateway.store.usage import UsageRows
 
 
 class Store(Protocol):
@@ -40,6 +41,10 @@ class Store(Protocol):
     @property
     def audit(self) -> AuditRows:
         """The chain of what was done by whom."""
+
+    @property
+    def usage(self) -> UsageRows:
+        """What the model's API has been used for."""
 
     async def ping(self) -> None:
         """One cheap read; raises when the store cannot serve."""

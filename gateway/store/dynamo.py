@@ -31,6 +31,7 @@ from gateway.store.sealing import Sealer
 from gateway.store.sessions import Sessions
 from gateway.store.stops import Stops
 from gateway.store.tickets import Tickets, UserSettings
+from gateway.store.usage import UsageRows
 from gateway.store.wrapping import StackKey
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class DynamoStore:
         # A gateway that is protected while it records runs goes on serving beside its successors for so long.
         self._settle = SETTLE_SECONDS + (settings.protect_minutes * 60 if settings.driver == "ecs" else 0)
         self.pool = PoolRows(self._table)
+        self.usage = UsageRows(self._table, lifetime)
         self.audit = AuditRows(self._table)
 
     async def open(self) -> None:

@@ -10,6 +10,7 @@ SESSION#<id>     META                     the session: active run, queue, versio
                  PART#<name>#<n>          a piece of a body too large for one item
 TICKET#<id>      TICKET                   a ticket and who used it
 RATE#<name>#<who>  <window>             how much somebody has had in a window of time (rates.py)
+USAGE#user#<sub>, USAGE#stack  <day>    what the model's API was used for; SESSION#<id> USAGE#<run> likewise (usage.py)
 PLACES           STARTING                sandboxes that are being started (places.py)
 POOL             MEMBER#<id>, KEEPER      the pool of sandboxes, and who refills it (pool.py)
 MEMBER#<id>      SESSION                  who claimed that sandbox; SESSION#<id> SANDBOX: where a session's is
@@ -114,6 +115,24 @@ def ticket(ticket_id: str) -> Key:
 def rate(name: str, who: str, window: int) -> Key:
     """The counter of somebody's `window`-th window since the epoch."""
     return f"RATE#{name}#{who}", str(window)
+
+
+def usage_of_session(session_id: str, run_id: str = "") -> Key:
+    """What a session's run has used; without a run, the session."""
+    return session(session_id), f"USAGE#{run_id}"
+
+
+def usage_of_user(owner: str, day: str) -> Key:
+    return f"USAGE#user#{owner}", day
+
+
+def usage_of_stack(day: str) -> Key:
+    return "USAGE#stack", day
+
+
+def is_of_session(key: Key) -> bool:
+    """Whether the item is one of a session's, and goes with it."""
+    return key[0].startswith(SESSION)
 
 
 def member(member_id: str) -> Key:

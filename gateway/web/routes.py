@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiohttp import hdrs, web
 
 from gateway.errors import BadRequest, Draining, Forbidden, Unauthorized
-from gateway.web import admin, egress, health, pages, persist, sdk, sessions, tickets, user_settings
+from gateway.web import admin, egress, health, pages, persist, sdk, sessions, tickets, usage, user_settings
 from gateway.web.request.app_keys import AUTH, RUNS, SEATS, SETTINGS
 from gateway.web.request.clients import client_of
 from gateway.web.request.paths import inner_path
@@ -80,6 +80,8 @@ ROUTES: Final = (
     Route("DELETE", "/api/sessions/{session}/files", sessions.empty_files, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/sessions/{session}/messages", sessions.messages, Auth.BEARER, Owner.PATH),
     Route("POST", "/api/sessions/{session}/egress", egress.allow, Auth.BEARER, Owner.PATH),
+    Route("GET", "/api/sessions/{session}/usage", usage.of_session, Auth.BEARER, Owner.PATH),
+    Route("GET", "/api/usage", usage.of_day, Auth.BEARER, Owner.SELF),
     Route("GET", "/api/settings", user_settings.read, Auth.BEARER, Owner.SELF),
     Route("PUT", "/api/settings", user_settings.write, Auth.BEARER, Owner.SELF),
     Route("GET", "/api/admin/audit", admin.audit, Auth.ADMIN, Owner.STACK),

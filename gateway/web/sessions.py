@@ -13,6 +13,7 @@ from gateway.fields import identifier, text, whole
 from gateway.ids import new_id
 from gateway.model import Message, Session
 from gateway.sandboxes.drivers import empty
+from gateway.web.metered import metered
 from gateway.web.request import audited
 from gateway.web.request.app_keys import AUTH, BACKGROUND, DRIVER, RUNS, STORE
 from gateway.web.request.bodies import iso, json_response, read_json
@@ -111,7 +112,8 @@ async def messages(request: web.Request) -> web.Response:
     page = await request.app[STORE].list_messages(
         session.id, limit=limit, cursor=cursor_of(request), newest=order == "newest"
     )
-    return json_response({"messages": [message_json(item) for item in page.items], "cursor": page.cursor})
+    items = await metered(request.app, session.id, page.items)
+    return json_response({"messages": [message_json(item) for item in items], "cursor": page.cursor})
 
 
 def session_json(session: Session) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def fault(kind: Fault, detail: str) -> SandboxFaulty:
 
 
 _NUMBERED: Final = {
-    *(FrameType.RUN, FrameType.JOBS_ENDED, FrameType.EGRESS_BLOCKED),
+    *(FrameType.RUN, FrameType.JOBS_ENDED, FrameType.EGRESS_BLOCKED, FrameType.BUDGET),
     *(FrameType.SANDBOX_LOST, FrameType.PROCESS_EXIT),
 }
 
@@ -74,6 +74,14 @@ def blocked_of(frame: Mapping[str, Any]) -> dict[str, Any] | None:
     if not (isinstance(host, str) and _HOST.fullmatch(host) and isinstance(reason, str)):
         return None
     return {"host": host, "reason": reason[:16], "mayAllow": frame.get("mayAllow") is True}
+
+
+BUDGET_CHARS: Final = 300
+
+
+def budget_text_of(value: Any) -> str | None:
+    """The sentence of a `budget` frame, where it is one."""
+    return value[:BUDGET_CHARS] if isinstance(value, str) else None
 
 
 MOST_COST: Final = 1_000_000.0

@@ -11,9 +11,10 @@ import orjson
 from container.protocol import RUN_ID, ExitReason, FrameType, encode
 from container.redaction.redactor import Redactor
 from container.redaction.stream import strike
+from gateway.errors import BudgetExceeded
 from gateway.fields import exact, loads
 from gateway.model import Message, Run, RunState
-from gateway.runs.recording.judge import MOST_BLOCKED, blocked_of, cost_of, jobs_of, usage_of
+from gateway.runs.recording.judge import MOST_BLOCKED, blocked_of, budget_text_of, cost_of, jobs_of, usage_of
 
 FINAL_STATE = {
     ExitReason.COMPLETED: RunState.COMPLETED,
@@ -28,6 +29,11 @@ MAX_BYTES = 4 * 1024 * 1024
 
 MAX_DEPTH = 64
 """Levels of a value that a message keeps, as many as the agents' own cutting does: JSON's writers have limits too."""
+
+MOST_BUDGETS = 4
+"""Sentences about budgets that a message keeps, as many as there are budgets."""
+
+BUDGET_EXCEEDED = BudgetExceeded.code
 
 TEXT_DELTA = FrameType.TEXT_DELTA.value
 """Looked up once: most frames are of this type, and an enum's lookup takes as long as all else that is done for one."""
@@ -89,16 +95,32 @@ class Transcript:
         elif kind == FrameType.DONE:
             self._done(frame)
         elif kind == FrameType.ERROR:
-            self._meta["error"] = {
-                "error": _shallow(frame.get("error")),
-                "code": _shallow(frame.get("code")),
-            }
-        elif kind == FrameType.JOBS_ENDED:
-            self._meta["jobsEnded"] = jobs_of(frame.get("jobs"))
-        elif kind == FrameType.EGRESS_BLOCKED:
-            self._note_blocked(frame)
+            self._failed(frame)
         elif kind == FrameType.PROCESS_EXIT:
             self._end(frame.get("reason"))
+        else:
+            self._told(frame)
+
+    def _told(self, frame: dict[str, Any]) -> None:
+        """What the servers tell a run of its surroundings."""
+        match frame.get("type"):
+            case FrameType.JOBS_ENDED:
+                self._meta["jobsEnded"] = jobs_of(frame.get("jobs"))
+            case FrameType.EGRESS_BLOCKED:
+                self._note_blocked(frame)
+            case FrameType.BUDGET:
+                self._near_budget(frame)
+
+    def _failed(self, frame: dict[str, Any]) -> None:
+        """Keep the last error; but what the agent says of a call that was cut says less than why it was."""
+        before = self._meta.get("error")
+        if before is None or before["code"] != BUDGET_EXCEEDED:
+            self._meta["error"] = {name: _shallow(frame.get(name)) for name in ("error", "code")}
+
+    def _near_budget(self, frame: dict[str, Any]) -> None:
+        text, told = budget_text_of(frame.get("text")), self._meta.setdefault("budget", [])
+        if text is not None and len(told) < MOST_BUDGETS:
+            told.append(text)
 
     def _note_blocked(self, frame: dict[str, Any]) -> None:
         told, blocked = self._meta.setdefault("egressBlocked", []), blocked_of(frame)

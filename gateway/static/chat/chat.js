@@ -242,6 +242,8 @@ export class Chat {
     } else if (!this.#runs.of(turn) && !turn.live && !turn.finished) {
       // What is followed comes frame by frame, be it late: filled as well it would be shown twice.
       turn.fill(message);
+    } else if (turn.finished) {
+      turn.counted(message.meta);
     }
     if (!this.#runs.waits(turn)) this.#transcript.show(turn, { first });
   }

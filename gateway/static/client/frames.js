@@ -20,6 +20,7 @@ const AS_IS = new Set([
   "sandbox-lost",
   "jobs-ended",
   "egress-blocked",
+  "budget",
 ]);
 
 /**

@@ -36,6 +36,7 @@ export class Turn {
   #problem = false;
   /** Hosts that could not be reached, as far as the reader was told. */
   #blocked = new Set();
+  #overBudget = false;
   #usage = "";
 
   constructor() {
@@ -83,6 +84,7 @@ export class Turn {
     this.#tools.clear();
     this.#problem = false;
     this.#blocked.clear();
+    this.#overBudget = false;
     this.finished = false;
     this.#body.replaceChildren();
     this.#answer.querySelector(".answer-foot")?.remove();
@@ -112,6 +114,8 @@ export class Turn {
         this.#usage = usageText(event.usage, event.costUsd);
         return undefined;
       case "error":
+        if (this.#overBudget) return undefined; // What the agent says of a call that was cut says less than why it was.
+        this.#overBudget = event.code === "budget-exceeded";
         return this.#note(explain(asTerminalShows(event.content), event.code), "error");
       case "sandbox-lost":
         return this.#note(lossText(event.reason), "error");
@@ -121,6 +125,8 @@ export class Turn {
         return this.#note(jobsText(event.jobs), "info");
       case "egress-blocked":
         return this.#noteBlocked(event);
+      case "budget":
+        return this.#note(asTerminalShows(String(event.text ?? "")), "info");
       case "reset":
         return this.reset();
       case "ws-exit":
@@ -174,6 +180,15 @@ export class Turn {
     }
   }
 
+  /** What the gateway has counted goes before the agent's own word. @param {object} [meta]  of the recorded answer */
+  counted(meta) {
+    const usage = usageText(meta?.usage, meta?.costUsd);
+    if (!usage) return;
+    this.#usage = usage;
+    const shown = this.#answer.querySelector(":scope > .answer-foot > span");
+    if (shown) shown.textContent = usage;
+  }
+
   #fill({ content, parts, meta }) {
     this.reset();
     this.#answer.hidden = false;
@@ -193,6 +208,7 @@ export class Turn {
       }
     }
     for (const blocked of meta?.egressBlocked ?? []) this.#noteBlocked(blocked);
+    for (const text of meta?.budget ?? []) this.#note(asTerminalShows(String(text)), "info");
     if (meta?.error) this.#note(explain(asTerminalShows(String(meta.error.error ?? "The agent failed.")), meta.error.code), "error");
     this.#usage = usageText(meta?.usage, meta?.costUsd);
     this.end(meta?.reason);

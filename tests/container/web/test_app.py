@@ -27,6 +27,7 @@ ROUTES = [
     ("POST", "/runs/r/stop"),
     ("POST", "/runs/r/pause"),
     ("POST", "/runs/r/resume"),
+    ("POST", "/runs/r/notice"),
     ("POST", "/retire"),
     ("GET", "/files/x"),
     ("PUT", "/files/x"),
@@ -335,6 +336,39 @@ async def test_going_away_starts_no_further_agent(sandbox: Sandbox, monkeypatch:
     await reading
     await asyncio.sleep(0.1)
     assert spawned == []
+
+
+async def test_a_notice_becomes_the_runs_next_frame_while_it_is_on(sandbox: Sandbox) -> None:
+    await sandbox.put("r", "for n in range(1_000_000):\n    say(str(n))\n    time.sleep(0.001)")
+    reading = asyncio.create_task(sandbox.read("r"))
+    await eventually(lambda: sandbox.runs.is_known("r") and sandbox.runs.get("r").frames.last > 5)
+    sent = [
+        {"type": "budget", "scope": "run", "text": "Most of it is used up."},
+        {"type": "error", "error": "All of it is.", "code": "budget-exceeded"},
+    ]
+    for frame in sent:
+        async with sandbox.http.post("/runs/r/notice", json=frame) as response:
+            assert response.status == 204
+    bad = [
+        b"",
+        b"[]",
+        b'{"type":"process-exit"}',
+        b'{"type":"text-delta"}',
+        b'{"type":"error","x":"%s"}' % (b"x" * 5000),
+    ]
+    for body in bad:
+        async with sandbox.http.post("/runs/r/notice", data=body) as response:
+            assert (response.status, (await response.json())["field"]) == (400, "type")
+    await stop(sandbox, "r")
+    frames, _ = await reading
+    told = [frame for frame in frames if frame["type"] in ("budget", "error")]
+    assert told == [{**frame, "run": "r", "seq": seen["seq"]} for frame, seen in zip(sent, told, strict=True)]
+    numbers = [frame["seq"] for frame in frames if "seq" in frame]
+    assert numbers == list(range(1, len(numbers) + 1))
+    async with sandbox.http.post("/runs/r/notice", json=sent[0]) as response:
+        assert response.status == 409
+    async with sandbox.http.post("/runs/unknown/notice", json=sent[0]) as response:
+        assert response.status == 404
 
 
 async def test_pause_holds_the_agent_and_resume_lets_it_go_on(sandbox: Sandbox) -> None:

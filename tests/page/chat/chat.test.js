@@ -117,6 +117,16 @@ chatTest("an answer that no run wrote is shown once, however often it is read", 
   assert.deepEqual(world.transcript.turns.map(({ fills }) => fills), [1, 1]);
 });
 
+chatTest("what the gateway has counted of an answer reaches the turn that is shown already", async () => {
+  world.messages = [user("m1", "r1"), answer("m2", "r1")];
+  await world.open();
+  world.messages = [user("m1", "r1"), { ...answer("m2", "r1"), meta: { costUsd: 0.5 } }];
+  world.change({});
+  await tick(2000);
+  assert.equal(world.transcript.turns[0].meta.costUsd, 0.5);
+  assert.equal(world.transcript.turns[0].fills, 1);
+});
+
 chatTest("a run begins at the gateway's time, whatever the clock here says: a later read of the list is the newer one", async () => {
   await world.open();
   world.chat.send("prompt", "agent");

@@ -50,6 +50,10 @@ class FakeTurn {
     this.text = content;
     this.end();
   }
+
+  counted(meta) {
+    this.meta = meta;
+  }
 }
 
 export class FakeTranscript {

@@ -74,6 +74,8 @@ test("frames become the seed's events, with their place in the run", () => {
     phase: "queued",
     position: 2,
   });
+  const budget = { type: "budget", scope: "run", text: "Most of it is used up.", ...place };
+  assert.deepEqual(toEvent(budget), budget);
   assert.equal(toEvent({ type: "unknown", ...place }), null);
   assert.equal(toEvent({ type: "ping" }), null);
 });

@@ -57,6 +57,25 @@ def test_text_and_tools_become_parts_in_their_order() -> None:
     assert message.meta == {"sdkSessionId": "sdk2", "usage": {"n": 1}, "costUsd": 0.5, "reason": "completed"}
 
 
+def test_what_is_said_of_budgets_is_kept_and_the_agents_error_behind_it_is_not() -> None:
+    transcript = Transcript()
+    near = [{"type": "budget", "text": text} for text in ("near", 7, "x" * 1000, *"abcdef")]
+    over = {"type": "error", "error": "It is used up.", "code": "budget-exceeded"}
+    transcript.feed(
+        lines(
+            {"type": "run"},
+            {"type": "error", "error": "first", "code": "agent-error"},
+            *near,
+            over,
+            {"type": "error", "error": "API Error: 402", "code": "agent-error"},
+            {"type": "process-exit", "exitCode": 1, "reason": "failed"},
+        )
+    )
+    meta = transcript.message(RUN, now=5.0).meta
+    assert meta["budget"] == ["near", "x" * 300, "a", "b"]
+    assert meta["error"] == {"error": "It is used up.", "code": "budget-exceeded"}
+
+
 def test_the_message_is_the_same_whoever_makes_it() -> None:
     frames = [{"type": "text-delta", "text": str(number)} for number in range(9)]
     whole, pieces = Transcript(), Transcript()

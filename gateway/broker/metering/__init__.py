@@ -1,0 +1,1 @@
+"""What calls of the model's API cost, counted and held to budgets."""
