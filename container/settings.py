@@ -174,8 +174,8 @@ def _directory(env: Mapping[str, str], name: str, default: str) -> Path:
 
 
 def _state_dir(env: Mapping[str, str], home: Path) -> Path:
-    """`VF_STATE`, unless that is another user's: the image names the one that it has for the agent server's."""
-    given = env.get("VF_STATE")
+    """`VF_SERVER_STATE`, unless that is another user's: the image names the one that it has for the agent server's."""
+    given = env.get("VF_SERVER_STATE")
     return Path(given) if given and os.access(given, os.W_OK | os.X_OK) else home / ".vaporforge"
 
 

@@ -27,9 +27,9 @@ def test_the_defaults(tmp_path: Path) -> None:
 
 def test_frame_logs_are_in_the_servers_own_folder_where_there_is_one(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    given = settings_in(tmp_path, VF_STATE=str(tmp_path / "state"))
+    given = settings_in(tmp_path, VF_SERVER_STATE=str(tmp_path / "state"))
     assert given.runs_dir == tmp_path / "state" / "runs"
-    nobodys = settings_in(tmp_path, VF_STATE=str(tmp_path / "none"))
+    nobodys = settings_in(tmp_path, VF_SERVER_STATE=str(tmp_path / "none"))
     assert nobodys.runs_dir == nobodys.old_runs_dir == tmp_path / "home" / ".vaporforge" / "runs"
 
 
