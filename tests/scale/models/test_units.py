@@ -89,6 +89,7 @@ async def test_a_runs_life_costs_what_the_plan_says(store: DynamoStore) -> None:
     await store.create_session(
         Session(id=session, owner="somebody@example.com", title="t" * 40, created_at=now, updated_at=now)
     )
+    await store._keys.today()  # a day's first body makes the key that encrypts the day's
     meter = Meter(store)
     new = NewRun(
         id=new_id(),
