@@ -23,7 +23,7 @@ from gateway.sandboxes.drivers import Sandbox, SandboxState
 from tests.listening import stop_accepting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from container.web.middleware import Handler
@@ -70,7 +70,7 @@ class Puppet:
         self.say([{"type": "text-delta", "text": "(interrupted)"}])
         self.end(Outcome(None, ExitReason.STOPPED))
 
-    def start(self) -> None:
+    def start(self, env: Mapping[str, str]) -> None:
         """There is no process."""
 
     async def keep_none(self) -> None:
