@@ -6,14 +6,16 @@ import secrets
 
 from container.claim import claim_proof, open_claim
 from container.errors import Conflict, NotFound, Unauthorized
-from container.protocol import POOL_PREFIX
+from container.protocol import POOL_PREFIX, broker_token
 
 
 class Occupant:
     """`session`, `token`: whose the sandbox is, and what opens it; `lost_reason`: why the one before it ended.
     The token that it was started with dies with the claim: from then on it opens nothing, and can but repeat that."""
 
-    def __init__(self, session: str, token: str, lost_reason: str) -> None:
+    def __init__(self, session: str, token: str, lost_reason: str, start: str = "") -> None:
+        """`start`: what the driver calls this start of the sandbox, if it does."""
+        self._start = start
         self.session = session
         self.lost_reason = lost_reason
         self.token = token
@@ -41,8 +43,11 @@ class Occupant:
         return claim_proof(self._start_token, claim)
 
     def environment(self) -> dict[str, str]:
-        """What an agent is told besides, or in place of, what the sandbox was started with."""
-        told = {"VF_RELAY_TOKEN": self.relay_token}
-        if self._start_token and not self.waits:
-            told |= {"VF_SESSION": self.session, "ANTHROPIC_API_KEY": self.token}
-        return told
+        """What an agent is told besides what the agent server was: whose it is, its way to the relay, and its key at
+        the broker, of this start alone where the driver names it. What opens the sandbox is not among it."""
+        key = broker_token(self.token, self.session, self._start) if self._start else self.token
+        return {
+            "VF_SESSION": self.session,
+            "VF_RELAY_TOKEN": self.relay_token,
+            "ANTHROPIC_API_KEY": key,
+        }

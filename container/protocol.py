@@ -303,6 +303,23 @@ def server_proof(token: str, nonce: str, host: str, port: int) -> str:
     return hmac.new(token.encode(), said.encode(), hashlib.sha256).hexdigest()
 
 
+def broker_token(token: str, session: str, start: str) -> str:
+    """What a sandbox's agent shows the broker: of one start of the sandbox, and worth nothing behind its end. Derived
+    from the sandbox's `token`, which is not to be had from it. `start`: as its driver named this start."""
+    digest = hmac.new(token.encode(), b"vf-broker:" + start.encode(), hashlib.sha256).hexdigest()
+    return f"vfb1.{session}.{start}.{digest}"
+
+
+def start_of_token(secret: bytes, token: str) -> tuple[str, str] | None:
+    """The session and the start that a broker token is of, or None when it is not a token of ours."""
+    parts = token.split(".") if token.isascii() else []
+    if len(parts) != 4 or parts[0] != "vfb1" or not all(RUN_ID.fullmatch(part) for part in parts[1:3]):
+        return None
+    session, start = parts[1:3]
+    ours = broker_token(sandbox_token(secret, session), session, start)
+    return (session, start) if hmac.compare_digest(ours.encode(), token.encode()) else None
+
+
 def session_of_token(secret: bytes, token: str) -> str | None:
     """The session a sandbox token belongs to, or None when it is not a token of ours."""
     parts = token.split(".") if token.isascii() else []

@@ -21,6 +21,9 @@ CODE_ROOT: Final = Path(__file__).resolve().parent.parent
 RESTORE_BYTES: Final = 16 * 1024**3
 """What a snapshot may unpack to, unless `VF_RESTORE_BYTES` says otherwise."""
 
+NOT_THE_AGENTS: Final = frozenset({"VF_SANDBOX_TOKEN", "VF_START"})
+"""Variables of the agent server that no agent is told."""
+
 WORKSPACE: Final = "/workspace"
 """What the workspace is called in prompts and in `cwd`, wherever it lies."""
 
@@ -41,7 +44,8 @@ class AgentCommand:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set from outside. `port` 0: any free one, written to `port_file`. `state`: what is the
-    agent server's own and is kept. `user`: whom the agent runs as."""
+    agent server's own and is kept. `user`: whom the agent runs as. `start`: what the driver calls this start of the
+    sandbox; empty when it calls it nothing."""
 
     token: str
     session: str
@@ -55,6 +59,7 @@ class Settings:
     pending_dir: Path
     seed_pending: Path
     lost_reason: str
+    start: str = ""
     restore_bytes: int = RESTORE_BYTES
     redact: bool = True
     """Whether secrets are struck from frames."""
@@ -85,6 +90,7 @@ class Settings:
             pending_dir=_pending_dir(env, session),
             seed_pending=Path(env.get("VF_SEED_PENDING_PATH") or SEED_PENDING_PATH),
             lost_reason=env.get("VF_LOST_REASON", ""),
+            start=_start(env.get("VF_START", "")),
             restore_bytes=_size(env, "VF_RESTORE_BYTES", RESTORE_BYTES),
             redact=_flag(env, "VF_REDACT", default=True),
             user=user,
@@ -114,11 +120,11 @@ class Settings:
 def agent_environment(
     settings: Settings, process_env: Mapping[str, str], query_env: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment an agent is started with: the agent server's own without the token that opens it, where its
-    programs find the proxy, the agent's home, and a query's on top."""
-    process_env = {name: value for name, value in process_env.items() if name != "VF_SANDBOX_TOKEN"}
+    """The environment an agent is started with: the agent server's own, but for what opens the sandbox
+    (`NOT_THE_AGENTS`), where its programs find the proxy, the agent's home, and a query's on top."""
+    theirs = {name: value for name, value in process_env.items() if name not in NOT_THE_AGENTS}
     own = {"HOME": str(settings.home), "VF_WORKSPACE": str(settings.workspace)}
-    return {**process_env, **proxy_environment(process_env), **own, **query_env}
+    return {**theirs, **proxy_environment(theirs), **own, **query_env}
 
 
 def _agent_command(agent: str, workspace: Path) -> AgentCommand:
@@ -154,6 +160,12 @@ def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
     if text not in {"true", "false"}:
         raise SettingsError(f"{name} must be true or false, not {text!r}")
     return text == "true"
+
+
+def _start(text: str) -> str:
+    if text and not RUN_ID.fullmatch(text):
+        raise SettingsError(f"VF_START must match {RUN_ID.pattern}, not {text!r}")
+    return text
 
 
 def _check_delay(text: str) -> None:

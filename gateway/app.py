@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -20,7 +21,7 @@ from gateway.runs.stats import Stats
 from gateway.runs.sweeper import sweep_forever
 from gateway.sandboxes.agent_client import AgentClient, sandbox_client
 from gateway.sandboxes.disk import DiskGauge
-from gateway.sandboxes.drivers import Driver, Joins, Poolable, TellsDisk
+from gateway.sandboxes.drivers import Driver, Joins, NamesStarts, Poolable, TellsDisk
 from gateway.sandboxes.drivers.audited import audited
 from gateway.sandboxes.pool.driver import PooledDriver
 from gateway.sandboxes.pool.keeper import Keeper
@@ -125,6 +126,8 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
 
 async def _pool(app: web.Application) -> AsyncIterator[None]:
     driver, app[POOL] = app[DRIVER], None
+    if isinstance(driver, NamesStarts):
+        driver.names_starts = lambda: time.time() >= app[STORE].starts_named_since
     if isinstance(driver, Poolable):
         pooled = PooledDriver(app[SETTINGS], app[STORE], driver)
         app[DRIVER] = pooled

@@ -71,7 +71,9 @@ async def serve(
         turned_away = app[STATS].turned_away
         public = await _opened(stack, public_listener(settings, app))
         tell = app[RUNS].signals.notice
-        forward = build_broker(settings, store, app[CLIENT], turned_away, app[AUDIT], tell)
+        forward = build_broker(
+            settings, store, app[CLIENT], turned_away, app[AUDIT], tell, look=app[DRIVER].status
+        )
         broker = await _opened(stack, broker_listener(settings, forward, turned_away))
         proxy = await _egress(stack, settings, app)
         await web.TCPSite(broker, settings.host, settings.broker_port).start()

@@ -34,6 +34,8 @@ READY, DONE, ERROR = FrameType.READY, FrameType.DONE, FrameType.ERROR
 SHAPES: Final = Redactor()
 """For what is said outside of an answer, and goes to the log."""
 
+KEY: Final = "ANTHROPIC_API_KEY"
+
 MAX_IDLE_DEATHS: Final = 5
 """A process that dies this often without a query is started only when there is one."""
 
@@ -127,9 +129,11 @@ class Agent:
         return AgentState.READY if self._ready or self._one_shot else AgentState.STARTING
 
     def start(self, env: Mapping[str, str] | None = None, *, after: float = 0.0) -> None:
-        """Begin to keep a process alive. `env`: what every one of them is told, on top of the server's own. `after`:
-        seconds from now on for which there is none but for a query."""
-        self._own_env = env or {}
+        """Begin to keep a process alive. `env`: what every one of them is told, on top of the server's own, but for a
+        key of the model's API that this has: no driver gives it one. `after`: seconds from now on for which there is
+        none but for a query."""
+        given = {KEY: os.environ[KEY]} if KEY in os.environ else {}
+        self._own_env = {**(env or {}), **given}
         self._keeper = asyncio.create_task(self._keep(after), name="agent-keeper")
 
     async def keep_none(self) -> None:

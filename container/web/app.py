@@ -25,7 +25,7 @@ def build_app(settings: Settings) -> web.Application:
     """The agent server as an aiohttp application. Raises PermissionError when the pending directory is not ours."""
     app = web.Application(middlewares=[errors_as_json, bearer_only], client_max_size=MAX_QUERY_BYTES)
     app[SETTINGS] = settings
-    app[OCCUPANT] = Occupant(settings.session, settings.token, settings.lost_reason)
+    app[OCCUPANT] = Occupant(settings.session, settings.token, settings.lost_reason, settings.start)
     app[AGENT] = agent = Agent(settings)
     pending = Pending(PendingStore(settings.pending_dir, settings.seed_pending, settings.user))
     app[RUNS] = RunService(settings, agent, pending)

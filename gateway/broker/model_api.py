@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -16,13 +17,13 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from container.listener.refusals import Refusal, encoding_of
-from container.protocol import session_of_token
 from gateway import errors
 from gateway.broker.bodies import Bodies, Body
 from gateway.broker.credentials import credential_of
 from gateway.broker.metering.meter import Meter
 from gateway.broker.redact import Redactor
 from gateway.broker.request_policy import BETA_HEADER, RequestPolicy
+from gateway.broker.start_token import Look, Starts
 from gateway.broker.way import way_to_model
 from gateway.quotas.service import ModelCall, Quotas
 
@@ -93,13 +94,15 @@ def build_broker(
     turned_away: Counter[str] | None = None,
     audit: Audit | None = None,
     tell: Tell | None = None,
+    *,
+    look: Look,
 ) -> web.Application:
     """The broker's application, to be served on the sandboxes' network only, with `handler_cancellation`, so that a
     stopped agent's request is given up at once, and without `auto_decompress`. Of `client` only the connections are
     used, which it keeps. `turned_away` counts what is refused for a limit's sake; `audit` records refusals and cuts;
-    `tell` shows a run what becomes of its budgets."""
+    `tell` shows a run what becomes of its budgets; `look` tells which start of a session's sandbox runs."""
     counter: Counter[str] = Counter() if turned_away is None else turned_away
-    broker = _Broker(settings, store, client, counter, Meter(settings, store, tell), audit)
+    broker = _Broker(settings, store, client, counter, Meter(settings, store, tell), audit, look)
     app = web.Application()
     app.cleanup_ctx.append(broker.session)
     app.router.add_route("*", "/{path:.*}", broker.handle)
@@ -117,6 +120,7 @@ class _Broker:
         turned_away: Counter[str],
         meter: Meter,
         audit: Audit | None,
+        look: Look,
     ) -> None:
         self._audit = audit
         self._meter = meter
@@ -125,11 +129,8 @@ class _Broker:
         self._settings = settings
         self._store = store
         self._shared = client
-        self._secrets = [
-            secret.encode()
-            for secret in (settings.sandbox_secret, settings.sandbox_secret_accepted)
-            if secret
-        ]
+        secrets = (settings.sandbox_secret, settings.sandbox_secret_accepted)
+        self._starts = Starts([secret.encode() for secret in secrets if secret], look)
         self._quotas = Quotas(settings, store)
         self._policy = RequestPolicy.of(settings)
         self._bodies = Bodies(settings)
@@ -146,7 +147,10 @@ class _Broker:
             **way_to_model(self._settings),
             timeout=TIMEOUT,
         )
+        looking = asyncio.create_task(self._starts.look_forever(), name="starts")
         yield
+        looking.cancel()
+        await asyncio.wait([looking])
         await self._quotas.close()
         await self._meter.close()
         await self._client.close()
@@ -160,7 +164,7 @@ class _Broker:
                 raise errors.UnsupportedEncoding(
                     "Bodies are taken as they are: send it without Content-Encoding."
                 )
-            session = self._authenticate(request)
+            session = await self._starts.session_of(_key_of(request))
             path = request.rel_url.raw_path
             if not any(
                 request.method == method and pattern.fullmatch(path) for method, pattern in OPEN_PATHS
@@ -228,14 +232,6 @@ class _Broker:
             self._calls[session] -= 1
             if not self._calls[session]:
                 del self._calls[session]
-
-    def _authenticate(self, request: web.Request) -> str:
-        scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        token = request.headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
-        session = next(filter(None, (session_of_token(secret, token) for secret in self._secrets)), None)
-        if session is None:
-            raise errors.Unauthorized("The broker takes a sandbox's own token as its key, and this is none.")
-        return session
 
     async def _credential(self, session: str) -> tuple[str, str]:
         """The credential of the session's owner, at most `CACHE_SECONDS` old, and the owner."""
@@ -312,6 +308,12 @@ class _Broker:
                 log.error("session %s: the model's API answered with its own credential; struck", session)
         await response.write_eof()
         return response
+
+
+def _key_of(request: web.Request) -> str:
+    """What a sandbox shows, in either of the API's two ways; empty when nothing."""
+    scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return request.headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
 
 
 def _returned(headers: Mapping[str, str], redactor: Redactor) -> CIMultiDict[str]:

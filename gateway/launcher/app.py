@@ -20,7 +20,7 @@ from gateway.launcher.disk.watch import DiskWatch
 from gateway.launcher.door import look_forever
 from gateway.launcher.mending import mend_forever
 from gateway.sandboxes.drivers import SandboxState
-from gateway.sandboxes.drivers.wire import disk_to_json, to_json
+from gateway.sandboxes.drivers.wire import NAME_START, disk_to_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -120,9 +120,10 @@ class _Launcher:
         """The sandbox's JSON, once its container runs; its agent server may still be starting."""
         session = request.match_info["session"]
         async with self._lock(session):
-            return web.json_response(to_json(await self._ensured(session)))
+            found = await self._ensured(session, named=NAME_START in request.headers)
+            return web.json_response(to_json(found))
 
-    async def _ensured(self, session: str) -> Sandbox:
+    async def _ensured(self, session: str, *, named: bool) -> Sandbox:
         try:
             self._disk.refuse(session)
         except errors.SandboxUnstartable:
@@ -131,7 +132,7 @@ class _Launcher:
             if sandbox.state is not SandboxState.RUNNING:
                 raise
             return sandbox
-        sandbox = await self._engine.ensure(session)
+        sandbox = await self._engine.ensure(session, named=named)
         self._disk.started()
         return sandbox
 

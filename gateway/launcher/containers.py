@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import socket
 import threading
 import time
@@ -74,9 +75,9 @@ class Containers:
                 probe.settimeout(CALL_SECONDS)
                 probe.connect(path)
 
-    def ensure(self, session: str) -> Sandbox:
+    def ensure(self, session: str, *, named: bool = False) -> Sandbox:
         """The running container, started or made anew; one that runs an earlier image goes on. Every gateway is on its
-        network by then."""
+        network by then. `named`: see `DockerEngine.ensure`."""
         failures = 0
         for pause in PAUSES:
             found = self._inspect(session)
@@ -84,7 +85,7 @@ class Containers:
                 self.networks.join(session)
                 return self._sandbox(session, found)
             try:
-                self._advance(session, found)
+                self._advance(session, found, named)
             except docker_errors.ImageNotFound:
                 raise
             except docker_errors.APIError as error:
@@ -160,6 +161,7 @@ class Containers:
                 host=self._address(session, container) if running else "",
                 port=AGENT_PORT if running else 0,
                 started_at=float(container["Created"]) if running else 0.0,
+                start=container["Labels"].get(spec.START_LABEL, ""),
             )
         return list(found.values())
 
@@ -229,25 +231,26 @@ class Containers:
         self._check_ours(session, found["Config"]["Labels"])
         return found
 
-    def _advance(self, session: str, found: dict[str, Any] | None) -> None:
+    def _advance(self, session: str, found: dict[str, Any] | None, named: bool) -> None:
         """One step towards a running container."""
         if found is None:
-            self._create(session, lost_reason="")
+            self._create(session, lost_reason="", named=named)
         elif _STATES[found["State"]["Status"]] is SandboxState.STARTING:
             self._start(session, found["Id"])
         else:
             reason = self._lost_reason(found)
             self._remove(found["Id"])
             log.info("session %s: its sandbox had ended by itself (%s); a new one is made", session, reason)
-            self._create(session, lost_reason=reason)
+            self._create(session, lost_reason=reason, named=named)
 
-    def _create(self, session: str, *, lost_reason: str) -> None:
+    def _create(self, session: str, *, lost_reason: str, named: bool) -> None:
         api = self._api()
         for name in spec.volume_names(self._settings, session):
             volume = api.create_volume(name, labels=spec.labels(self._settings, session))
             self._check_ours(session, volume["Labels"])
         self.networks.ensure(session)
-        arguments = spec.create_arguments(api, self._settings, session, lost_reason)
+        start = secrets.token_hex(8) if named else ""
+        arguments = spec.create_arguments(api, self._settings, session, lost_reason, start)
         self._start(session, api.create_container(**arguments)["Id"])
 
     def _start(self, session: str, container: str) -> None:
@@ -284,6 +287,7 @@ class Containers:
             port=AGENT_PORT if running else 0,
             started_at=datetime.fromisoformat(found["State"]["StartedAt"]).timestamp() if running else 0.0,
             lost_reason=self._lost_reason(found) if status in ("exited", "dead") else "",
+            start=found["Config"]["Labels"].get(spec.START_LABEL, ""),
         )
 
     def _lost_reason(self, found: dict[str, Any]) -> str:

@@ -38,9 +38,10 @@ class DockerEngine:
         self._door = Door(self._containers.api, settings.stack)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
 
-    async def ensure(self, session: str) -> Sandbox:
-        """The running container of the session, started or made anew where there is none."""
-        return await self._hop(lambda: self._containers.ensure(session))
+    async def ensure(self, session: str, *, named: bool) -> Sandbox:
+        """The running container of the session, started or made anew where there is none. `named`: a new start gets a
+        name (`Sandbox.start`)."""
+        return await self._hop(lambda: self._containers.ensure(session, named=named))
 
     async def status(self, session: str) -> Sandbox:
         """As `Driver.status`."""

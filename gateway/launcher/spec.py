@@ -20,6 +20,7 @@ STACK_LABEL: Final = "vaporforge.stack"
 SESSION_LABEL: Final = "vaporforge.session"
 IMAGE_LABEL: Final = "vaporforge.image"
 ROLE_LABEL: Final = "vaporforge.role"
+START_LABEL: Final = "vaporforge.start"
 ROLE: Final = "sandbox"
 
 AGENT_UID: Final = 10001
@@ -94,8 +95,11 @@ def label_filter(settings: LauncherSettings, session: str = "") -> dict[str, lis
     return {"label": [f"{name}={value}" for name, value in wanted.items()]}
 
 
-def environment(settings: LauncherSettings, session: str, lost_reason: str) -> dict[str, str]:
-    """All that a sandbox is told; its token is its only secret, and opens nothing but itself and the broker."""
+def environment(
+    settings: LauncherSettings, session: str, lost_reason: str, start: str = ""
+) -> dict[str, str]:
+    """All that a sandbox is told; its token is its only secret, and opens nothing but itself and the broker. `start`:
+    a name of this start, which the agent's key at the broker is made of."""
     token = sandbox_token(settings.sandbox_secret.encode(), session)
     return {
         "VF_SANDBOX_TOKEN": token,
@@ -109,9 +113,9 @@ def environment(settings: LauncherSettings, session: str, lost_reason: str) -> d
         "VF_HOME": VOLUMES["home"],
         "VF_PENDING_DIR": "/run/vaporforge",
         "VF_LOST_REASON": lost_reason,
+        "VF_START": start,
         "HOME": VOLUMES["home"],
         "ANTHROPIC_BASE_URL": settings.broker_url,
-        "ANTHROPIC_API_KEY": token,
         **({"VF_EGRESS_PROXY": settings.egress_proxy} if settings.egress_proxy else {}),
     }
 
@@ -137,7 +141,7 @@ def fingerprint(settings: LauncherSettings) -> str:
 
 
 def create_arguments(
-    api: APIClient, settings: LauncherSettings, session: str, lost_reason: str
+    api: APIClient, settings: LauncherSettings, session: str, lost_reason: str, start: str = ""
 ) -> dict[str, Any]:
     """The arguments of the engine's `create_container`."""
     return {
@@ -145,8 +149,8 @@ def create_arguments(
         "use_config_proxy": False,
         "image": settings.image,
         "user": USER,
-        "environment": environment(settings, session, lost_reason),
-        "labels": {**labels(settings, session), IMAGE_LABEL: settings.image},
+        "environment": environment(settings, session, lost_reason, start),
+        "labels": {**labels(settings, session), IMAGE_LABEL: settings.image, START_LABEL: start},
         # The gateway asks /ping when it matters; an exec every few seconds in each sandbox would cost more.
         "healthcheck": {"test": ["NONE"]},
         "host_config": _host_config(api, settings, session),

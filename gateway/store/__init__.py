@@ -46,6 +46,11 @@ class Store(Protocol):
     def usage(self) -> UsageRows:
         """What the model's API has been used for."""
 
+    @property
+    def starts_named_since(self) -> float:
+        """From when on drivers name the starts of sandboxes (epoch seconds): by then no gateway runs that does not know
+        the keys that are made of them."""
+
     async def ping(self) -> None:
         """One cheap read; raises when the store cannot serve."""
 

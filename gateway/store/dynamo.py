@@ -76,6 +76,7 @@ class DynamoStore:
         self.pool = PoolRows(self._table)
         self.usage = UsageRows(self._table, lifetime)
         self.audit = AuditRows(self._table)
+        self.starts_named_since = 0.0
 
     async def open(self) -> None:
         await self._table.connect()
@@ -84,6 +85,7 @@ class DynamoStore:
         await self._keys.open()
         await self._sealed_since()
         self.pool.since = await self._pooled_since()
+        self.starts_named_since = await self._starts_named_since()
 
     async def close(self) -> None:
         self._table.close()
@@ -103,7 +105,7 @@ class DynamoStore:
         found = await self._table.get(keys.BIRTH)
         if found is None:
             pk, sk = keys.BIRTH
-            mark = {"pk": pk, "sk": sk, "born_at": time.time()}
+            mark = {"pk": pk, "sk": sk, "born_at": time.time(), "starts_named_since": 0.0}
             if self._pools:
                 mark["pooled_since"] = 0.0  # no gateway without a pool has ever opened it
             if self._encrypts:
@@ -114,6 +116,20 @@ class DynamoStore:
                 log.info("another gateway opened the new table first")
             found = await self._table.get(keys.BIRTH)
         return float(found["born_at"]) if found is not None else time.time()
+
+    async def _starts_named_since(self) -> float:
+        """See `Store.starts_named_since`; the first gateway that names starts sets it."""
+        found = await self._table.get(keys.BIRTH) or {}
+        if "starts_named_since" not in found:
+            found = await self._table.write(
+                update(
+                    keys.BIRTH,
+                    "SET #starts_named_since = if_not_exists(#starts_named_since, :since)",
+                    "attribute_exists(#pk)",
+                    since=time.time() + self._settle,
+                )
+            )
+        return float(found["starts_named_since"])
 
     async def _pooled_since(self) -> float | None:
         """See `PoolRows.since`; the first gateway with a pool sets it."""

@@ -16,7 +16,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from yarl import URL
 
-from container.protocol import AGENT_PORT
+from container.protocol import AGENT_PORT, broker_token
 from tests.attack.attack import MALLORY
 from tests.attack.containers import attacker, beside, place
 from tests.attack.inside.containers import facts_of, probed
@@ -133,13 +133,12 @@ class Deployed:
         return {"Authorization": f"Bearer {self._stack.token(user)}"}
 
     async def sandbox_token(self, session: str) -> str:
-        """See `Scene`: as the sandbox itself has it."""
+        """See `Scene`: as the sandbox itself makes it."""
         container = await self._sandbox(session)
-        for line in container.attrs["Config"]["Env"]:
-            name, _, value = line.partition("=")
-            if name == "VF_SANDBOX_TOKEN":
-                return str(value)
-        raise AttackError("the sandbox has no token in its environment")
+        told = dict(line.split("=", 1) for line in container.attrs["Config"]["Env"])
+        if not (told.get("VF_SANDBOX_TOKEN") and told.get("VF_START")):
+            raise AttackError("the sandbox has no token, or its start no name, in its environment")
+        return broker_token(told["VF_SANDBOX_TOKEN"], told["VF_SESSION"], told["VF_START"])
 
     async def meet(self, session: str) -> None:
         """See `Scene`; and sit down where sandboxes are, and where the launcher is."""

@@ -6,6 +6,7 @@ Attackers come from other addresses of 127/8 than good users do.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
@@ -15,7 +16,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from container.protocol import sandbox_token
+from container.protocol import broker_token, sandbox_token
 from gateway.config import Settings
 from tests.attack.force.limits import bounded
 from tests.attack.inside.facts import Facts
@@ -91,7 +92,9 @@ class Loopback:
 
     async def sandbox_token(self, session: str) -> str:
         """See `Scene`."""
-        return sandbox_token(self._processes.sandbox_secret.encode(), session)
+        own = sandbox_token(self._processes.sandbox_secret.encode(), session)
+        record = json.loads((self._port_file(session).parent / "state.json").read_text())
+        return broker_token(own, session, record["start"])
 
     async def meet(self, session: str) -> None:
         """See `Scene`."""

@@ -16,7 +16,7 @@ from container.protocol import sandbox_token
 from gateway.broker.model_api import build_broker
 from gateway.ids import new_id
 from gateway.serve import broker_listener
-from gateway.web.request.app_keys import CLIENT, STATS, STORE
+from gateway.web.request.app_keys import CLIENT, DRIVER, STATS, STORE
 from gateway.web.request.auth import mint
 from tests.gateway.stack import SECRET, Stack
 
@@ -53,7 +53,7 @@ async def broker(stack: Stack) -> AsyncIterator[int]:
     """The port of the broker beside the stack's gateway."""
     app, settings = stack.gateways[0].app, stack.settings
     turned_away = app[STATS].turned_away
-    forward = build_broker(settings, app[STORE], app[CLIENT], turned_away)
+    forward = build_broker(settings, app[STORE], app[CLIENT], turned_away, look=app[DRIVER].status)
     async with AsyncExitStack() as exit_stack:
         listener = broker_listener(settings, forward, turned_away)
         exit_stack.push_async_callback(listener.cleanup)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
@@ -30,7 +30,8 @@ class Sandbox:
     """A session's sandbox as its driver sees it. `host` and `port`: where its agent server answers, when running.
     `started_at`: epoch seconds. `lost_reason`: why it ended by itself (`oom`, `spot`, `killed`, `exited`, `gone`), else
     empty. `fresh`: whether it was empty and unused when `ensure` looked, and `lost_before`: why the one before it ended
-    by itself, if it did; nobody else tells these."""
+    by itself, if it did; nobody else tells these. `start`: a name of this start, another for each, which the sandbox
+    was told; empty where it was started without."""
 
     session: str
     state: SandboxState
@@ -40,6 +41,7 @@ class Sandbox:
     lost_reason: str = ""
     fresh: bool = field(default=False, compare=False)
     lost_before: str = field(default="", compare=False)
+    start: str = ""
 
     @property
     def url(self) -> str:
@@ -63,6 +65,19 @@ class Joins(Protocol):
     async def join(self) -> None:
         """Have this process put on the networks of the sandboxes that there are: it has just started. Bounded, and
         without an error: `ensure` sees to a single one's."""
+
+
+def always() -> bool:
+    """Every start is named."""
+    return True
+
+
+@runtime_checkable
+class NamesStarts(Protocol):
+    """A driver that names each start of a sandbox (`Sandbox.start`), so that its agent's key dies with it. It asks
+    `names_starts` whether to: in an update gateways of before, which do not know such keys, still answer agents."""
+
+    names_starts: Callable[[], bool]
 
 
 def phase_of(driver: Driver, session: str) -> str:

@@ -9,14 +9,14 @@ import aiohttp
 
 from container.protocol import RUN_ID
 from gateway import errors
-from gateway.sandboxes.drivers import Disk, Sandbox, SandboxState
+from gateway.sandboxes.drivers import Disk, Sandbox, SandboxState, always
 from gateway.sandboxes.drivers.answers import read_object
 from gateway.sandboxes.drivers.proof import proven_client
 from gateway.sandboxes.drivers.ready import ATTEMPTS, wait_ready
-from gateway.sandboxes.drivers.wire import disk_from_json, from_json
+from gateway.sandboxes.drivers.wire import NAME_START, disk_from_json, from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.config import Settings
 
@@ -49,6 +49,7 @@ class DockerDriver:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._own: aiohttp.ClientSession | None = None
+        self.names_starts: Callable[[], bool] = always
 
     async def ensure(self, session: str, *, occupant: str = "") -> Sandbox:
         """See `Poolable`."""
@@ -157,7 +158,10 @@ class DockerDriver:
                 method,
                 self._settings.launcher_url.rstrip("/") + path,
                 params=params,
-                headers={"Authorization": f"Bearer {self._settings.launcher_secret}"},
+                headers={
+                    "Authorization": f"Bearer {self._settings.launcher_secret}",
+                    **({NAME_START: "1"} if method == "PUT" and self.names_starts() else {}),
+                },
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
                 allow_redirects=False,
             ) as response:

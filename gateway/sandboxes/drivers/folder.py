@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What `state.json` holds. `ended`: None while it may run, "" after `stop`, else why it ended."""
+    """What `state.json` holds. `ended`: None while it may run, "" after `stop`, else why it ended.
+    `start`: its name (`Sandbox.start`)."""
 
     process: Process
     started_at: float
     ended: str | None
+    start: str = ""
 
 
 class Folder:
@@ -53,7 +55,8 @@ class Folder:
             data = json.loads(self._state_file.read_text())
         except FileNotFoundError:
             return None
-        return Record(Process(data["pid"], data["birth"]), data["startedAt"], data["ended"])
+        process = Process(data["pid"], data["birth"])
+        return Record(process, data["startedAt"], data["ended"], data.get("start", ""))
 
     def write(self, record: Record) -> None:
         """Replace the record, whole or not at all."""
@@ -62,6 +65,7 @@ class Folder:
             "birth": record.process.birth,
             "startedAt": record.started_at,
             "ended": record.ended,
+            "start": record.start,
         }
         scratch = self._state_file.with_suffix(".new")
         scratch.write_text(json.dumps(data))

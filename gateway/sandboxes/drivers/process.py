@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ import aiohttp
 
 from container.protocol import RUN_ID, sandbox_token
 from gateway import errors
-from gateway.sandboxes.drivers import Sandbox, SandboxState, procs
+from gateway.sandboxes.drivers import Sandbox, SandboxState, always, procs
 from gateway.sandboxes.drivers.fingerprint import fingerprint_of
 from gateway.sandboxes.drivers.folder import Folder, Record
 from gateway.sandboxes.drivers.proof import proven_client
@@ -49,6 +50,7 @@ class ProcessDriver:
         self._root = root.resolve()
         self._env = dict(env or {})
         self._client: aiohttp.ClientSession | None = None
+        self.names_starts: Callable[[], bool] = always
 
     async def ensure(self, session: str, *, occupant: str = "") -> Sandbox:
         """See `Poolable`."""
@@ -138,6 +140,7 @@ class ProcessDriver:
             host="127.0.0.1",
             port=port,
             started_at=record.started_at,
+            start=record.start,
         )
 
     def _start(self, folder: Folder) -> Sandbox:
@@ -146,13 +149,14 @@ class ProcessDriver:
             return sandbox
         self._kill_strays(folder)
         folder.create()
+        start = secrets.token_hex(8) if self.names_starts() else ""
         process = procs.spawn(
             [sys.executable, "-m", "container"],
             cwd=SOURCE,
-            env=self._environment(folder, sandbox.lost_reason),
+            env=self._environment(folder, sandbox.lost_reason, start),
             output=folder.log_file,
         )
-        folder.write(Record(process, started_at=time.time(), ended=None))
+        folder.write(Record(process, started_at=time.time(), ended=None, start=start))
         log.info("session %s: sandbox started as process %s", sandbox.session, process.pid)
         return self._look(folder)
 
@@ -182,7 +186,7 @@ class ProcessDriver:
             else {"VF_EGRESS_PROXY": f"http://127.0.0.1:{settings.egress_port}"}
         )
 
-    def _environment(self, folder: Folder, lost_reason: str) -> dict[str, str]:
+    def _environment(self, folder: Folder, lost_reason: str, start: str) -> dict[str, str]:
         """All that a sandbox knows; nothing of the gateway's own environment enters it."""
         session = folder.path.name
         token = sandbox_token(self._settings.sandbox_secret.encode(), session)
@@ -203,8 +207,8 @@ class ProcessDriver:
             "VF_PENDING_DIR": str(folder.pending),
             "VF_SEED_PENDING_PATH": str(folder.pending / "vf-pending-query.json"),
             "VF_LOST_REASON": lost_reason,
+            "VF_START": start,
             "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{self._settings.broker_port}",
-            "ANTHROPIC_API_KEY": token,
             **self._egress(),
             **self._env,
         }

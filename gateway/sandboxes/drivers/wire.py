@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from gateway.sandboxes.drivers import Disk, Sandbox, SandboxState
 
+NAME_START: Final = "VF-Name-Start"
+"""The header by which a gateway that knows keys of one start has the launcher name it: a launcher of before, which
+takes no parameters, does not mind it."""
+
 
 def to_json(sandbox: Sandbox) -> dict[str, Any]:
-    """`{session, state, host, port, startedAt, lostReason}`."""
+    """`{session, state, host, port, startedAt, lostReason, start}`."""
     return {
         "session": sandbox.session,
         "state": sandbox.state.value,
@@ -17,6 +21,7 @@ def to_json(sandbox: Sandbox) -> dict[str, Any]:
         "port": sandbox.port,
         "startedAt": sandbox.started_at,
         "lostReason": sandbox.lost_reason,
+        "start": sandbox.start,
     }
 
 
@@ -34,6 +39,7 @@ def from_json(data: Any) -> Sandbox:
         port=_field(data, "port", int),
         started_at=started_at,
         lost_reason=_field(data, "lostReason", str),
+        start=_field({"start": "", **data}, "start", str),  # a launcher of before tells none
     )
 
 

@@ -20,11 +20,13 @@ from yarl import URL
 
 from container.listener.refusals import Limits
 from container.listener.runner import Listener
-from container.protocol import sandbox_token
+from container.protocol import broker_token, sandbox_token
 from gateway.broker.credentials import encrypt
 from gateway.broker.model_api import CACHE_SECONDS, build_broker
 from gateway.model import Session
+from gateway.sandboxes.drivers import Sandbox, SandboxState
 from tests.conftest import free_port
+from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.store.dynamo import DynamoStore
 
+START = "start-1"
 KEY = "sk-ant-api03-the-real-one"
 OAUTH = "sk-ant-oat01-the-real-one"
 BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"secret words \xc3\xa9"}]}'
@@ -56,6 +59,11 @@ class Upstream:
         return web.json_response({"ok": True}, headers={"request-id": "req_1", "Set-Cookie": "a=b"})
 
 
+async def look(session: str) -> Sandbox:
+    """Every session's sandbox runs, since its first start."""
+    return Sandbox(session=session, state=SandboxState.RUNNING, start=START)
+
+
 class Bench:
     """A broker, its upstream, and a client in the place of a sandbox."""
 
@@ -70,7 +78,8 @@ class Bench:
 
     @property
     def token(self) -> str:
-        return sandbox_token(self.settings.sandbox_secret.encode(), "s1")
+        own = sandbox_token(self.settings.sandbox_secret.encode(), "s1")
+        return broker_token(own, "s1", START)
 
     def post(self, path: str = "/v1/messages", **kwargs: Any) -> aiohttp.client._RequestContextManager:
         kwargs.setdefault("headers", {"x-api-key": self.token})
@@ -99,7 +108,7 @@ async def bench(store: DynamoStore, store_settings: Settings) -> AsyncIterator[B
         http = await stack.enter_async_context(aiohttp.ClientSession())
         shared = await stack.enter_async_context(aiohttp.ClientSession())
         bench = Bench(settings, store, upstream, http)
-        bench.url = await serve(stack, build_broker(settings, store, shared))
+        bench.url = await serve(stack, build_broker(settings, store, shared, look=look))
         yield bench
 
 
@@ -155,8 +164,24 @@ async def test_an_oauth_token_of_the_users_own_goes_as_bearer(bench: Bench, sent
 
 @pytest.mark.parametrize(
     "token",
-    ["", "sk-ant-api03-mine", "vfs1.s1.0000", sandbox_token(b"x" * 32, "s1"), "vfs1.s1.é"],
-    ids=["none", "a real key", "short", "another stack's", "not ASCII"],
+    [
+        "",
+        "sk-ant-api03-mine",
+        "vfb1.s1.start-1.0000",
+        broker_token(sandbox_token(b"x" * 32, "s1"), "s1", START),
+        "vfb1.s1.start-1.é",
+        sandbox_token(SECRET.encode(), "s1"),
+        broker_token(sandbox_token(SECRET.encode(), "s1"), "s1", "start-0"),
+    ],
+    ids=[
+        "none",
+        "a real key",
+        "short",
+        "another stack's",
+        "not ASCII",
+        "the sandbox's own",
+        "of another start",
+    ],
 )
 async def test_no_token_of_ours_no_key(bench: Bench, token: str) -> None:
     async with bench.post(headers={"x-api-key": token}) as response:
@@ -398,7 +423,7 @@ async def narrow(bench: Bench, **limits: Any) -> AsyncIterator[tuple[Bench, Coun
         settings = replace(bench.settings, **limits)
         other = Bench(settings, bench.store, bench.upstream, bench.http)
         turned_away: Counter[str] = Counter()
-        other.url = await serve(stack, build_broker(settings, bench.store, shared, turned_away))
+        other.url = await serve(stack, build_broker(settings, bench.store, shared, turned_away, look=look))
         yield other, turned_away
 
 
@@ -526,7 +551,7 @@ async def test_an_api_that_is_away_is_a_502_of_its_own_form(store: DynamoStore, 
     settings = replace(bench.settings, model_api_url=f"http://127.0.0.1:{free_port()}")
     async with contextlib.AsyncExitStack() as stack:
         shared = await stack.enter_async_context(aiohttp.ClientSession())
-        url = await serve(stack, build_broker(settings, store, shared))
+        url = await serve(stack, build_broker(settings, store, shared, look=look))
         async with bench.http.post(
             f"{url}/v1/messages", data=BODY, headers={"x-api-key": bench.token}
         ) as response:
@@ -578,7 +603,9 @@ async def _ask(bench: Bench) -> None:
 async def test_without_a_credential_the_agent_is_told_what_to_do(store: DynamoStore, bench: Bench) -> None:
     async with contextlib.AsyncExitStack() as stack:
         shared = await stack.enter_async_context(aiohttp.ClientSession())
-        url = await serve(stack, build_broker(replace(bench.settings, model_api_key=""), store, shared))
+        url = await serve(
+            stack, build_broker(replace(bench.settings, model_api_key=""), store, shared, look=look)
+        )
         async with bench.http.post(
             f"{url}/v1/messages", data=BODY, headers={"x-api-key": bench.token}
         ) as response:
@@ -590,7 +617,7 @@ async def test_without_a_credential_the_agent_is_told_what_to_do(store: DynamoSt
 
 
 async def test_a_session_that_is_gone_gets_nothing(bench: Bench) -> None:
-    unknown = sandbox_token(bench.settings.sandbox_secret.encode(), "s2")
+    unknown = broker_token(sandbox_token(bench.settings.sandbox_secret.encode(), "s2"), "s2", START)
     async with bench.post(headers={"x-api-key": unknown}) as response:
         assert response.status == 404
     assert bench.upstream.requests == []
@@ -646,7 +673,7 @@ async def test_what_an_owner_has_used_up_is_refused_in_the_apis_own_words_by_eve
     async with contextlib.AsyncExitStack() as stack:
         shared = await stack.enter_async_context(aiohttp.ClientSession())
         settings = replace(bench.settings, **limits)
-        urls = [await serve(stack, build_broker(settings, bench.store, shared)) for _ in range(2)]
+        urls = [await serve(stack, build_broker(settings, bench.store, shared, look=look)) for _ in range(2)]
         async with asyncio.timeout(60):
             for number in range(1000):
                 bench.url = urls[number % 2]

@@ -386,7 +386,7 @@ async def test_what_waiting_does_not_mend_is_told_apart(
     monkeypatch.setattr(fake_api, "close", lambda: None, raising=False)
     engine = DockerEngine(read_launcher_settings(ENVIRON))
     with pytest.raises(errors.SandboxUnavailable, match=told) as raised:
-        await engine.ensure("a")
+        await engine.ensure("a", named=True)
     assert type(raised.value) is kind
     await engine.close()
 

@@ -12,7 +12,7 @@ from container.protocol import RUN_ID
 from gateway import errors
 from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.single_flight import SingleFlight
-from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.sandboxes.drivers import Sandbox, SandboxState, always
 from gateway.sandboxes.drivers.ecs.api import EcsApi
 from gateway.sandboxes.drivers.ecs.request import Place, places, run_task
 from gateway.sandboxes.drivers.ecs.task import DELETED, STOPPED, Task, forgotten
@@ -61,6 +61,7 @@ class EcsDriver:
         self._http: aiohttp.ClientSession | None = None
         self._tasks = SessionTasks(settings, self._api)
         self._phases: dict[str, str] = {}
+        self.names_starts: Callable[[], bool] = always
         self._ensures: SingleFlight[tuple[str, str], Sandbox] = SingleFlight(self._ensure)
 
     async def ensure(self, session: str, *, occupant: str = "") -> Sandbox:
@@ -193,7 +194,8 @@ class EcsDriver:
         for _ in range(CHAIN):
             begun = time.time()
             try:
-                task = await self._api.run(run_task(self._settings, session, place, before))
+                request = run_task(self._settings, session, place, before, named=self.names_starts())
+                task = await self._api.run(request)
                 # To a token that it knows ECS says what it said then, of a task that it has forgotten too.
                 old = task.created_at <= begun - CLOCK_SECONDS
                 now = await self._api.describe(task.arn)

@@ -38,17 +38,21 @@ def places(settings: Settings) -> Sequence[Place]:
     return found
 
 
-def run_task(settings: Settings, session: str, place: Place, before: Task | None) -> dict[str, Any]:
-    """RunTask's arguments. `before`: the session's last task, whose end the new one is told the reason of.
+def run_task(
+    settings: Settings, session: str, place: Place, before: Task | None, *, named: bool = True
+) -> dict[str, Any]:
+    """RunTask's arguments. `before`: the session's last task, whose end the new one is told the reason of. `named`:
+    whether the start gets a name, which is the same at every gateway as the client token is.
 
     Every gateway that knows the same last task asks with the same client token, and gets the same task. `startedBy` is
     the session: ListTasks filters by it and by no tag, so a session is found without looking at all the others.
     """
     token = sandbox_token(settings.sandbox_secret.encode(), session)
+    client = client_token(settings.stack, session, place, before.arn if before else "")
     environment = {
         "VF_SESSION": session,
         "VF_SANDBOX_TOKEN": token,
-        "ANTHROPIC_API_KEY": token,
+        "VF_START": hashlib.sha256(f"start:{client}".encode()).hexdigest()[:16] if named else "",
         "VF_LOST_REASON": before.lost_reason if before else "",
     }
     tags = {STACK_TAG: settings.stack, SESSION_TAG: session, ROLE_TAG: ROLE}
@@ -59,7 +63,7 @@ def run_task(settings: Settings, session: str, place: Place, before: Task | None
         "cluster": settings.ecs_cluster,
         "taskDefinition": settings.ecs_task_definition,
         "count": 1,
-        "clientToken": client_token(settings.stack, session, place, before.arn if before else ""),
+        "clientToken": client,
         "startedBy": session,
         "propagateTags": "TASK_DEFINITION",
         "enableECSManagedTags": True,

@@ -52,6 +52,7 @@ class Task:
     stop_reason: str
     lost_reason: str
     failure: str
+    start: str = ""
 
     @property
     def age(self) -> tuple[float, str]:
@@ -71,6 +72,7 @@ class Task:
             host=self.address if reachable else "",
             port=AGENT_PORT if reachable else 0,
             started_at=self.started_at or self.created_at,
+            start=self.start,
         )
 
 
@@ -84,7 +86,7 @@ def task_of(data: Mapping[str, Any]) -> Task:
     return Task(
         arn=data["taskArn"],
         stack=tags.get(STACK_TAG, ""),
-        session=tags.get(SESSION_TAG, "") or _told_session(data),
+        session=tags.get(SESSION_TAG, "") or _told(data, "VF_SESSION"),
         live=live,
         ended=ended,
         running=last == "RUNNING",
@@ -95,6 +97,7 @@ def task_of(data: Mapping[str, Any]) -> Task:
         stop_reason=data.get("stoppedReason") or "",
         lost_reason="" if live else lost_reason(data),
         failure=" ".join(_reasons(data)),
+        start=_told(data, "VF_START"),
     )
 
 
@@ -131,10 +134,10 @@ def _reasons(data: Mapping[str, Any]) -> list[str]:
     return [reason for reason in found if reason]
 
 
-def _told_session(data: Mapping[str, Any]) -> str:
+def _told(data: Mapping[str, Any], name: str) -> str:
     for override in (data.get("overrides") or {}).get("containerOverrides") or ():
         for variable in override.get("environment") or ():
-            if variable.get("name") == "VF_SESSION":
+            if variable.get("name") == name:
                 return str(variable.get("value", ""))
     return ""
 

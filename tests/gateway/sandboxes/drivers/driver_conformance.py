@@ -12,7 +12,7 @@ from container.protocol import sandbox_token
 from gateway import errors
 from gateway.concurrency.backoff import Backoff
 from gateway.ids import new_id
-from gateway.sandboxes.drivers import Sandbox, SandboxState
+from gateway.sandboxes.drivers import NamesStarts, Sandbox, SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -128,6 +128,26 @@ class DriverConformance:
         first = await driver.ensure(session)
         assert await driver.ensure(session) == first
         assert await driver.status(session) == first
+
+    async def test_each_start_has_a_name_of_its_own_which_all_are_told(
+        self, bench: Bench, session: str
+    ) -> None:
+        driver = bench.driver()
+        first = await driver.ensure(session)
+        assert first.start
+        assert [one.start for one in await driver.list() if one.session == session] == [first.start]
+        await driver.stop(session)
+        assert (await driver.status(session)).start in ("", first.start)
+        again = await bench.driver().ensure(session)
+        assert again.start not in ("", first.start)
+
+    async def test_a_start_is_not_named_while_gateways_of_before_may_run(
+        self, bench: Bench, session: str
+    ) -> None:
+        driver = bench.driver()
+        assert isinstance(driver, NamesStarts)
+        driver.names_starts = lambda: False
+        assert (await driver.ensure(session)).start == ""
 
     async def test_ensure_side_by_side_starts_one(self, bench: Bench, session: str) -> None:
         one, other = bench.driver(), bench.driver()

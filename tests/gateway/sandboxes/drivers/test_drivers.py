@@ -111,7 +111,8 @@ async def test_nothing_of_the_gateways_environment_enters(
     environ = dict(item.split("=", 1) for item in content.split("\0") if item)
     assert not {"VF_MODEL_API_KEY", "VF_JWT_SECRET", "VF_SANDBOX_SECRET"} & environ.keys()
     assert "sk-ant-api-secret" not in environ.values()
-    assert environ["ANTHROPIC_API_KEY"] == environ["VF_SANDBOX_TOKEN"]
+    assert "ANTHROPIC_API_KEY" not in environ  # the agent server makes the agent's, of this start
+    assert environ["VF_START"] == (await bench.driver().status(session)).start
     assert environ["ANTHROPIC_BASE_URL"] == f"http://127.0.0.1:{SETTINGS.broker_port}"
 
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from container.protocol import sandbox_token
+from container.protocol import broker_token, sandbox_token
 from gateway.app import _figures
 from gateway.broker.model_api import build_broker
 from gateway.errors import SandboxUnavailable, StoreUnavailable
@@ -21,7 +21,7 @@ from gateway.runs.metrics import Metrics
 from gateway.sandboxes import reaper
 from gateway.sandboxes.drivers import SandboxState
 from gateway.schedule import DAYS
-from gateway.web.request.app_keys import CLIENT, POOL, STORE
+from gateway.web.request.app_keys import CLIENT, DRIVER, POOL, STORE
 from tests.gateway.stack import SECRET, Gateway, Stack, assert_whole, text_of
 from tests.gateway.store.store_table import scan
 
@@ -127,13 +127,15 @@ async def test_a_member_counts_for_nobody_and_its_token_opens_no_model(pooled: S
     gateway = pooled.gateways[0]
     member = await until_ready(gateway)
     assert await gateway.runs.driver.list() == []
-    broker = web.AppRunner(build_broker(gateway.settings, gateway.app[STORE], gateway.app[CLIENT]))
+    look = gateway.app[DRIVER].status
+    broker = web.AppRunner(build_broker(gateway.settings, gateway.app[STORE], gateway.app[CLIENT], look=look))
     await broker.setup()
     await web.TCPSite(broker, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{broker.addresses[0][1]}/v1/messages"
-    headers = {"x-api-key": sandbox_token(SECRET.encode(), member)}
-    async with aiohttp.request("POST", url, json={}, headers=headers) as response:
-        assert response.status == 404
+    own = sandbox_token(SECRET.encode(), member)
+    for key, status in ((own, 401), (broker_token(own, member, (await look(member)).start), 404)):
+        async with aiohttp.request("POST", url, json={}, headers={"x-api-key": key}) as response:
+            assert response.status == status
     await broker.cleanup()
 
 

@@ -124,7 +124,7 @@ def test_a_sandbox_is_told_what_the_launcher_tells_it_but_for_its_session() -> N
         broker_url="http://gateway.test.internal:8081",
     )
     told = environment(settings, "session", "")
-    by_session = {"VF_SESSION", "VF_SANDBOX_TOKEN", "ANTHROPIC_API_KEY", "VF_LOST_REASON"}
+    by_session = {"VF_SESSION", "VF_SANDBOX_TOKEN", "VF_START", "VF_LOST_REASON"}
     assert env_of(container) == {name: value for name, value in told.items() if name not in by_session}
     assert container["user"] == "0:0"
     dropped = set(container["linuxParameters"]["capabilities"]["drop"])

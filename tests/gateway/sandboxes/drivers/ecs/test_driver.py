@@ -105,7 +105,7 @@ async def test_a_start_asks_for_a_task_of_the_session(
     assert cloud.told("s1") == {
         "VF_SESSION": "s1",
         "VF_SANDBOX_TOKEN": token,
-        "ANTHROPIC_API_KEY": token,
+        "VF_START": sandbox.start,
         "VF_LOST_REASON": "",
     }
     assert {tag["key"]: tag["value"] for tag in request["tags"]} == {
