@@ -87,6 +87,12 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "`sandbox_token` in container/protocol.py",
     ),
     Shape(
+        "broker-token",
+        ("vfb1.",),
+        (Chars(URL64, 1, 64), ".", Chars(URL64, 1, 64), ".", Chars("0-9a-f", 64, 64)),
+        "`broker_token` in container/protocol.py",
+    ),
+    Shape(
         "jwt",
         ("eyJ",),
         (Chars(URL64, 8, 2048), ".eyJ", Chars(URL64, 8, 4096), ".", Chars(URL64, 32, 1024)),
