@@ -31,7 +31,7 @@ class Sandbox:
     `started_at`: epoch seconds. `lost_reason`: why it ended by itself (`oom`, `spot`, `killed`, `exited`, `gone`), else
     empty. `fresh`: whether it was empty and unused when `ensure` looked, and `lost_before`: why the one before it ended
     by itself, if it did; nobody else tells these. `start`: a name of this start, another for each, which the sandbox
-    was told; empty where it was started without."""
+    was told; empty where it was started without, and where a session has just claimed it."""
 
     session: str
     state: SandboxState
@@ -41,7 +41,7 @@ class Sandbox:
     lost_reason: str = ""
     fresh: bool = field(default=False, compare=False)
     lost_before: str = field(default="", compare=False)
-    start: str = ""
+    start: str = field(default="", compare=False)
 
     @property
     def url(self) -> str:
