@@ -85,6 +85,8 @@ def build_app(
         days=settings.audit_days,
     )
     app[DISK] = DiskGauge(driver) if isinstance(driver, TellsDisk) else None
+    if isinstance(driver, NamesStarts):
+        driver.names_starts = lambda: time.time() >= store.starts_named_since
     app[DRIVER] = audited(driver, audit)
     app[SEATS] = Seats(settings.user_connections, stats.turned_away)
     app[AUTH] = Authenticator(settings, store, SignIns().note)
@@ -126,8 +128,6 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
 
 async def _pool(app: web.Application) -> AsyncIterator[None]:
     driver, app[POOL] = app[DRIVER], None
-    if isinstance(driver, NamesStarts):
-        driver.names_starts = lambda: time.time() >= app[STORE].starts_named_since
     if isinstance(driver, Poolable):
         pooled = PooledDriver(app[SETTINGS], app[STORE], driver)
         app[DRIVER] = pooled
