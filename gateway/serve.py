@@ -14,6 +14,7 @@ from container.listener.refusals import Limits
 from container.listener.runner import Listener
 from gateway.app import MAX_FIELD_BYTES, MAX_LINE_BYTES, build_app
 from gateway.broker.model_api import build_broker
+from gateway.broker.start_token import starts_of
 from gateway.egress.listener import EgressProxy
 from gateway.interfaces import open_hosts
 from gateway.sandboxes.blocked import tell_blocked
@@ -158,7 +159,8 @@ async def _egress(stack: AsyncExitStack, settings: Settings, app: web.Applicatio
         app[AUDIT].record("egress-block", session=session, outcome=str(why), host=host)
         await tell_blocked(app[DRIVER], runs.agent, session, host, why, may_allow=may_allow)
 
-    proxy = EgressProxy(settings, app[STORE], runs.quotas, tell, app[STATS].egress)
+    holder = starts_of(settings, app[DRIVER].status).session_of
+    proxy = EgressProxy(settings, app[STORE], runs.quotas, tell, app[STATS].egress, holder=holder)
     stack.push_async_callback(proxy.close, CLOSE_SECONDS)
     logger.info(
         "egress (%s) on port %s", settings.egress, await proxy.start(settings.host, settings.egress_port)

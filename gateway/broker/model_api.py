@@ -23,7 +23,7 @@ from gateway.broker.credentials import credential_of
 from gateway.broker.metering.meter import Meter
 from gateway.broker.redact import Redactor
 from gateway.broker.request_policy import BETA_HEADER, RequestPolicy
-from gateway.broker.start_token import Look, Starts
+from gateway.broker.start_token import Look, starts_of
 from gateway.broker.way import way_to_model
 from gateway.quotas.service import ModelCall, Quotas
 
@@ -129,8 +129,7 @@ class _Broker:
         self._settings = settings
         self._store = store
         self._shared = client
-        secrets = (settings.sandbox_secret, settings.sandbox_secret_accepted)
-        self._starts = Starts([secret.encode() for secret in secrets if secret], look)
+        self._starts = starts_of(settings, look)
         self._quotas = Quotas(settings, store)
         self._policy = RequestPolicy.of(settings)
         self._bodies = Bodies(settings)

@@ -7,11 +7,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from container.protocol import session_of_token, start_of_token
 from gateway import errors
 from gateway.concurrency.single_flight import SingleFlight
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,12 @@ class Started(Protocol):
 
 Look = Callable[[str], Awaitable[Started]]
 """A session's sandbox now. Raises `errors.Unavailable`."""
+
+
+def starts_of(settings: Settings, look: Look) -> Starts:
+    """By the secrets of the gateway's settings."""
+    secrets = (settings.sandbox_secret, settings.sandbox_secret_accepted)
+    return Starts([secret.encode() for secret in secrets if secret], look)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from container.protocol import session_of_token
 from gateway import errors
 from gateway.egress.asked import MAX_HEAD, Asked, AskedError, read_asked
 from gateway.egress.client_hello import UNRECOGNIZED_NAME, ClientHello, HelloError
@@ -20,6 +19,8 @@ from gateway.egress.sessions import KnownSessions
 from gateway.egress.told import Told
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from gateway.config import Settings
     from gateway.egress.told import Tell
     from gateway.model import Session
@@ -57,12 +58,18 @@ class EgressProxy:
     is told of a host that was not reached."""
 
     def __init__(
-        self, settings: Settings, store: Store, quotas: Quotas, tell: Tell, counts: Counter[str] | None = None
+        self,
+        settings: Settings,
+        store: Store,
+        quotas: Quotas,
+        tell: Tell,
+        counts: Counter[str] | None = None,
+        *,
+        holder: Callable[[str], Awaitable[str]],
     ) -> None:
         self._settings = settings
         self._policy: Policy = policy_of(settings)
-        secrets = (settings.sandbox_secret, settings.sandbox_secret_accepted)
-        self._secrets = [secret.encode() for secret in secrets if secret]
+        self._holder_of = holder
         self._sessions = KnownSessions(store)
         self._quotas = quotas
         self._told = Told(tell, asks=self._policy.asks)
@@ -132,9 +139,7 @@ class EgressProxy:
         """Answer the one request of a connection."""
         try:
             asked = await self._asked(reader)
-            session = self._holder(asked.token)
-            if session is None:
-                raise _Refused(407, "the proxy takes a sandbox's own token as its password")
+            session = await self._holder(asked.token)
             known = await self._known(session)
             if self._holders[session] >= self._settings.sandbox_egress_connections:
                 self.counts["turnedAway"] += 1
@@ -160,9 +165,14 @@ class EgressProxy:
             self.counts["turnedAway"] += 1
             writer.write(_answer(429, error.message))
 
-    def _holder(self, token: str) -> str | None:
-        """The session whose sandbox has this token, None for what is none: as the broker has it."""
-        return next(filter(None, (session_of_token(secret, token) for secret in self._secrets)), None)
+    async def _holder(self, token: str) -> str:
+        """The session whose sandbox has this key now: as the broker has it."""
+        try:
+            return await self._holder_of(token)
+        except errors.Unauthorized:
+            raise _Refused(407, "the proxy takes this sandbox's key at the broker as its password") from None
+        except errors.Unavailable as error:
+            raise _Refused(503, error.message) from error
 
     async def _asked(self, reader: asyncio.StreamReader) -> Asked:
         try:

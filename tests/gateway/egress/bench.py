@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Self
 
-from container.protocol import sandbox_token
+from container.protocol import sandbox_token, session_of_token
 from gateway import errors
 from gateway.egress.listener import EgressProxy
 from gateway.egress.policy import Blocked
@@ -51,6 +51,14 @@ class Forward:
             self.came += data
             writer.write(data)
             await writer.drain()
+
+
+async def holder(token: str) -> str:
+    """Whose token this is, as the broker has it of sandboxes that all run."""
+    session = session_of_token(SECRET.encode(), token)
+    if session is None:
+        raise errors.Unauthorized("none of ours")
+    return session
 
 
 class Store:
@@ -104,7 +112,7 @@ class Bench:
         async def tell(*what: Any) -> None:
             self.told.append(what)
 
-        self.proxy = EgressProxy(self.settings, self.store, quotas, tell)  # type: ignore[arg-type]
+        self.proxy = EgressProxy(self.settings, self.store, quotas, tell, holder=holder)  # type: ignore[arg-type]
         self.port = await self.proxy.start("127.0.0.1", 0)
         return self
 

@@ -13,8 +13,7 @@ from gateway.egress.listener import EgressProxy
 from gateway.egress.policy import MOST_ALLOWED
 from gateway.ids import new_id
 from gateway.sandboxes.blocked import tell_blocked
-from gateway.web.request.app_keys import AUDIT, DRIVER, STATS, STORE
-from tests.gateway.egress.bench import Bench
+from tests.gateway.egress.bench import Bench, holder
 from tests.gateway.stack import Stack, assert_whole, read_all, read_until
 
 HOST = "ci.example.com"
@@ -36,7 +35,9 @@ class Reached(Bench):
         async def tell(session: str, host: str, why: str, may: bool) -> None:
             await tell_blocked(app[DRIVER], runs.agent, session, host, why, may_allow=may)
 
-        self.proxy = EgressProxy(self.settings, app[STORE], runs.quotas, tell, app[STATS].egress)
+        self.proxy = EgressProxy(
+            self.settings, app[STORE], runs.quotas, tell, app[STATS].egress, holder=holder
+        )
         self.port = await self.proxy.start("127.0.0.1", 0)
         return self
 
