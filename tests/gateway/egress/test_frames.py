@@ -13,6 +13,7 @@ from gateway.egress.listener import EgressProxy
 from gateway.egress.policy import MOST_ALLOWED
 from gateway.ids import new_id
 from gateway.sandboxes.blocked import tell_blocked
+from gateway.web.request.app_keys import AUDIT, DRIVER, STATS, STORE
 from tests.gateway.egress.bench import Bench, holder
 from tests.gateway.stack import Stack, assert_whole, read_all, read_until
 
