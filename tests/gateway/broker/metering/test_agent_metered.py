@@ -19,7 +19,7 @@ from gateway.broker.model_api import build_broker
 from gateway.serve import broker_listener
 from gateway.store import keys
 from gateway.store.usage import Used, day_of
-from gateway.web.request.app_keys import CLIENT, STATS, STORE
+from gateway.web.request.app_keys import CLIENT, DRIVER, STATS, STORE
 from tests import fake_model_api
 from tests.conftest import free_port
 from tests.gateway.broker.metering.rows import eventually
@@ -57,7 +57,11 @@ async def stack(
         broker = broker_listener(
             stack.settings,
             build_broker(
-                stack.settings, gateway.app[STORE], gateway.app[CLIENT], tell=gateway.runs.signals.notice
+                stack.settings,
+                gateway.app[STORE],
+                gateway.app[CLIENT],
+                tell=gateway.runs.signals.notice,
+                look=gateway.app[DRIVER].status,
             ),
             gateway.app[STATS].turned_away,
         )
