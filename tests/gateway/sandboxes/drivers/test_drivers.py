@@ -24,6 +24,7 @@ from gateway.store.blobs.factory import make_blobs
 from tests.gateway.sandboxes.drivers.docker_bench import DockerBench, agent_image
 from tests.gateway.sandboxes.drivers.driver_conformance import (
     DriverConformance,
+    NamingConformance,
     Probe,
     eventually,
     probe,
@@ -98,7 +99,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[ProcessBench]:
     await bench.close()
 
 
-class TestProcessDriver(DriverConformance):
+class TestProcessDriver(DriverConformance, NamingConformance):
     """Every row of the contract."""
 
 
@@ -192,7 +193,7 @@ async def test_another_sandbox_at_the_same_address_is_not_taken_for_ours(
 @pytest.mark.docker
 @pytest.mark.e2e
 @pytest.mark.timeout(600)  # the first one builds the image
-class TestDockerDriver(DriverConformance):
+class TestDockerDriver(DriverConformance, NamingConformance):
     """Every row of the contract, with two launchers on one real engine."""
 
     @pytest.fixture
@@ -204,7 +205,7 @@ class TestDockerDriver(DriverConformance):
 @pytest.mark.docker
 @pytest.mark.e2e
 @pytest.mark.timeout(600)  # the first one builds the image
-class TestEcsDriver(DriverConformance):
+class TestEcsDriver(DriverConformance, NamingConformance):
     """Every row of the contract, on an ECS that starts real containers."""
 
     @pytest.fixture
