@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from gateway.config import Settings
 
 
+NO_SESSIONS = ("RATE#", "USAGE#", "AUDIT", keys.KEYS)
+
+
 def items(settings: Settings) -> list[str]:
-    """The keys of everything in a gateway's table, but for the table's own item, and for counters and places, which are
-    a user's or the stack's and run out by themselves; it blocks."""
+    """The keys of everything in a gateway's table, but for the table's own items (data keys among them), and for
+    counters, places and the audit, which are a user's or the stack's and run out by themselves; it blocks."""
     table = boto3.client(
         "dynamodb",
         endpoint_url=settings.dynamodb_endpoint,
@@ -27,5 +30,5 @@ def items(settings: Settings) -> list[str]:
     return [
         f"item {pk} {sk}"
         for pk, sk in found
-        if (pk, sk) not in (keys.BIRTH, keys.STARTING) and not pk.startswith("RATE#")
+        if (pk, sk) not in (keys.BIRTH, keys.STARTING) and not pk.startswith(NO_SESSIONS)
     ]
