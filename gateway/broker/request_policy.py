@@ -185,7 +185,7 @@ class RequestPolicy:
         if not self.network:
             raise errors.Forbidden(
                 f"{what} {_told(name)} makes the model's API reach the network for this sandbox, which this stack does "
-                "not let its sandboxes do: leave it out, or have the stack's setting sandboxInternet set to true.",
+                "not let its sandboxes do: leave it out, or have the stack's setting egress set to all.",
                 field=_told(name),
             )
 

@@ -72,7 +72,7 @@ REACHING = {
 
 @pytest.mark.parametrize("body", REACHING.values(), ids=REACHING)
 def test_what_reaches_the_network_is_let_through_only_where_the_stack_does(body: bytes) -> None:
-    with pytest.raises(errors.Forbidden, match="sandboxInternet") as refused:
+    with pytest.raises(errors.Forbidden, match="egress set to all") as refused:
         SHUT.body(body)
     assert refused.value.field
     assert orjson.loads(OPEN.body(body)) == orjson.loads(body)
@@ -253,11 +253,11 @@ def test_the_agents_own_flags_go_on() -> None:
 @pytest.mark.parametrize(
     ("flag", "setting"),
     [
-        ("mcp-client-2025-11-20", "sandboxInternet"),
-        ("web-fetch-2025-09-10", "sandboxInternet"),
-        ("code-execution-2025-08-25", "sandboxInternet"),
-        ("files-api-2025-04-14", "sandboxInternet"),
-        ("skills-2025-10-02", "sandboxInternet"),
+        ("mcp-client-2025-11-20", "egress set to all"),
+        ("web-fetch-2025-09-10", "egress set to all"),
+        ("code-execution-2025-08-25", "egress set to all"),
+        ("files-api-2025-04-14", "egress set to all"),
+        ("skills-2025-10-02", "egress set to all"),
         ("new-thing-2030-01-01", "modelApiAllowBetas"),
         ("Skills-2025-10-02", "modelApiAllowBetas"),
     ],
