@@ -40,8 +40,11 @@ LIVING: Final = frozenset({"created", "running", "paused", "restarting"})
 YOUNG_SECONDS: Final = 120.0
 """A network without a container is being given one for so long at most; then a launcher has died in between."""
 
-ATTEMPTS: Final = 4
+ATTEMPTS: Final = 10
 """Subnets that are tried: each but the first was free a moment ago, and another launcher's by then."""
+
+PAUSE_SECONDS: Final = 0.2
+"""Until what the engine is at is listed, or gone."""
 
 REMOVALS: Final = 4
 """Tries to remove a network: whoever joined it in between is taken off again."""
@@ -83,7 +86,10 @@ class Networks:
                     return name
                 taken = subnets_in(networks)
                 if not any(network.overlaps(subnet) for network in taken):
-                    raise
+                    # One that is being made, or removed, has its subnet and is not listed.
+                    if "overlaps" not in str(error):
+                        raise
+                    time.sleep(PAUSE_SECONDS)
             else:
                 return name
         raise errors.SandboxUnavailable(

@@ -27,6 +27,9 @@ UNSEEN_SHARE: Final = 0.25
 """When so much of the reserve has gone that nobody is seen to have written, it is looked for by whom: all who may write
 a little while a disk is low write half as much together."""
 
+HUNTS: Final = 5
+"""So often at most it is looked for whoever fills the disk unseen: on a busy machine a writer pauses by itself too."""
+
 AT_ONCE: Final = 4
 """Sessions that are measured at the same time, by turns."""
 
@@ -196,7 +199,11 @@ class DiskWatch:
                 container: session for session, container in (await self._sandboxes.running()).items()
             }
             log.warning("the disk fills further by nobody's files: looking for whom among %d", len(sessions))
-            found = await find_writer(list(sessions), hold=self._sandboxes.hold, free=self._free)
+            found = None
+            for _ in range(HUNTS):
+                found = await find_writer(list(sessions), hold=self._sandboxes.hold, free=self._free)
+                if found is not None or not self.ledger.low:
+                    break
             if found is None:
                 log.warning("the disk is filled by none of the sandboxes")
             else:

@@ -159,6 +159,22 @@ def test_a_subnet_that_is_another_s_is_passed_over(engine: Engine, networks: Net
     assert engine.there[name_of("a")]["IPAM"]["Config"][0]["Subnet"] == str(subnet_of(POOL, 28, "a", [first]))
 
 
+def test_a_subnet_whose_network_is_just_going_is_asked_for_again(
+    engine: Engine, networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.launcher.networks.PAUSE_SECONDS", 0.0)
+    engine.stranger("going", str(subnet_of(POOL, 28, "a")))
+    listed = engine.networks
+
+    def without(**given: Any) -> Any:
+        engine.there.pop("going", None)  # the engine lists it no more, though it had its subnet a moment ago
+        return listed(**given)
+
+    monkeypatch.setattr(engine, "networks", without)
+    networks.ensure("a")
+    assert engine.there[name_of("a")]["IPAM"]["Config"][0]["Subnet"] == str(subnet_of(POOL, 28, "a"))
+
+
 def test_where_another_launcher_made_it_meanwhile_it_is_that_one(engine: Engine, networks: Networks) -> None:
     networks.ensure("a")
     engine.hidden.add(name_of("a"))

@@ -200,7 +200,7 @@ async def test_who_fills_a_low_disk_without_a_name_is_found(agent_image: str, sm
         beside = [await bench.container(name) for name in ("first", "last")]
         hidden = "import os, time\nf = open('/workspace/h', 'wb', 0)\nos.unlink('/workspace/h')\n"
         fast = "for _ in range(880): f.write(bytes(1 << 20))\n"
-        slow = "while True: f.write(bytes(1 << 20)); time.sleep(0.02)"
+        slow = "while True: f.write(bytes(1 << 20)); time.sleep(0.05)"  # the rest lasts half a minute
         await bench.python("filler", hidden + fast + slow)
         assert await bench.ended("filler") == "disk-low"
         assert [await bench.container(name) for name in ("first", "last")] == beside
