@@ -47,6 +47,8 @@ def facts_of(stack: AttackedStack, sandbox: Container) -> Facts:
         for host in _addresses(one).values()
         for port in ports
     ]
+    # The gateways are its neighbours, by any name.
+    hidden = [one for one in all_ if one.id != sandbox.id and one.labels.get("vaporforge.role") != "gateway"]
     networks = {name for one in all_ for name in _addresses(one)}
     machine = [engine.networks.get(name).attrs["IPAM"]["Config"][0].get("Gateway", "") for name in networks]
     shared = set(_addresses(sandbox))
@@ -61,7 +63,7 @@ def facts_of(stack: AttackedStack, sandbox: Container) -> Facts:
         closed=closed,
         machine=[host for host in machine if host],
         published=int(stack.url().rsplit(":", 1)[1]),
-        names=[name for one in all_ if one.id != sandbox.id for name in (one.name, *_aliases(one))],
+        names=sorted(name for one in hidden for name in {str(one.name), *_aliases(one)}),
         server_pids=_servers(sandbox),
         secrets={**_secrets(by_role["gateway"][0]), **_tokens(others)},
         sandbox_token=environ["VF_SANDBOX_TOKEN"],
