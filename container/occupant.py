@@ -22,7 +22,7 @@ class Occupant:
         self.waits = session.startswith(POOL_PREFIX)
         """Whether it is nobody's yet."""
         self._start_token = token if self.waits else ""
-        self.relay_token = secrets.token_urlsafe(32)
+        self.relay_token = f"vfr1.{secrets.token_urlsafe(32)}"
         """Opens the relay to what the agent starts, and nothing else; dead with this agent server."""
 
     def claim(self, claim: str) -> str:

@@ -31,6 +31,8 @@ def test_a_secret(name: str, value: str) -> None:
         ("API_KEY", "short"),
         ("API_KEY", "password"),
         ("PWD", "/workspace/project-1"),
+        ("VF_SESSION", "01JDZK3V9QW2X8Y7T6R5P4N3M2"),
+        ("GPG_KEY", "A035C8C19219BA821ECEA86B64E628F8D684696D"),
         ("PATH", "/usr/local/bin:/usr/bin:/bin"),
         ("KEYBOARD_LAYOUT", "de-latin1"),
         ("VF_SESSION_TIMES", "12345678901234567890"),
