@@ -50,8 +50,8 @@ vars(hypothesis.internal.conjecture.providers)["is_local_module_file"] = lambda 
 # A gateway makes a client once. Tests make hundreds, and each would read and keep the whole model of DynamoDB.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
-# The agent server strikes the environment's secrets, and waits where a text may be the beginning of one: with what CI or
-# pytest-xdist put there, some at random, a test of frames would see others on each run.
+# The agent server strikes the environment's secrets, and waits where a text may be the beginning of one: with what CI
+# or pytest-xdist put there, some at random, a test of frames would see others on each run.
 for _name in [name for name, value in os.environ.items() if is_secret(name, value)]:
     del os.environ[_name]
 

@@ -14,7 +14,7 @@ _SECRET_NAME: Final = re.compile(
 """Names of variables and header fields whose values are secrets."""
 
 _NOT_SECRET: Final = frozenset({"PWD", "OLDPWD", "VF_SESSION", "VF_START", "GPG_KEY", "PYTHON_SHA256"})
-"""Folders, names, and what the base image tells everybody: a word that begins as one of these would be held back too."""
+"""Folders, names, and what the base image tells everybody: a word that begins like one would be held back too."""
 
 _RANDOM: Final = re.compile(r"(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])[A-Za-z0-9_+=.~-]{20,}")
 """A value that nobody chose by hand, whatever its name: letters and digits, and no path, address or sentence."""

@@ -109,14 +109,15 @@ class UsageRows:
             return False
         return True
 
-    async def first(self, key: Key, mark: str) -> bool:
-        """Whether nobody has set this mark of the item before."""
+    async def first(self, key: Key, mark: str, unless: str = "") -> bool:
+        """Set this mark of the item, and tell whether nobody has set it, nor that of `unless`, before."""
+        absent = [f"attribute_not_exists(#{name})" for name in (mark, unless) if name]
         try:
             await self._table.write(
                 update(
                     key,
                     f"SET #{mark} = :true, #expires_at = if_not_exists(#expires_at, :expires)",
-                    f"attribute_not_exists(#{mark})",
+                    " AND ".join(absent),
                     true=True,
                     expires=self._until(key),
                 )

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from gateway.broker.metering.budget import budgets_of, refuses_unknown
 from gateway.broker.metering.metered_call import MeteredCall
@@ -57,6 +58,8 @@ class Meter:
         self.clock = clock
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
+        self._telling = WeakValueDictionary[str, asyncio.Lock]()
+        """By session: frames reach its run in the order in which they were said."""
 
     async def begin(self, session: Session, models: Sequence[str], size: int) -> MeteredCall:
         """Before a call of `size` bytes goes out that asks the first of `models`, or else one of the others. Raises
@@ -107,17 +110,18 @@ class Meter:
         self.later(self.tell_once(session, f"told_{error.code.replace('-', '_')}", frame))
 
     def tell_near(self, session: Session, budget: Budget, used: Used) -> None:
-        """Tell the session's run, once, that most of a budget is used up."""
+        """Tell the session's run, once, that most of a budget is used up; not when it was told already that one is."""
         mark = f"told_{budget.scope.replace('-', '_')}"
-        self.later(self.tell_once(session, mark, budget.told(used)))
+        self.later(self.tell_once(session, mark, budget.told(used), unless="told_budget_exceeded"))
 
-    async def tell_once(self, session: Session, mark: str, frame: dict[str, Any]) -> None:
-        """Put a frame into the session's run, unless one was with this mark."""
+    async def tell_once(self, session: Session, mark: str, frame: dict[str, Any], unless: str = "") -> None:
+        """Put a frame into the session's run, unless one was with this mark, or with that of `unless`."""
         run = session.active_run
         if run is None or self._tell is None:
             return
-        try:
-            if await self.store.usage.first(keys.usage_of_session(session.id, run), mark):
-                await self._tell(session.id, run, frame)
-        except VaporForgeError as error:
-            log.warning("session %s run %s: not told of its budget: %s", session.id, run, error)
+        async with self._telling.setdefault(session.id, asyncio.Lock()):
+            try:
+                if await self.store.usage.first(keys.usage_of_session(session.id, run), mark, unless):
+                    await self._tell(session.id, run, frame)
+            except VaporForgeError as error:
+                log.warning("session %s run %s: not told of its budget: %s", session.id, run, error)

@@ -61,6 +61,8 @@ async def test_a_mark_is_set_once(store: DynamoStore) -> None:
     answers = await asyncio.gather(*(store.usage.first(USER, "told") for _ in range(8)))
     assert sorted(answers) == [False] * 7 + [True]
     assert await store.usage.first(USER, "told_other")
+    assert not await store.usage.first(USER, "told_near", "told")
+    assert await store.usage.first(USER, "told_near", "told_over")
 
 
 async def test_what_nobody_holds_any_more_is_taken_back(store: DynamoStore) -> None:
