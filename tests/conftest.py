@@ -61,6 +61,9 @@ LIVE_SECONDS = 240
 """A live test's time, unless it says otherwise: it starts processes, and on a busy machine each of them takes long."""
 
 
+DAY_SECONDS, MIDNIGHT_SECONDS = 86400, 30
+"""No test of real parts begins so shortly before midnight; most take less."""
+
 LIVE = frozenset({"aws_endpoint", "dynamodb_endpoint", "s3_endpoint", "start", "claude", "demo"})
 """Fixtures that start something real. A test that asks for one, itself or through another, is marked `live`."""
 
@@ -81,6 +84,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.live)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(LIVE_SECONDS))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is counted and chained by the day begins anew at 00:00 UTC: a test of real parts lies on one side of it."""
+    left = DAY_SECONDS - time.time() % DAY_SECONDS
+    if left < MIDNIGHT_SECONDS and any(map(item.get_closest_marker, ("live", "e2e"))):
+        time.sleep(left)
 
 
 def pytest_collection_finish() -> None:

@@ -115,9 +115,7 @@ async def test_while_the_store_is_away_events_wait_and_nobody_with_them() -> Non
     one.record("a")
     with pytest.raises(StoreUnavailable):
         await one.flush()
-    begun = time.perf_counter()
-    one.record("b")
-    assert time.perf_counter() - begun < 0.1
+    one.record("b")  # it is no coroutine: who records waits for nothing
     assert (one.waiting, one.recorded) == (2, 0)
     rows.away = False
     await one.flush()
@@ -182,14 +180,6 @@ async def test_a_flood_of_refusals_fills_nothing_and_is_counted() -> None:
     assert first == ledger.REFUSALS
     assert len(events) < 400
     assert sum(event.get("count", 1) for event in events) == 50_000
-
-
-async def test_recording_costs_microseconds() -> None:
-    one = audit(Rows())
-    begun = time.process_time()
-    for _ in range(2_000):
-        one.record("sandbox-start", who="ada", session="s1", address="10.0.0.1")
-    assert time.process_time() - begun < 1.0
 
 
 async def test_a_fault_of_the_writing_ends_no_writing(

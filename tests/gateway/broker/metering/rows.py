@@ -62,9 +62,9 @@ class Rows:
         self.items[key]["held"] = self.items[key]["cost"]
         return True
 
-    async def first(self, key: Key, mark: str) -> bool:
+    async def first(self, key: Key, mark: str, unless: str = "") -> bool:
         await self._reach()
-        if (key, mark) in self.marks:
+        if (key, mark) in self.marks or (key, unless) in self.marks:
             return False
         self.marks.add((key, mark))
         return True
