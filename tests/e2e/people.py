@@ -23,6 +23,9 @@ PATIENCE_MS = 45_000
 MOST_CHANGES = 5
 """Loads of one page that a change of the machine's addresses may end."""
 
+GIVEN_UP = ("net::ERR_NETWORK_CHANGED", 'another navigation to "chrome-error:')
+"""How it says so: of the load itself, and of the next one, which the error's own page comes upon."""
+
 
 async def until(holds: Callable[[], bool], seconds: float = 180) -> None:
     """Poll what only blocking calls tell. Raises `TimeoutError`."""
@@ -45,7 +48,7 @@ def _steady(load: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]
             try:
                 return await load(*args, **named)
             except Error as error:
-                if "net::ERR_NETWORK_CHANGED" not in error.message:
+                if not any(said in error.message for said in GIVEN_UP):
                     raise
         return await load(*args, **named)
 
