@@ -18,6 +18,7 @@ from pulumi.runtime import config as runtime_config
 from infra.addresses import read_pool
 from infra.api_names import api_headers, api_names
 from infra.generated import Version, read_versions
+from infra.held import held
 from infra.pem import check_served, read_bundle
 from infra.schedule import MOST, Schedule, read_schedule
 from infra.values import (
@@ -350,7 +351,13 @@ def _validated(settings: Settings) -> Settings:
         allow=settings.egress_allow,
         learn=settings.egress_learn,
     )
-    return replace(settings, egress=level, sandbox_internet=level == "all")
+    return replace(
+        settings,
+        egress=level,
+        sandbox_internet=level == "all",
+        base_image=held(settings.base_image),
+        dynamodb_image=held(settings.dynamodb_image),
+    )
 
 
 def _configured_keys() -> list[str]:

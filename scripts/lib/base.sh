@@ -5,10 +5,13 @@
 . "$VF_ROOT/scripts/lib/images.sh"
 
 setup_base() {
-  local name
-  name=$(cat "$VF_STATE/base-image" 2>/dev/null) || name=$BASE_IMAGE
+  local name held
+  held=$(image_held "$BASE_IMAGE")
+  name=$(cat "$VF_STATE/base-image" 2>/dev/null) || name=$held
+  # Another digest than the lock's is another image; one that was made here is of no registry.
+  [ "$name" = "$BASE_FALLBACK" ] || name=$held
   if ! docker image inspect "$name" >/dev/null 2>&1; then
-    name=$BASE_IMAGE
+    name=$held
     log "base image: pulling $name"
     if ! image_pull base "$name"; then
       log "base image: no pull ($(tail -n 1 "$VF_STATE/pull-base.log" | tail -c 120)); made from Debian's packages, about a minute"

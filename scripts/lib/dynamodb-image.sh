@@ -5,10 +5,12 @@
 . "$VF_ROOT/scripts/lib/images.sh"
 
 setup_dynamodb_image() {
-  local name
-  name=$(cat "$VF_STATE/dynamodb-image" 2>/dev/null) || name=$DYNAMODB_IMAGE
+  local name held
+  held=$(image_held "$DYNAMODB_IMAGE")
+  name=$(cat "$VF_STATE/dynamodb-image" 2>/dev/null) || name=$held
+  [ "$name" = "$DYNAMODB_FALLBACK" ] || name=$held
   if ! docker image inspect "$name" >/dev/null 2>&1; then
-    name=$DYNAMODB_IMAGE
+    name=$held
     log "DynamoDB Local image: pulling $name"
     if ! image_pull dynamodb "$name"; then
       log "DynamoDB Local image: no pull; building one"

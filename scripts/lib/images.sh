@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # Images that the set-up pulls, or makes where no registry is reached; $VF_CACHE/images keeps what was made, for the next engine.
 
+# image_held NAME: the image as infra/images.lock holds it, name@digest, else its name.
+image_held() { awk -v name="$1" '$1 == name && $2 != "-" { at = "@" $2 } END { print name at }' "$VF_ROOT/infra/images.lock"; }
+
 # image_pull SHORT NAME: its log is $VF_STATE/pull-SHORT.log.
 image_pull() {
   doing "pulling $2" image_pull_far "$VF_STATE/pull-$1.log"

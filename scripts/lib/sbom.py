@@ -32,7 +32,8 @@ TIMEOUT_SECONDS = 120
 
 DESCRIPTION = """Print what the images of a stack are made of, and which libraries the page loads (CycloneDX 1.6).
 
-Debian's and Python's packages are asked for in the images themselves, which must be on this machine's Docker engine."""
+Debian's and Python's packages and Go's modules are asked for in the images themselves, which must be on this machine's
+Docker engine."""
 
 
 def main() -> None:
@@ -42,9 +43,14 @@ def main() -> None:
         "--licences", action="store_true", help="a table: licence, package, version, where; by tabs"
     )
     chosen = options.parse_args()
-    parts = [image_part(name, image) for name, image in stack_images(chosen.stack)]
-    parts.append(page_part(json.loads(PAGE_LOCK.read_text())))
+    parts = parts_of(chosen.stack)
     sys.stdout.write(licence_table(parts) if chosen.licences else bill(parts))
+
+
+def parts_of(stack: str) -> list[Component]:
+    """Each image of the stack, and the page. Raises `CliError`."""
+    images = [image_part(name, image) for name, image in stack_images(stack)]
+    return [*images, page_part(json.loads(PAGE_LOCK.read_text()))]
 
 
 def stack_images(stack: str) -> list[tuple[str, str]]:
@@ -89,8 +95,10 @@ def image_part(name: str, image: str) -> Component:
 
 def part(name: str, image: str, found: dict[str, list[dict[str, str]]]) -> Component:
     """What `scripts/lib/inventory.py` printed, as a component of type container. `image`: `sha256:<hex>`."""
-    packages = [_package("deb", "debian", item, {"arch": item["arch"]}) for item in found["debian"]] + [
-        _package("pypi", None, item, None) for item in found["python"]
+    packages = [
+        *(_package("deb", "debian", item, _debian_qualifiers(item)) for item in found["debian"]),
+        *(_package("pypi", None, item, None) for item in found["python"]),
+        *(_go_module(item) for item in found["go"]),
     ]
     repository, _, tag = name.partition(":")
     return Component(
@@ -141,6 +149,20 @@ def licence_table(parts: Iterable[Component]) -> str:
         }
     )
     return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def _debian_qualifiers(item: dict[str, str]) -> dict[str, str]:
+    """Debian's advisories are about the source package of a release."""
+    told = {"arch": item["arch"], "distro": item["distro"], "upstream": item["source"]}
+    return {key: value for key, value in told.items() if value}
+
+
+def _go_module(item: dict[str, str]) -> Component:
+    """Its path's first parts are the namespace of its package URL."""
+    namespace, _, name = item["name"].rpartition("/")
+    module = _package("golang", namespace or None, {**item, "name": name}, None)
+    module.name = item["name"]
+    return module
 
 
 def _package(

@@ -45,6 +45,7 @@ class Clone:
         (folder / "requirements.txt").write_text("infra-thing==1\ntests-thing==1\n")
         (folder / "infra" / "requirements.txt").write_text("infra-thing==1\n")
         (folder / "infra" / "requirements-aws.txt").write_text("aws-thing==1\n")
+        shutil.copy(ROOT / "infra" / "images.lock", folder / "infra")
         (folder / "fakes").mkdir()
         (folder / "tools").mkdir()
         for name in TOOLS:
