@@ -16,6 +16,7 @@ from gateway.ids import new_id
 from gateway.store import keys
 from gateway.store.client import Table
 from gateway.store.codec import Item
+from gateway.store.group_commit import GroupCommit
 from gateway.store.queries import by_prefix
 from gateway.store.requests import ConditionFailed, Write, delete, put, update
 
@@ -56,6 +57,7 @@ class PoolRows:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._places = GroupCommit(table)
         self.since: float | None = None
         """From when on sessions have places here (epoch seconds); None where there never was a pool. A session that
         is older has its own sandbox, whatever became of it."""
@@ -122,7 +124,7 @@ class PoolRows:
         )
         owned = put({**_key(keys.claimed(member.id)), "member": member.id, "session": session})
         try:
-            await self._table.transact([taken, _placed(session, place, before), owned, *_left(before)])
+            await self._places.transact([taken, _placed(session, place, before), owned, *_left(before)])
         except ConditionFailed as failed:
             if failed.found[1] is not None:
                 raise PlaceChanged(session) from None
@@ -133,7 +135,7 @@ class PoolRows:
         """The session's sandbox is its own. Raises `PlaceChanged` where another place was decided."""
         place = Place("", new_id())
         try:
-            await self._table.transact([_placed(session, place, before), *_left(before)])
+            await self._places.transact([_placed(session, place, before), *_left(before)])
         except ConditionFailed:
             raise PlaceChanged(session) from None
         return place

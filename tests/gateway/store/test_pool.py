@@ -12,6 +12,7 @@ import pytest
 
 from gateway.ids import new_id
 from gateway.store import keys
+from gateway.store.client import Table
 from gateway.store.dynamo import DynamoStore
 from gateway.store.pool import SETTLE_SECONDS, Member, Place, PlaceChanged
 from tests.gateway.fault_proxy import FaultProxy
@@ -19,7 +20,9 @@ from tests.gateway.stack import settings_for
 from tests.gateway.store.store_table import RETRY_SECONDS, kinds, lose_answers_to, through
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from gateway.store.requests import Write
 
 READY = Member(
     id="pool-1",
@@ -100,6 +103,36 @@ async def test_fifty_sessions_at_once_claim_one_member_once(store: DynamoStore) 
         place = await store.pool.place(f"session-{n}")
         assert (place is not None and place.member == READY.id) is (n == winner)
     assert await store.pool.members() == []
+
+
+async def test_a_crowd_claims_in_few_transactions_and_who_fails_fails_alone(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    transact = Table.transact
+
+    async def counted(table: Table, writes: Sequence[Write]) -> None:
+        sizes.append(len(writes))
+        await transact(table, writes)
+
+    monkeypatch.setattr(Table, "transact", counted)
+    members = [replace(READY, id=f"pool-{n}", ready=n != 40) for n in range(50)]
+    for member in members:
+        await store.pool.add(member)
+    found = await asyncio.gather(
+        *(store.pool.claim(member, f"session-{n}", before=None) for n, member in enumerate(members[:33]))
+    )
+    assert all(found)
+    assert sizes == [99]
+    found = await asyncio.gather(
+        *(store.pool.claim(member, f"session-{n}", before=None) for n, member in enumerate(members) if n > 32)
+    )
+    assert [n for n, place in enumerate(found, 33) if place is None] == [40]
+    assert sizes == [99, 51] + [3] * 16
+    assert await store.pool.sessions_of([member.id for member in members]) == {
+        f"pool-{n}": f"session-{n}" for n in range(50) if n != 40
+    }
+    assert [member.id for member in await store.pool.members()] == ["pool-40"]
 
 
 async def test_one_session_claims_one_of_many_members(store: DynamoStore) -> None:
