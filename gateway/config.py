@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
+from gateway.hops import HOP_BY_HOP
 from gateway.schedule import Schedule, read_schedule
 from gateway.secretfiles import SecretFileError, with_files
 
@@ -49,29 +50,18 @@ UNKNOWN_MODELS = ("auto", "refuse", "free")
 
 _API_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
-OWN_HEADERS = frozenset(
-    {
-        "accept-encoding",
-        "anthropic-beta",
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-api-key",
-    }
-)
+OWN_HEADERS = HOP_BY_HOP | {
+    "accept-encoding",
+    "anthropic-beta",
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "x-api-key",
+}
 """Request headers that the broker writes itself, or never sends: no setting lets a sandbox's through."""
 
 MOST_RESERVE_PERCENT = 50

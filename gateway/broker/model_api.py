@@ -5,30 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import time
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
-import orjson
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
 from container.listener.refusals import Refusal, encoding_of
 from gateway import errors
+from gateway.broker.api_errors import api_error, error_event
 from gateway.broker.bodies import Bodies, Body
-from gateway.broker.credentials import credential_of
+from gateway.broker.headers import authorize, key_of, returned
+from gateway.broker.known_credentials import KnownCredentials
+from gateway.broker.metering.asked import Asked, asked_of
 from gateway.broker.metering.meter import Meter
 from gateway.broker.redact import Redactor
-from gateway.broker.request_policy import BETA_HEADER, RequestPolicy
+from gateway.broker.request_policy import RequestPolicy
 from gateway.broker.start_token import Look, starts_of
 from gateway.broker.way import way_to_model
 from gateway.quotas.service import ModelCall, Quotas
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator
 
     from gateway.audit.ledger import Audit
     from gateway.broker.metering.meter import Tell
@@ -48,43 +49,10 @@ OPEN_PATHS: Final = (
 )
 """All that a sandbox may ask for; nothing of the API that manages keys, files or batches. Matched undecoded."""
 
-OAUTH_BETA: Final = "oauth-2025-04-20"
-"""The `anthropic-beta` that the API wants with an OAuth token, as the agent's own program sends it."""
-
-CACHE_SECONDS: Final = 5.0
-CACHE_ENTRIES: Final = 1024
-
 TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=600)
 """The API lets no request run for more than 10 minutes; a stream sends `ping` events far more often."""
 
-_HOP_BY_HOP: Final = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-"""RFC 9110 section 7.6.1; what a `Connection` header names is added to it."""
-
-_NOT_RETURNED: Final = _HOP_BY_HOP | {"set-cookie"}
 _NOT_INVENTED: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE)
-
-_ERROR_TYPES: Final = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    415: "invalid_request_error",
-    429: "rate_limit_error",
-}
 
 
 def build_broker(
@@ -133,7 +101,7 @@ class _Broker:
         self._quotas = Quotas(settings, store)
         self._policy = RequestPolicy.of(settings)
         self._bodies = Bodies(settings)
-        self._credentials: dict[str, tuple[float, str, str]] = {}
+        self._credentials = KnownCredentials(settings, store)
 
     async def session(self, _: web.Application) -> AsyncIterator[None]:
         """`cleanup_ctx`: a client that keeps bodies as they are, and no cookies, which would be everybody's. At its end
@@ -163,7 +131,7 @@ class _Broker:
                 raise errors.UnsupportedEncoding(
                     "Bodies are taken as they are: send it without Content-Encoding."
                 )
-            session = await self._starts.session_of(_key_of(request))
+            session = await self._starts.session_of(key_of(request.headers))
             path = request.rel_url.raw_path
             if not any(
                 request.method == method and pattern.fullmatch(path) for method, pattern in OPEN_PATHS
@@ -173,14 +141,14 @@ class _Broker:
             headers = self._policy.forwarded(request.headers)
             # These first: a sandbox that is refused here uses nothing up of its owner's.
             with self._slot(session), self._bodies.of(request, session) as body:
-                models = await self._take(request, body)
-                credential, owner = await self._credential(session)
+                asked = await self._take(request, body)
+                credential, owner = await self._credentials.get(session)
                 call = await self._quotas.model_call(owner)
                 try:
                     if path != MESSAGES:
                         return await self._forward(request, session, credential, call, headers, body)
                     known = await self._store.get_session(session)
-                    metered = await self._meter.begin(known, models, len(body))
+                    metered = await self._meter.begin(known, asked.models, len(body), whole=asked.whole)
                     try:
                         return await self._forward(request, session, credential, call, headers, body, metered)
                     finally:
@@ -191,12 +159,12 @@ class _Broker:
                     call.end()
         except errors.TooMany as error:
             self._refused(request, session, error)
-            return _error(error.status, error.message, {hdrs.RETRY_AFTER: str(error.retry_after)})
+            return api_error(error.status, error.message, {hdrs.RETRY_AFTER: str(error.retry_after)})
         except errors.VaporForgeError as error:
             self._refused(request, session, error)
             if error.status == errors.Forbidden.status and error.field:
                 log.info("a sandbox's request is not let through: %s", error.message)
-            return _error(error.status, error.message)
+            return api_error(error.status, error.message)
 
     def _refused(self, request: web.Request, session: str, error: errors.VaporForgeError) -> None:
         if self._audit is not None and error.status in {401, 402, 403, 429}:
@@ -205,15 +173,14 @@ class _Broker:
                 "refused", session=session, address=address, outcome=error.code, route="broker"
             )
 
-    async def _take(self, request: web.Request, body: Body) -> list[str]:
-        """The body whole, and judged: until then nothing is asked of the API, nor opened to it. Which models it names,
-        the one that is asked first."""
-        models: list[str] = []
+    async def _take(self, request: web.Request, body: Body) -> Asked:
+        """The body whole, and judged: until then nothing is asked of the API, nor opened to it. What it asks for."""
+        found: list[Asked] = []
         if request.method == hdrs.METH_POST:
-            await body.take(lambda raw: self._policy.body(raw, lambda asked: models.extend(models_of(asked))))
+            await body.take(lambda raw: self._policy.body(raw, lambda asked: found.append(asked_of(asked))))
         elif request.can_read_body:
             raise errors.BadRequest(f"{request.method} takes no body here.")
-        return models
+        return found[0] if found else Asked()
 
     @contextmanager
     def _slot(self, session: str) -> Iterator[None]:
@@ -232,24 +199,6 @@ class _Broker:
             if not self._calls[session]:
                 del self._calls[session]
 
-    async def _credential(self, session: str) -> tuple[str, str]:
-        """The credential of the session's owner, at most `CACHE_SECONDS` old, and the owner."""
-        now = time.monotonic()
-        until, credential, owner = self._credentials.get(session, (0.0, "", ""))
-        if until > now:
-            return credential, owner
-        owner = (await self._store.get_session(session)).owner
-        found = await credential_of(self._store, self._settings, owner)
-        if found is None:
-            raise errors.CredentialMissing(
-                "No credential for the model's API is set: put one into VaporForge's Settings, then ask again."
-            )
-        self._credentials.pop(session, None)
-        while len(self._credentials) >= CACHE_ENTRIES:
-            del self._credentials[next(iter(self._credentials))]
-        self._credentials[session] = (now + CACHE_SECONDS, found, owner)
-        return found, owner
-
     async def _forward(
         self,
         request: web.Request,
@@ -262,7 +211,7 @@ class _Broker:
     ) -> web.StreamResponse:
         """Ask the API with `headers`, which are judged, and `body`, which is taken, and hand on its answer, as far as
         the budgets of `metered` reach."""
-        _authorize(headers, credential)
+        authorize(headers, credential)
         if len(body):
             headers[hdrs.CONTENT_TYPE] = "application/json"
             headers[hdrs.CONTENT_LENGTH] = str(len(body))
@@ -278,11 +227,11 @@ class _Broker:
                 allow_redirects=False,
             ) as upstream:
                 if upstream.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-                    return _error(502, "The model's API packs its answer, which was to come as it is.")
+                    return api_error(502, "The model's API packs its answer, which was to come as it is.")
                 response = web.StreamResponse(
                     status=upstream.status,
                     reason=redactor.text(upstream.reason or ""),
-                    headers=_returned(upstream.headers, redactor),
+                    headers=returned(upstream.headers, redactor),
                 )
                 if metered is not None:
                     metered.answered(upstream.status, upstream.headers.get(hdrs.CONTENT_TYPE, ""))
@@ -299,7 +248,9 @@ class _Broker:
             if metered is not None and response is None:
                 metered.failed()
             if response is None:
-                return _error(502, f"The model's API cannot be reached ({type(error).__name__}); try again.")
+                return api_error(
+                    502, f"The model's API cannot be reached ({type(error).__name__}); try again."
+                )
             request.transport.abort()  # An orderly end would make half an answer look whole.
             return response
         finally:
@@ -307,31 +258,6 @@ class _Broker:
                 log.error("session %s: the model's API answered with its own credential; struck", session)
         await response.write_eof()
         return response
-
-
-def _key_of(request: web.Request) -> str:
-    """What a sandbox shows, in either of the API's two ways; empty when nothing."""
-    scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    return request.headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
-
-
-def _returned(headers: Mapping[str, str], redactor: Redactor) -> CIMultiDict[str]:
-    """An answer's headers for the sandbox."""
-    named = {name.strip().lower() for name in headers.get(hdrs.CONNECTION, "").split(",")}
-    return CIMultiDict(
-        (name, redactor.text(value))
-        for name, value in headers.items()
-        if name.lower() not in _NOT_RETURNED and name.lower() not in named
-    )
-
-
-def _authorize(headers: CIMultiDict[str], credential: str) -> None:
-    if credential.startswith("sk-ant-oat"):
-        headers[hdrs.AUTHORIZATION] = f"Bearer {credential}"
-        betas = [value for value in headers.popall(BETA_HEADER, []) if value]
-        headers[BETA_HEADER] = ",".join([*betas, OAUTH_BETA])
-    else:
-        headers["x-api-key"] = credential
 
 
 async def paid_for(
@@ -346,30 +272,5 @@ async def paid_for(
         part, refusal = metered.passed(chunk)
         yield part
         if refusal is not None:
-            yield event_of(refusal)
+            yield error_event(refusal)
             return
-
-
-def models_of(asked: Mapping[str, Any]) -> list[str]:
-    """The models that a call names, the one that is asked first; those of its fallbacks too."""
-    fallbacks = asked.get("fallbacks")
-    others = [other for other in fallbacks if isinstance(other, dict)] if isinstance(fallbacks, list) else []
-    named = [asked.get("model"), *(other["model"] for other in others if "model" in other)]
-    return [model if isinstance(model, str) else "" for model in named]
-
-
-def event_of(refusal: errors.VaporForgeError) -> bytes:
-    """The event with which the API itself ends a stream that fails."""
-    return b"event: error\ndata: %s\n\n" % orjson.dumps(_error_body(refusal.status, refusal.message))
-
-
-def _error_body(status: int, message: str) -> dict[str, Any]:
-    return {"type": "error", "error": {"type": _ERROR_TYPES.get(status, "api_error"), "message": message}}
-
-
-def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An error as the API words its own: `{"type": "error", "error": {"type", "message"}}`."""
-    body = _error_body(status, message)
-    if status == 429:
-        headers = {hdrs.RETRY_AFTER: "1", **(headers or {})}
-    return web.json_response(body, status=status, headers=headers)

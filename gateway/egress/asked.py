@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.egress.hosts import host_of
 from gateway.egress.policy import HTTP_PORT
+from gateway.hops import hops_of
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request's line and headers."""
@@ -21,13 +22,8 @@ _ABSOLUTE: Final = re.compile(
     r"http://([^\s/?#@\[\]:]+)(?::([0-9]{1,5}))?(/[^\s#]*|\?[^\s#]*)?", re.IGNORECASE
 )
 
-_OURS: Final = frozenset(
-    (
-        *("host", "connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer"),
-        *("transfer-encoding", "content-length", "upgrade", "expect", "x-forwarded-for", "forwarded", "via"),
-    )
-)
-"""Headers that are between this proxy and its client, or that it says itself."""
+_OURS: Final = frozenset({"host", "content-length", "expect", "x-forwarded-for", "forwarded", "via"})
+"""Headers that this proxy says itself, beside those between it and its client."""
 
 _STRANGE: Final = ("x-smokescreen-", "x-upstream-")
 """How headers begin that the stack's forward proxy would act on."""
@@ -94,8 +90,7 @@ def read_asked(head: bytes) -> Asked:
         name.lower() == "content-length" and value.strip() not in ("", "0") for name, value in fields
     ):
         raise AskedError("a download has no body")
-    connection = ",".join(value for name, value in fields if name.lower() == "connection")
-    named = {part.strip().lower() for part in connection.split(",")}
+    left_out = _OURS | hops_of(value for name, value in fields if name.lower() == "connection")
     path = absolute[3] or "/"
     return Asked(
         tunnel=False,
@@ -106,7 +101,7 @@ def read_asked(head: bytes) -> Asked:
         headers=tuple(
             (name, value)
             for name, value in fields
-            if name.lower() not in _OURS | named and not name.lower().startswith(_STRANGE)
+            if name.lower() not in left_out and not name.lower().startswith(_STRANGE)
         ),
         token=token,
     )

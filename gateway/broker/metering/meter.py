@@ -1,9 +1,10 @@
 """The meter: what each call of the model's API costs, counted in the store as it goes on, and cut at a budget.
 
-A call begins by holding what it may cost before the API says so (its body as tokens that are not cached, and a
-slice), in each budget that it counts towards, by one conditional write for each. When the API tells its usage, and
-whenever the estimate of an answer has grown by a slice, the real cost takes the place of what was held. So calls side
-by side, in any gateways, see each other. Bytes never wait for any of this, only the call's beginning does.
+A call begins by holding what it may cost before the API says so (its body as tokens that are not cached, an answer
+that comes all at once at its longest, and a slice), in each budget that it counts towards, by one conditional write for
+each. When the API tells its usage, and whenever the estimate of an answer has grown by a slice, the real cost takes the
+place of what was held. So calls side by side, in any gateways, see each other. Bytes never wait for any of this, only
+the call's beginning does.
 """
 
 from __future__ import annotations
@@ -61,10 +62,12 @@ class Meter:
         self._telling = WeakValueDictionary[str, asyncio.Lock]()
         """By session: frames reach its run in the order in which they were said."""
 
-    async def begin(self, session: Session, models: Sequence[str], size: int) -> MeteredCall:
-        """Before a call of `size` bytes goes out that asks the first of `models`, or else one of the others. Raises
-        `BudgetExceeded`, `ModelUnpriced`, `TooMany` (others hold what is left), and, where there are budgets,
-        `StoreUnavailable`."""
+    async def begin(
+        self, session: Session, models: Sequence[str], size: int, *, whole: int = 0
+    ) -> MeteredCall:
+        """Before a call of `size` bytes goes out that asks the first of `models`, or else one of the others; `whole`:
+        tokens that its answer may have if it is to come all at once. Raises `BudgetExceeded`, `ModelUnpriced`,
+        `TooMany` (others hold what is left), and, where there are budgets, `StoreUnavailable`."""
         models = models or [""]
         found = self.prices.of(models[0])
         unknown = [model for model in models if self.prices.of(model) is None]
@@ -78,7 +81,7 @@ class Meter:
             self.say(session, error)
             raise error
         budgets = budgets_of(self.settings, session, self.clock())
-        call = MeteredCall(self, session, budgets, found or FREE, size)
+        call = MeteredCall(self, session, budgets, found or FREE, size, whole)
         try:
             await call.hold(checked=found is not None)
         except BudgetExceeded as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.broker.metering.budget import Budget, slice_of
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_PROMPT: Final = 1_000_000
+MOST_ANSWER: Final = 128_000
+"""Tokens: no model takes or writes more in one call, whatever a sandbox sends or asks for. What is held for a call is
+kept from everybody else's."""
+
 SETTLE_SECONDS: Final = 600.0
 """For so long what a call has cost is told again and again to a store that is away; then it is an error in the log."""
 
@@ -26,14 +32,22 @@ class MeteredCall:
     """One call: feed it the answer's bytes (`passed`), and `end` it."""
 
     def __init__(
-        self, meter: Books, session: Session, budgets: tuple[Budget, ...], found: Price, size: int
+        self,
+        meter: Books,
+        session: Session,
+        budgets: tuple[Budget, ...],
+        found: Price,
+        size: int,
+        whole: int = 0,
     ) -> None:
+        """`size`: of the body, in bytes; `whole`: tokens of an answer that comes all at once and cannot be cut."""
         self._meter = meter
         self._session = session
         self._price = found
         self._slice = slice_of(budgets)
         self._shares = Shares(meter, session, budgets)
-        self._guess = Usage(input=size // BYTES_PER_TOKEN, estimated=True)
+        self._whole = min(whole, MOST_ANSWER)
+        self._guess = Usage(input=min(size // BYTES_PER_TOKEN, MOST_PROMPT), estimated=True)
         """Of a call that the API has not said anything about."""
         self._reader: UsageReader | None = None
         self._failed = False
@@ -47,8 +61,8 @@ class MeteredCall:
 
     async def hold(self, *, checked: bool) -> None:
         """Hold what the call may cost; not `checked`, it is counted alone. See `Meter.begin`."""
-        amount = self._price.cost(self._guess) + self._slice if checked else 0
-        await self._shares.hold(amount, checked=checked)
+        most = self._price.cost(replace(self._guess, output=self._whole)) + self._slice
+        await self._shares.hold(most if checked else 0, checked=checked)
 
     def answered(self, status: int, content_type: str) -> None:
         """The API's answer begins."""
@@ -68,7 +82,7 @@ class MeteredCall:
         began, ended = reader.began, reader.ended
         if reader.feed(chunk):
             self._price = self._meter.prices.of(reader.model) or self._price
-            self._cost = self._price.cost(self._usage())
+            self._cost = self._meter.prices.cost(self._usage(), self._price)
             told = (reader.began, reader.ended) != (began, ended)
             if told or self._cost - self._told_cost >= self._slice:
                 self._post()
@@ -95,7 +109,7 @@ class MeteredCall:
         if self._reader is not None:
             self._reader.end()
         self._price = (self._meter.prices.of(self._reader.model) if self._reader else None) or self._price
-        self._cost = self._price.cost(self._usage())
+        self._cost = self._meter.prices.cost(self._usage(), self._price)
         self._meter.later(self._settle())
 
     def _usage(self) -> Usage:
@@ -136,16 +150,7 @@ class MeteredCall:
         """Tell the store what the call has cost in the end, until it knows."""
         if self._posting is not None:
             await asyncio.wait([self._posting])
-        usage = self._usage()
-        counts = {
-            "estimated": int(usage.estimated),
-            "input": usage.input,
-            "output": usage.output,
-            "cache_read": usage.cache_read,
-            "cache_write_5m": usage.cache_write_5m,
-            "cache_write_1h": usage.cache_write_1h,
-            "searches": usage.searches,
-        }
+        counts = self._usage().counts()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SETTLE_SECONDS
         backoff = Backoff(first=0.2, most=10.0)

@@ -134,6 +134,10 @@ class Prices:
                 return priced
         return None
 
+    def cost(self, usage: Usage, found: Price) -> int:
+        """Nano-dollars of a call whose model has the price `found`, with what other models did for it."""
+        return found.cost(usage) + sum((self.of(model) or found).cost(part) for model, part in usage.besides)
+
 
 def read_prices(text: str) -> dict[str, Price]:
     """`model=input/output[/cache read[/cache write of 5 min[/of 1 h]]]`, separated by commas, in US dollars for a

@@ -30,11 +30,19 @@ IN_US: Final = 1.1
 MOST_TOKENS: Final = 1_000_000_000
 """Of one kind in one call: more is no count."""
 
+BESIDES: Final = frozenset({"compaction", "advisor_message"})
+"""What is paid for and is in no sum of `usage`, by its type in `usage.iterations`: a conversation that the API made
+shorter, and another model that it asked for advice, which has a price of its own."""
+
+COUNTED: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "searches")
+"""Of a usage."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Tokens of one call by what they cost; `searches` of the API's own tool. `factor`: what its price is multiplied
-    with. `estimated`: the API has not told its end, so `output` is a guess; `input` too, where it told nothing."""
+    with. `estimated`: the API has not told its end, so `output` is a guess; `input` too, where it told nothing.
+    `besides`: what the API did for it on top (`BESIDES`), each with the model that did it (empty: the call's own)."""
 
     input: int = 0
     output: int = 0
@@ -44,6 +52,13 @@ class Usage:
     searches: int = 0
     factor: float = 1.0
     estimated: bool = False
+    besides: tuple[tuple[str, Usage], ...] = ()
+
+    def counts(self) -> dict[str, int]:
+        """All tokens and searches by their names in the store, and whether it is estimated."""
+        parts = (self, *(part for _, part in self.besides))
+        summed = {name: sum(getattr(part, name) for part in parts) for name in COUNTED}
+        return {"estimated": int(self.estimated), **summed}
 
     @property
     def prompt(self) -> int:
@@ -53,7 +68,8 @@ class Usage:
 
 class UsageReader:
     """Fed with an answer's bytes. `usage` is what is known so far, `model` the one that answers (empty: not told yet),
-    `began` whether the API has told the prompt's usage, `ended` whether it has told the call's.
+    `began` whether the API has told the prompt's usage, `ended` whether it has told the call's. What is no count tells
+    nothing: the guess stays.
 
     `boundary` is how many bytes of the last `feed` belong to whole events, None when none of them ended one: behind it
     a stream may be ended with an event of one's own."""
@@ -68,7 +84,8 @@ class UsageReader:
         self._line = bytearray()
         self._data = bytearray()
         self._event_bytes = 0
-        self._deltas = 0
+        self._guessed = 0
+        """Tokens of what has come of the answer."""
         self._told: dict[str, Any] = {}
 
     def feed(self, chunk: bytes) -> bool:
@@ -86,7 +103,8 @@ class UsageReader:
         if len(self._data) < ANSWER_BYTES:
             self._data += chunk[: ANSWER_BYTES - len(self._data)]
         self._event_bytes += len(chunk)
-        self.usage = replace(self.usage, output=self._event_bytes // BYTES_PER_TOKEN)
+        self._guessed = self._event_bytes // BYTES_PER_TOKEN
+        self.usage = replace(self.usage, output=self._guessed)
         return True
 
     def _feed_stream(self, chunk: bytes) -> bool:
@@ -138,9 +156,9 @@ class UsageReader:
         return True
 
     def _estimate(self, size: int) -> None:
-        self._deltas += max(1, -(-size // BYTES_PER_TOKEN))
+        self._guessed += max(1, -(-size // BYTES_PER_TOKEN))
         if not self.ended:
-            self.usage = replace(self.usage, output=max(_count(self._told, "output_tokens"), self._deltas))
+            self.usage = replace(self.usage, output=max(_count(self._told, "output_tokens"), self._guessed))
 
     def _take_message(self, message: Any, *, final: bool) -> None:
         if not isinstance(message, dict):
@@ -154,24 +172,41 @@ class UsageReader:
             return
         self._told |= {name: value for name, value in usage.items() if value is not None}
         told = self._told
-        written = _count(told, "cache_creation_input_tokens")
-        parts = told.get("cache_creation")
-        hour = _count(parts, "ephemeral_1h_input_tokens") if isinstance(parts, dict) else 0
-        output = _count(told, "output_tokens")
+        self.began |= _is_count(told, "input_tokens")
+        self.ended |= final and _is_count(usage, "output_tokens")
+        found = _tokens(told)
         tools = told.get("server_tool_use")
-        self.began = True
-        self.ended |= final
-        self.usage = Usage(
-            input=_count(told, "input_tokens"),
-            output=output if self.ended else max(output, self._deltas),
-            cache_read=_count(told, "cache_read_input_tokens"),
-            cache_write_5m=max(0, written - hour),
-            cache_write_1h=hour,
+        self.usage = replace(
+            found,
+            output=found.output if self.ended else max(found.output, self._guessed),
             searches=_count(tools, "web_search_requests") if isinstance(tools, dict) else 0,
             factor=(FAST if told.get("speed") == "fast" else 1.0)
             * (IN_US if told.get("inference_geo") == "us" else 1.0),
             estimated=not self.ended,
+            besides=_besides(told.get("iterations")),
         )
+
+
+def _tokens(told: dict[str, Any]) -> Usage:
+    written = _count(told, "cache_creation_input_tokens")
+    parts = told.get("cache_creation")
+    hour = _count(parts, "ephemeral_1h_input_tokens") if isinstance(parts, dict) else 0
+    return Usage(
+        input=_count(told, "input_tokens"),
+        output=_count(told, "output_tokens"),
+        cache_read=_count(told, "cache_read_input_tokens"),
+        cache_write_5m=max(0, written - hour),
+        cache_write_1h=hour,
+    )
+
+
+def _besides(iterations: Any) -> tuple[tuple[str, Usage], ...]:
+    found = iterations if isinstance(iterations, list) else []
+    return tuple(
+        (model[:128] if isinstance(model := one.get("model"), str) else "", _tokens(one))
+        for one in found
+        if isinstance(one, dict) and one.get("type") in BESIDES
+    )
 
 
 def _object(data: bytes) -> dict[str, Any]:
@@ -186,6 +221,10 @@ def _is_text(name: str, value: Any) -> bool:
     return name != "type" and isinstance(value, str)
 
 
-def _count(values: Any, name: str) -> int:
+def _is_count(values: dict[str, Any], name: str) -> bool:
     value = values.get(name)
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else 0
+    return type(value) is int and 0 <= value <= MOST_TOKENS
+
+
+def _count(values: dict[str, Any], name: str) -> int:
+    return int(values[name]) if _is_count(values, name) else 0

@@ -22,7 +22,8 @@ from container.listener.refusals import Limits
 from container.listener.runner import Listener
 from container.protocol import broker_token, sandbox_token
 from gateway.broker.credentials import encrypt
-from gateway.broker.model_api import CACHE_SECONDS, build_broker
+from gateway.broker.known_credentials import CACHE_SECONDS
+from gateway.broker.model_api import build_broker
 from gateway.model import Session
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 from tests.conftest import free_port
@@ -627,7 +628,7 @@ async def test_a_credential_is_remembered_for_seconds_only(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("gateway.broker.model_api.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("gateway.broker.known_credentials.time", SimpleNamespace(monotonic=lambda: now))
 
     async def key_sent() -> str:
         async with bench.post() as response:

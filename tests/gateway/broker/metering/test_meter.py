@@ -206,10 +206,12 @@ async def test_calls_side_by_side_do_not_all_pass_on_what_is_left() -> None:
     assert bench.told == [], "what others hold is no budget that is used up"
 
 
-async def test_streams_side_by_side_overshoot_by_a_slice_each_at_most() -> None:
+async def test_fifty_streams_through_two_gateways_overshoot_by_a_slice_each_at_most() -> None:
     bench = Bench(budget_user_day_usd=1.0)
-    calls = [await bench.begin() for _ in range(10)]
+    others = Meter(bench.settings, bench.rows.store, bench.tell, lambda: NOON)
+    calls = [await meter.begin(SESSION, [MODEL], 300) for meter in [bench.meter, others] * 25]
     for call in calls:
+        call.answered(200, "text/event-stream")
         call.passed(start(1))
     live = list(calls)
     for _ in range(10_000):
@@ -221,9 +223,40 @@ async def test_streams_side_by_side_overshoot_by_a_slice_each_at_most() -> None:
         if not live:
             break
     await bench.settled()
+    await asyncio.gather(*others._tasks)
     assert not live
-    spent = bench.rows.used(USER).cost
-    assert USD <= spent <= USD + 10 * (SLICE + 20 * 25_000)
+    used = bench.rows.used(USER)
+    assert USD <= used.cost <= USD + 50 * (SLICE + 20 * 25_000)
+    assert used.held == used.cost
+    with pytest.raises(BudgetExceeded):
+        await others.begin(SESSION, [MODEL], 300)
+
+
+async def test_answers_that_come_all_at_once_are_held_at_their_longest() -> None:
+    """Nothing cuts them: of ten that may cost $0.80 each, with $1.00 left, two are let out."""
+    bench = Bench(budget_user_day_usd=1.0)
+    others = Meter(bench.settings, bench.rows.store, bench.tell, lambda: NOON)
+    answers = await asyncio.gather(
+        *(meter.begin(SESSION, [MODEL], 300, whole=32_000) for meter in [bench.meter, others] * 5),
+        return_exceptions=True,
+    )
+    calls = [answer for answer in answers if isinstance(answer, MeteredCall)]
+    assert (len(calls), sum(isinstance(answer, TooMany) for answer in answers)) == (2, 8)
+    for call in calls:
+        call.answered(200, "application/json")
+        usage = {"input_tokens": 100, "output_tokens": 32_000}
+        call.passed(json.dumps({"model": MODEL, "usage": usage}).encode())
+        call.end()
+    await bench.settled()
+    await asyncio.gather(*others._tasks)
+    assert bench.rows.used(USER).cost == 2 * (100 * 5000 + 32_000 * 25_000)
+
+
+async def test_what_a_sandbox_asks_for_beyond_any_model_is_not_held() -> None:
+    """It would be kept from everybody else's calls."""
+    bench = Bench(budget_stack_day_usd=5000.0)
+    await bench.meter.begin(SESSION, [MODEL], 32 * 1024 * 1024, whole=10**15)
+    assert bench.rows.used(STACK).held == 1_000_000 * 5000 + 128_000 * 25_000 + SLICE
 
 
 async def test_what_was_held_gives_way_to_what_it_costs_once_the_api_says_so() -> None:

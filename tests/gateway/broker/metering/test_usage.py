@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.broker.metering.prices import USD, Prices, price
 from gateway.broker.metering.usage import BYTES_PER_TOKEN, EVENT_BYTES, Usage, UsageReader
 
 START: dict[str, Any] = {
@@ -128,6 +129,58 @@ def test_nonsense_is_borne_and_counts_nothing_below_zero(bad: bytes) -> None:
     found.feed(bad)
     assert found.usage.output >= 0
     assert found.usage.input == 0
+
+
+@pytest.mark.parametrize("output", [None, -5, 2_000_000_000, "42", 4.5, True])
+def test_a_last_event_without_a_count_leaves_the_guess(output: Any) -> None:
+    found = reader()
+    found.feed(event(START) + delta("x" * 300))
+    found.feed(event({"type": "message_delta", "delta": {}, "usage": {"output_tokens": output}}))
+    assert (found.usage.output, found.ended, found.usage.estimated) == (100, False, True)
+    whole = UsageReader("application/json")
+    whole.feed(json.dumps({"usage": {"input_tokens": 9, "output_tokens": output}}).encode() + b" " * 3000)
+    whole.end()
+    assert whole.usage.estimated
+    assert whole.usage.output >= 1000
+
+
+def test_a_first_event_without_a_count_has_not_begun() -> None:
+    found = reader()
+    for bad in ({}, {"input_tokens": -1}, {"input_tokens": 2_000_000_000}):
+        found.feed(event({"type": "message_start", "message": {"model": "m", "usage": bad}}))
+        assert not found.began
+
+
+def test_an_event_that_comes_twice_counts_once() -> None:
+    found = reader()
+    found.feed(event(START) * 2 + delta("Hello") + event(END) * 3)
+    assert found.usage == WHOLE
+
+
+def test_what_the_api_did_besides_is_counted_with_the_model_that_did_it() -> None:
+    """As its reference shows it: the sums leave out what made a conversation shorter, and an advisor's tokens."""
+    found = reader()
+    found.feed(event(START))
+    iterations: list[Any] = [
+        {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3500},
+        {"type": "message", "input_tokens": 11, "output_tokens": 40},
+        {"type": "advisor_message", "model": "claude-haiku-4-5", "input_tokens": 823, "output_tokens": 1612},
+        {"type": "advisor_message", "model": 7, "input_tokens": -1, "output_tokens": "x"},
+        7,
+    ]
+    found.feed(event({"type": "message_delta", "delta": {}, "usage": {**LAST, "iterations": iterations}}))
+    assert found.usage.besides == (
+        ("", Usage(input=180_000, output=3500)),
+        ("claude-haiku-4-5", Usage(input=823, output=1612)),
+        ("", Usage()),
+    )
+    counts = found.usage.counts()
+    assert (counts["input"], counts["output"]) == (11 + 180_000 + 823, 42 + 3500 + 1612)
+    opus = price(5, 25)
+    own = (11 + 180_000) * 5000 + (42 + 3500) * 25_000 + 500 * 500 + 30 * 6250 + 40 * 10_000 + 2 * USD // 100
+    assert Prices().cost(found.usage, opus) == own + 823 * 1000 + 1612 * 5000
+    found.feed(event({"type": "message_delta", "delta": {}, "usage": {**LAST, "iterations": {}}}))
+    assert found.usage == WHOLE
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
