@@ -43,6 +43,8 @@ QUERIES: Final = {
 }
 """Query strings that are let through, undecoded, by method: those of messages, and those of the list of models."""
 
+_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+
 _DATE: Final = re.compile(r"[-_](20\d{6}|20\d\d-\d\d-\d\d)$")
 
 
@@ -80,7 +82,7 @@ class RequestPolicy:
 
     def forwarded(self, headers: Mapping[str, str]) -> CIMultiDict[str]:
         """The headers that go on, without any credential: the listed ones, their beta flags judged, and the wish for an
-        answer that is not packed. Raises `Forbidden` for a flag."""
+        answer that is not packed. Raises `Forbidden` for a flag, and `BadRequest` for a value that is no text."""
         found: CIMultiDict[str] = CIMultiDict()
         flags: list[str] = []
         for name, value in headers.items():
@@ -88,6 +90,8 @@ class RequestPolicy:
             if low == BETA_HEADER:
                 flags += [flag for part in value.split(",") if (flag := part.strip())]
             elif low in names.HEADERS or low in self.headers or low.startswith(names.HEADER_PREFIXES):
+                if not _VALUE.fullmatch(value):  # a client that sends it on refuses others, and not kindly
+                    raise errors.BadRequest(f"The header {name} must be visible ASCII text.", field=low)
                 found.add(name, value)
         for flag in flags:
             self._let(flag, BETA_HEADER, names.BETAS, names.NETWORK_BETAS, self.betas, "modelApiAllowBetas")

@@ -36,7 +36,8 @@ class AskedError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`tunnel`: a CONNECT; else a plain GET or HEAD, with `target` its path and query, and `headers` to be sent on.
-    `token`: the password of its Basic credentials, empty where there are none."""
+    `token`: the password of its Basic credentials, empty where there are none. `version`: of HTTP, for who speaks 1.0
+    reads no answer in chunks."""
 
     tunnel: bool
     method: str
@@ -45,6 +46,7 @@ class Asked:
     target: str
     headers: tuple[tuple[str, str], ...]
     token: str
+    version: str = "1.1"
 
     def forward(self) -> bytes:
         """The head to ask the stack's forward proxy with: a tunnel, or a request that is the connection's only one."""
@@ -52,7 +54,7 @@ class Asked:
         if self.tunnel:
             return f"CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n\r\n".encode()
         name = self.host if self.port == HTTP_PORT else at
-        lines = [f"{self.method} http://{name}{self.target} HTTP/1.1", f"Host: {name}"]
+        lines = [f"{self.method} http://{name}{self.target} HTTP/{self.version}", f"Host: {name}"]
         lines += [f"{field}: {value}" for field, value in self.headers]
         return ("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode("latin-1")
 
@@ -104,6 +106,7 @@ def read_asked(head: bytes) -> Asked:
             if name.lower() not in left_out and not name.lower().startswith(_STRANGE)
         ),
         token=token,
+        version=f"1.{found[3]}",
     )
 
 

@@ -9,11 +9,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from gateway import errors
+from gateway.egress.answers import CLOSE_SECONDS, ESTABLISHED, Refused, answer, blocked, part
 from gateway.egress.asked import MAX_HEAD, Asked, AskedError, read_asked
 from gateway.egress.client_hello import UNRECOGNIZED_NAME, ClientHello, HelloError
 from gateway.egress.forward import ForwardError, open_forward
 from gateway.egress.hosts import BadHost
-from gateway.egress.pipe import CHUNK, pipe, pour
+from gateway.egress.pipe import CHUNK, Passed, pipe, pour
 from gateway.egress.policy import Blocked, Policy, policy_of
 from gateway.egress.sessions import KnownSessions
 from gateway.egress.told import Told
@@ -29,28 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
-
-CLOSE_SECONDS: Final = 1.0
-
-PARTING_SECONDS: Final = 5.0
-PARTING_BYTES: Final = 256 * 1024
-"""A client that is told that this was its last request has so long to read the answer and close."""
-
-_WORDS: Final = {
-    Blocked.HOST: "{host} is not on the list of hosts that this sandbox may reach",
-    Blocked.PORT: "port {port} of {host} is not reached: 443 by TLS and 80 by HTTP are",
-    Blocked.ADDRESS: "{host} leads to an address that no sandbox may reach",
-}
-
-
-class _Refused(Exception):
-    """What the client is told, and nothing more: `status` and a sentence."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
+AGAIN_SECONDS: Final = 5.0
+"""Whether a session's owner still allows a host is looked at again while bytes pass, so often."""
 
 
 class EgressProxy:
@@ -107,7 +88,7 @@ class EgressProxy:
         full = len(self._open) >= self._settings.egress_connections
         if full or self._addresses[address] >= self._settings.sandbox_egress_connections:
             self.counts["turnedAway"] += 1
-            writer.write(_answer(429, "too many connections are open through this proxy; close some"))
+            writer.write(answer(429, "too many connections are open through this proxy; close some"))
             writer.close()
             return
         self._addresses[address] += 1
@@ -120,7 +101,7 @@ class EgressProxy:
     ) -> None:
         try:
             await self._serve(reader, writer)
-        except (OSError, TimeoutError, errors.TooMany) as error:
+        except (OSError, TimeoutError, errors.VaporForgeError) as error:
             log.info("egress: a connection was cut: %s", str(error) or type(error).__name__)
             writer.transport.abort()
         except asyncio.CancelledError:  # the gateway drains
@@ -130,10 +111,12 @@ class EgressProxy:
             log.exception("egress: a connection failed")
             writer.transport.abort()
         finally:
-            self._addresses[address] -= 1
-            if not self._addresses[address]:
-                del self._addresses[address]
-            await _part(reader, writer)
+            try:
+                await part(reader, writer)
+            finally:
+                self._addresses[address] -= 1
+                if not self._addresses[address]:
+                    del self._addresses[address]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the one request of a connection."""
@@ -143,7 +126,7 @@ class EgressProxy:
             known = await self._known(session)
             if self._holders[session] >= self._settings.sandbox_egress_connections:
                 self.counts["turnedAway"] += 1
-                raise _Refused(
+                raise Refused(
                     429, "this sandbox has too many connections open through this proxy; close some"
                 )
             self._holders[session] += 1
@@ -157,22 +140,22 @@ class EgressProxy:
                 self._holders[session] -= 1
                 if not self._holders[session]:
                     del self._holders[session]
-        except _Refused as refused:
-            writer.write(_answer(refused.status, refused.sentence))
+        except Refused as refused:
+            writer.write(answer(refused.status, refused.sentence))
         except errors.TooMany as error:
             if writer.transport.is_closing():
                 raise
             self.counts["turnedAway"] += 1
-            writer.write(_answer(429, error.message))
+            writer.write(answer(429, error.message))
 
     async def _holder(self, token: str) -> str:
         """The session whose sandbox has this key now: as the broker has it."""
         try:
             return await self._holder_of(token)
         except errors.Unauthorized:
-            raise _Refused(407, "the proxy takes this sandbox's key at the broker as its password") from None
+            raise Refused(407, "the proxy takes this sandbox's key at the broker as its password") from None
         except errors.Unavailable as error:
-            raise _Refused(503, error.message) from error
+            raise Refused(503, error.message) from error
 
     async def _asked(self, reader: asyncio.StreamReader) -> Asked:
         try:
@@ -182,15 +165,15 @@ class EgressProxy:
             raise ConnectionResetError("it ended within a request's head") from error
         except (asyncio.LimitOverrunError, AskedError, BadHost) as error:
             sentence = "the head is too long" if isinstance(error, asyncio.LimitOverrunError) else str(error)
-            raise _Refused(400, sentence) from error
+            raise Refused(400, sentence) from error
 
     async def _known(self, session: str) -> Session:
         try:
             return await self._sessions.get(session)
         except errors.SessionNotFound:
-            raise _Refused(403, "this sandbox's session is no more") from None
+            raise Refused(403, "this sandbox's session is no more") from None
         except errors.StoreUnavailable:
-            raise _Refused(503, "the session cannot be looked up now; try again") from None
+            raise Refused(503, "the session cannot be looked up now; try again") from None
 
     async def _forward(
         self,
@@ -204,35 +187,36 @@ class EgressProxy:
         verdict = self._policy.judge(asked.host, asked.port, tunnel=asked.tunnel, allowed=allowed)
         if verdict.blocked is not None:
             raise self._blocked(session, asked, verdict.blocked)
-        if verdict.learned:
-            self._told.learned(asked.host)
+        passed = traffic.passed if not verdict.own else self._while_allowed(session, asked.host, traffic)
         try:
             forward = await open_forward(self._settings.egress_proxy)
         except ForwardError as error:
-            raise _Refused(502, str(error)) from error
+            raise Refused(502, str(error)) from error
         try:
             try:
                 answer = await forward.ask(asked.forward())
             except ForwardError as error:
-                raise _Refused(502, str(error)) from error
+                raise Refused(502, str(error)) from error
             if answer.denied:
                 raise self._blocked(session, asked, Blocked.ADDRESS)
+            if verdict.learned:
+                self._told.learned(asked.host)
             idle = self._settings.egress_idle_seconds
             if not asked.tunnel:
                 self.counts["opened"] += 1
                 writer.write(answer.last())
-                await pour(forward.reader, writer, idle=idle, passed=traffic.passed)
+                await pour(forward.reader, writer, idle=idle, passed=passed)
                 return
             if answer.status != 200:
-                raise _Refused(502, f"{asked.host} cannot be reached ({answer.status})")
+                raise Refused(502, f"{asked.host} cannot be reached ({answer.status})")
             writer.write(ESTABLISHED)
             first = await self._named(session, asked, reader, writer)
             if first is not None:
                 self.counts["opened"] += 1
                 forward.writer.write(first)
-                await traffic.passed(len(first))
+                await passed(len(first))
                 far = forward.reader, forward.writer
-                await pipe((reader, writer), far, idle=idle, passed=traffic.passed)
+                await pipe((reader, writer), far, idle=idle, passed=passed)
         finally:
             forward.close()
 
@@ -263,36 +247,25 @@ class EgressProxy:
         writer.write(UNRECOGNIZED_NAME)
         return None
 
-    def _blocked(self, session: str, asked: Asked, why: Blocked, host: str | None = None) -> _Refused:
+    def _while_allowed(self, session: str, host: str, traffic: Traffic) -> Passed:
+        """What `traffic` says, and of a host that only the session's owner has allowed, whether it still is."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + AGAIN_SECONDS
+
+        async def passed(size: int) -> None:
+            nonlocal until
+            await traffic.passed(size)
+            if clock() < until:
+                return
+            until = clock() + AGAIN_SECONDS
+            with suppress(errors.StoreUnavailable):
+                if host not in (await self._sessions.get(session)).egress_hosts:
+                    raise errors.Forbidden(f"{host} is allowed no more")
+
+        return passed
+
+    def _blocked(self, session: str, asked: Asked, why: Blocked, host: str | None = None) -> Refused:
         """What the client is told; it is counted, and told to the session's run."""
         self.counts["blocked"] += 1
         self._told.blocked(session, host or asked.host, why)
-        words = _WORDS.get(why, "").format(host=asked.host, port=asked.port)
-        return _Refused(403, words)
-
-
-def _answer(status: int, sentence: str) -> bytes:
-    """An answer that is the connection's last. Its line has the sentence, too: of a refused CONNECT many clients show
-    nothing else."""
-    said = sentence.encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ")
-    asks = b'Proxy-Authenticate: Basic realm="sandbox"\r\n' if status == 407 else b""
-    head = b"HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\n" % (status, said, asks)
-    return head + b"Content-Length: %d\r\nConnection: close\r\n\r\n%s\n" % (len(said) + 1, said)
-
-
-async def _part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close it once what was written is out, or after a moment. What the client still says meanwhile (apt asks for the
-    next file before it has the first) is thrown away: closed on unread, it would be reset and lose its answer."""
-    if not writer.transport.is_closing():
-        with suppress(OSError, TimeoutError):
-            writer.write_eof()
-            async with asyncio.timeout(PARTING_SECONDS):
-                left = PARTING_BYTES
-                while left > 0 and (data := await reader.read(CHUNK)):
-                    left -= len(data)
-    writer.close()
-    with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await writer.wait_closed()
-            return
-    writer.transport.abort()
+        return blocked(why, asked.host, asked.port)

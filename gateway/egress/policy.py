@@ -50,9 +50,11 @@ class Blocked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`blocked`: why not, None where it may pass. `learned`: it passes only because the stack learns."""
+    """`blocked`: why not, None where it may pass. `own`: it passes only because the session's owner has allowed it;
+    `learned`: because the stack learns."""
 
     blocked: Blocked | None = None
+    own: bool = False
     learned: bool = False
 
 
@@ -74,15 +76,17 @@ class Policy:
 
     def judge(self, host: str, port: int, *, tunnel: bool, allowed: Iterable[str] = ()) -> Verdict:
         """Whether `host` (as `host_of` gives it) may be reached at `port`, by a tunnel or else by plain HTTP;
-        `allowed`: what the session's owner has added."""
+        `allowed`: what the session's owner has added, which counts where owners may."""
         if self.level is Level.ALL:
             return Verdict()
         if self.level is Level.NONE:
             return Verdict(Blocked.HOST)
         if port != (TLS_PORT if tunnel else HTTP_PORT):
             return Verdict(Blocked.PORT)
-        if host in self.hosts or host in allowed:
+        if host in self.hosts:
             return Verdict()
+        if self.asks and host in allowed:
+            return Verdict(own=True)
         return Verdict(learned=True) if self.learns else Verdict(Blocked.HOST)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from gateway.concurrency.single_flight import SingleFlight
+
 if TYPE_CHECKING:
     from gateway.model import Session
     from gateway.store import Store
@@ -19,7 +21,7 @@ class KnownSessions:
     """Sessions that were read just now: a package manager opens dozens of connections at once."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._asking: SingleFlight[str, Session] = SingleFlight(store.get_session)
         self._known: dict[str, tuple[float, Session]] = {}
 
     async def get(self, session: str) -> Session:
@@ -28,7 +30,7 @@ class KnownSessions:
         until, known = self._known.get(session, (0.0, None))
         if known is not None and now < until:
             return known
-        found = await self._store.get_session(session)
+        found = await self._asking.ask(session)
         self._known.pop(session, None)
         while len(self._known) >= CACHE_ENTRIES:
             del self._known[next(iter(self._known))]

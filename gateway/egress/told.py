@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gateway.egress.policy import Blocked
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +19,9 @@ AGAIN_SECONDS: Final = 5.0
 """A client that tries again at once is told once; the run keeps one frame a host anyway."""
 
 REMEMBERED: Final = 4096
-AT_ONCE: Final = 32
-"""Sandboxes that are told at the same time; more blocked hosts are counted, and not told."""
+
+WAITING: Final = 32
+"""Hosts of one session that wait to be told, one after another, however slow its sandbox is; more are counted alone."""
 
 LEARNED: Final = "egress learned: %s"
 """The line of the log that `scripts/egress` looks for."""
@@ -36,21 +35,28 @@ class Told:
         self._asks = asks
         self._recent: dict[tuple[str, str], float] = {}
         self._learned: set[str] = set()
+        self._waiting: dict[str, deque[tuple[str, Blocked]]] = {}
         self._telling: set[asyncio.Task[None]] = set()
 
     def blocked(self, session: str, host: str, why: Blocked) -> None:
         """A host was not reached."""
         now = asyncio.get_running_loop().time()
         key = (session, host)
-        if self._recent.get(key, 0.0) > now or len(self._telling) >= AT_ONCE:
+        waiting = self._waiting.get(session)
+        if self._recent.get(key, 0.0) > now or (waiting is not None and len(waiting) >= WAITING):
             return
         self._recent.pop(key, None)
         while len(self._recent) >= REMEMBERED:
             del self._recent[next(iter(self._recent))]
         self._recent[key] = now + AGAIN_SECONDS
         log.info("session %s: egress to %s is blocked (%s)", session, host, why)
-        may = self._asks and why is Blocked.HOST
-        self._beside(self._told(session, host, why, may=may))
+        if waiting is not None:
+            waiting.append((host, why))
+            return
+        self._waiting[session] = deque([(host, why)])
+        task = asyncio.create_task(self._tell_all(session))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     def learned(self, host: str) -> None:
         """A host was reached that is on no list."""
@@ -64,13 +70,17 @@ class Told:
             task.cancel()
         await asyncio.gather(*self._telling, return_exceptions=True)
 
-    async def _told(self, session: str, host: str, why: Blocked, *, may: bool) -> None:
+    async def _tell_all(self, session: str) -> None:
+        waiting = self._waiting[session]
         try:
-            await self._tell(session, host, why, may)
+            while waiting:
+                host, why = waiting.popleft()
+                await self._tell_one(session, host, why)
+        finally:
+            del self._waiting[session]
+
+    async def _tell_one(self, session: str, host: str, why: Blocked) -> None:
+        try:
+            await self._tell(session, host, why, self._asks and why is Blocked.HOST)
         except Exception:
             log.exception("session %s: a blocked host was not told", session)
-
-    def _beside(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)

@@ -237,6 +237,13 @@ def test_headers_go_on_by_a_list() -> None:
     }
 
 
+@pytest.mark.parametrize("value", ["a\x7fb", "a\x0bb", "caf\udce9", "caf\xe9", "a\nb", "a\x00"])
+def test_a_header_that_is_no_text_is_refused(value: str) -> None:
+    """A client that sends it on would fail, or write something else."""
+    with pytest.raises(errors.BadRequest, match="User-Agent"):
+        SHUT.forwarded(CIMultiDict({"User-Agent": value}))
+
+
 REAL_BETAS = (
     "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,per-turn-control-2026-07-01,"
     "mid-conversation-tool-changes-2026-07-01,thinking-token-count-2026-05-13,advanced-tool-use-2025-11-20,"

@@ -54,6 +54,14 @@ def test_a_download_is_sent_on_whole_but_for_what_is_between_us() -> None:
     )
 
 
+def test_who_speaks_http_1_0_is_answered_in_it() -> None:
+    """It reads no answer in chunks, so the forward proxy is asked in it, too; a tunnel has no answer."""
+    asked = read_asked(head("GET http://deb.debian.org/x HTTP/1.0"))
+    assert asked.forward().startswith(b"GET http://deb.debian.org/x HTTP/1.0\r\n")
+    tunnel = read_asked(head("CONNECT pypi.org:443 HTTP/1.0"))
+    assert tunnel.forward().startswith(b"CONNECT pypi.org:443 HTTP/1.1\r\n")
+
+
 @pytest.mark.parametrize(
     ("url", "port", "sent"),
     [

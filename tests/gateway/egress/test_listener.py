@@ -15,7 +15,8 @@ import pytest
 from gateway.egress.client_hello import UNRECOGNIZED_NAME
 from gateway.egress.policy import Blocked
 from gateway.egress.sessions import KnownSessions
-from tests.gateway.egress.bench import SECONDS, Bench, rest_of
+from gateway.model import Session
+from tests.gateway.egress.bench import SECONDS, Bench, Streams, rest_of
 from tests.gateway.egress.hellos import hello, real_hello
 from tests.gateway.fakes import until
 
@@ -85,9 +86,44 @@ async def test_what_the_owner_allowed_is_reached_by_that_session_alone(
     assert status == 403
 
 
+async def test_what_the_owner_takes_back_is_cut_while_bytes_pass(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.egress.sessions.CACHE_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.egress.listener.AGAIN_SECONDS", 0.0)
+    before = bench.store.sessions["s1"]
+    bench.store.sessions["s1"] = replace(before, egress_hosts=("own.example.com",))
+    own, listed = [await bench.tunnel(host) for host in ("own.example.com", "pypi.org")]
+
+    async def passes(streams: Streams, sent: bytes) -> None:
+        streams[1].write(sent)
+        assert await asyncio.wait_for(streams[0].readexactly(len(sent)), SECONDS) == sent
+
+    await passes(own, real_hello("own.example.com"))
+    await passes(listed, real_hello("pypi.org"))
+    bench.store.away = True
+    await passes(own, b"the store is away, which is no reason")
+    bench.store.away = False
+    bench.store.sessions["s1"] = before
+    own[1].write(b"x")
+    assert len(await rest_of(own[0])) <= 1, "what passes at that moment is the last"
+    await passes(listed, b"of the stack's own list nobody is asked")
+    assert (await bench.ask("CONNECT own.example.com:443"))[0] == 403
+
+
 async def test_sessions_are_read_once_for_many_connections(bench: Bench) -> None:
+    read: list[str] = []
+    get = bench.store.get_session
+
+    async def counted(session: str) -> Session:
+        read.append(session)
+        await asyncio.sleep(0)
+        return await get(session)
+
+    bench.store.get_session = counted  # type: ignore[method-assign]
     known = KnownSessions(bench.store)  # type: ignore[arg-type]
-    first = await known.get("s1")
+    first, *_ = await asyncio.gather(*(known.get("s1") for _ in range(50)))
+    assert len(read) == 1
     bench.store.away = True
     assert await known.get("s1") is first
 
@@ -227,6 +263,18 @@ async def test_a_sandbox_has_so_many_connections_and_no_more() -> None:
         await bench.tunnel("pypi.org")
 
 
+async def test_who_stays_behind_a_refusal_is_counted_until_it_leaves() -> None:
+    """Else one sandbox could take all of a gateway's connections with ones that are refused."""
+    async with Bench(sandbox_egress_connections=2) as bench:
+        kept = [await bench.ask("CONNECT evil.example.com:443") for _ in range(2)]
+        status, _, _ = await bench.ask("CONNECT pypi.org:443")
+        assert status == 429
+        for _, _, (_, writer) in kept:
+            writer.close()
+        await until(lambda: bench.proxy.open == 0)
+        await bench.tunnel("pypi.org")
+
+
 async def test_a_gateway_has_so_many_connections_and_no_more() -> None:
     async with Bench(egress_connections=1) as bench:
         kept = await bench.tunnel("pypi.org")
@@ -303,6 +351,14 @@ async def test_a_stack_that_learns_says_what_it_let_through(caplog: pytest.LogCa
     said = [record.getMessage() for record in caplog.records if "learned" in record.getMessage()]
     assert said == ["egress learned: new.example.com"]
     assert not bench.told
+
+
+async def test_what_a_stack_does_not_let_through_it_has_not_learned(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gateway.egress")
+    async with Bench(egress_learn=True) as bench:
+        bench.forward.answer = b"HTTP/1.1 407 no\r\nX-Smokescreen-Error: denied\r\n\r\n"
+        assert (await bench.ask("CONNECT inside.example.com:443"))[0] == 403
+    assert "learned" not in caplog.text
 
 
 async def test_open_tunnels_have_until_the_drain_s_end(bench: Bench) -> None:

@@ -52,10 +52,21 @@ def test_a_list_may_name_presets_and_groups_of_them() -> None:
     assert policy.judge("pypi.org", 443, tunnel=True).blocked is Blocked.HOST
 
 
+def test_where_owners_may_no_longer_decide_what_they_allowed_counts_no_more() -> None:
+    policy = policy_of(replace(NONE, egress="registries", egress_session_allow=False))
+    assert (
+        policy.judge("own.example.com", 443, tunnel=True, allowed=("own.example.com",)).blocked
+        is Blocked.HOST
+    )
+
+
 def test_what_a_session_s_owner_has_allowed_is_of_that_name_alone() -> None:
     policy = policy_of(replace(NONE, egress="list", egress_allow=("pypi.org",)))
     assert policy.asks
-    assert policy.judge("own.example.com", 443, tunnel=True, allowed=("own.example.com",)) == Verdict()
+    assert policy.judge("own.example.com", 443, tunnel=True, allowed=("own.example.com",)) == Verdict(
+        own=True
+    )
+    assert policy.judge("pypi.org", 443, tunnel=True, allowed=("pypi.org",)) == Verdict()
     assert (
         policy.judge("a.own.example.com", 443, tunnel=True, allowed=("own.example.com",)).blocked
         is Blocked.HOST
