@@ -127,6 +127,7 @@ def broker_listener(settings: Settings, app: web.Application, turned_away: Count
         line_bytes=BROKER_LINE_BYTES,
         field_bytes=BROKER_LINE_BYTES,
         head_bytes=HEADERS_BYTES,
+        answer_seconds=settings.answer_seconds,
         **_pace(settings),
     )
     return Listener(

@@ -15,6 +15,7 @@ import { byId, element, refocus } from "./shared/dom.js";
 import { explain } from "./shared/format.js";
 import { own, tab } from "./shared/storage.js";
 import { DEFAULT_TITLE } from "./shared/titles.js";
+import { showAllowed } from "./transcript/allow-button.js";
 import { Transcript } from "./transcript/transcript.js";
 
 const EXAMPLES = [
@@ -152,7 +153,9 @@ class Page {
       changed: () => this.#chat === chat && this.#update(),
       onSession: (session) => {
         this.#sessionList.learn(session);
-        if (this.#chat === chat) this.#setTitle(session.title);
+        if (this.#chat !== chat) return;
+        this.#setTitle(session.title);
+        this.#showAllowed(session);
       },
       onProblem: (error) => this.#chat === chat && this.#problem(error),
       onMode: (mode) => this.#chat === chat && this.#composer.suggestMode(mode),
@@ -198,17 +201,19 @@ class Page {
 
   async #earlier() {
     await this.#guard(() => this.#chat.earlier());
+    this.#showAllowed(this.#chat?.session);
     // The button goes when there is no more, and would take the focus with it.
     if (byId("earlier").hidden) refocus(byId("earlier"), byId("scroller"), { preventScroll: true });
   }
 
-  /** @param {{host: string, done: (allowed: boolean) => void}} asked */
-  async #allow({ host, done }) {
-    const allowed = await this.#guard(async () => {
-      await this.#chat.allowHost(host);
-      return true;
-    });
-    done(allowed === true);
+  /** @param {{host: string, allow: boolean, done: () => void}} asked */
+  async #allow({ host, allow, done }) {
+    await this.#guard(() => this.#chat.allowHost(host, allow));
+    done();
+  }
+
+  #showAllowed(session) {
+    showAllowed(byId("transcript"), session?.egressHosts ?? []);
   }
 
   #escape() {

@@ -77,6 +77,9 @@ class Store(Protocol):
         """Add to `Session.egress_hosts`; again is success. Raises `errors.SessionNotFound`, `SessionGone`, and
         `Conflict` where there are `most` of them."""
 
+    async def disallow_host(self, session: str, host: str) -> Session:
+        """Take it out of `Session.egress_hosts`; again is success. Raises `errors.SessionNotFound`, `SessionGone`."""
+
     async def use_session(self, session: str) -> None:
         """Note that its sandbox is in use now (`Session.used_at`); nothing for a session that is gone."""
 

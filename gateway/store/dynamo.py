@@ -185,6 +185,9 @@ class DynamoStore:
     async def allow_host(self, session: str, host: str, *, most: int) -> Session:
         return await self._sessions.allow_host(session, host, most=most)
 
+    async def disallow_host(self, session: str, host: str) -> Session:
+        return await self._sessions.disallow_host(session, host)
+
     async def use_session(self, session: str) -> None:
         await self._sessions.use(session)
 

@@ -7,6 +7,7 @@ session has expired.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -180,34 +181,48 @@ class Sessions:
 
     async def allow_host(self, session: str, host: str, *, most: int) -> Session:
         """See `Store.allow_host`."""
-        meta = await self.meta(session)
-        known = from_item(meta)
-        if host in known.egress_hosts:
-            return known
-        if len(known.egress_hosts) >= most:
-            raise Conflict(
-                f"This session has {most} hosts of its own already; ask whoever runs this deployment to list this one.",
-                field="host",
-            )
-        condition = f"{OPEN_SESSION} AND #version = :version"
-        try:
-            item = await self._table.write(
-                update(
-                    keys.meta(session),
-                    "SET #egress_hosts = :hosts ADD #version :one",
-                    condition,
-                    hosts=(*known.egress_hosts, host),
-                    one=1,
-                    false=False,
-                    version=known.version,
+
+        def added(hosts: tuple[str, ...]) -> tuple[str, ...]:
+            if host not in hosts and len(hosts) >= most:
+                raise Conflict(
+                    f"This session has {most} hosts of its own already: take one back, or ask whoever runs this "
+                    "deployment to list this one.",
+                    field="host",
                 )
-            )
-        except ConditionFailed as failed:
-            found = failed.found[0]
-            if found and not found["deleting"]:
-                return await self.allow_host(session, host, most=most)  # something else changed it meanwhile
-            raise gone(session) if found else not_found(session) from None
-        return from_item(item)
+            return hosts if host in hosts else (*hosts, host)
+
+        return await self._set_hosts(session, added)
+
+    async def disallow_host(self, session: str, host: str) -> Session:
+        """See `Store.disallow_host`."""
+        return await self._set_hosts(session, lambda hosts: tuple(one for one in hosts if one != host))
+
+    async def _set_hosts(self, session: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Session:
+        while True:
+            known = from_item(await self.meta(session))
+            hosts = change(known.egress_hosts)
+            if hosts == known.egress_hosts:
+                return known
+            try:
+                item = await self._table.write(
+                    update(
+                        keys.meta(session),
+                        "SET #egress_hosts = :hosts ADD #version :one",
+                        f"{OPEN_SESSION} AND #version = :version",
+                        hosts=hosts,
+                        one=1,
+                        false=False,
+                        version=known.version,
+                    )
+                )
+            except ConditionFailed as failed:
+                found = failed.found[0]
+                if not found:
+                    raise not_found(session) from None
+                if found["deleting"]:
+                    raise gone(session) from None
+                continue  # something else changed it meanwhile
+            return from_item(item)
 
     async def use(self, session: str) -> None:
         """See `Store.use_session`. The version stays: nothing that depends on it changes."""

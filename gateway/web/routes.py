@@ -80,6 +80,7 @@ ROUTES: Final = (
     Route("DELETE", "/api/sessions/{session}/files", sessions.empty_files, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/sessions/{session}/messages", sessions.messages, Auth.BEARER, Owner.PATH),
     Route("POST", "/api/sessions/{session}/egress", egress.allow, Auth.BEARER, Owner.PATH),
+    Route("DELETE", "/api/sessions/{session}/egress/{host}", egress.disallow, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/sessions/{session}/usage", usage.of_session, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/usage", usage.of_day, Auth.BEARER, Owner.SELF),
     Route("GET", "/api/settings", user_settings.read, Auth.BEARER, Owner.SELF),

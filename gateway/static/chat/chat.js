@@ -141,9 +141,11 @@ export class Chat {
     this.#changed();
   }
 
-  /** Lets the sandbox reach one more host. Rejects with an `ApiError`. @param {string} host */
-  async allowHost(host) {
-    await this.#client.api.allowHost(this.id, host);
+  /** Lets the sandbox reach one more host, or takes that back. Rejects with an `ApiError`. @param {string} host @param {boolean} allow */
+  async allowHost(host, allow) {
+    const { api } = this.#client;
+    const { egressHosts } = await (allow ? api.allowHost(this.id, host) : api.disallowHost(this.id, host));
+    this.#learn({ ...this.session, egressHosts });
   }
 
   /** The reader gave the session another name. @param {{title: string, updatedAt: string}} session  with it */

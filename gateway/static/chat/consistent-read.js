@@ -8,7 +8,8 @@ export function unchanged(before, after) {
   return (
     before?.updatedAt === after.updatedAt &&
     before.activeRun === after.activeRun &&
-    before.queue.join() === after.queue.join()
+    before.queue.join() === after.queue.join() &&
+    before.egressHosts?.join() === after.egressHosts?.join()
   );
 }
 

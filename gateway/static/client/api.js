@@ -171,6 +171,8 @@ export function createApi(env) {
     renameSession: (id, title) => request("PATCH", session(id), { body: { title } }),
     /** Lets the session's sandbox reach one more host. */
     allowHost: (id, host) => request("POST", `${session(id)}/egress`, { body: { host } }),
+    /** No more. */
+    disallowHost: (id, host) => request("DELETE", `${session(id)}/egress/${encodeURIComponent(host)}`),
     deleteSession: (id) => request("DELETE", session(id)),
     messages: (id, { limit, cursor, order, signal } = {}) =>
       request("GET", `${session(id)}/messages`, { query: { limit, cursor, order }, signal }),

@@ -55,6 +55,12 @@ async def allow(stack: Stack, session: str, host: Any = HOST, user: str = "ada")
     return await stack.post(f"/api/sessions/{session}/egress", {"host": host}, user)
 
 
+async def take_back(stack: Stack, session: str, host: str = HOST, user: str = "ada") -> tuple[int, Any]:
+    url = f"{stack.url}/api/sessions/{session}/egress/{host}"
+    async with stack.http.delete(url, headers=stack.headers(user)) as response:
+        return response.status, await response.json()
+
+
 async def test_a_blocked_host_is_a_frame_of_the_run_once_and_in_its_history(stack: Stack) -> None:
     session = await stack.session()
     async with Reached(stack) as reached, stack.connect(session, prompt="count to 300 every 10 ms") as socket:
@@ -101,6 +107,16 @@ async def test_the_owner_allows_a_host_and_the_next_connection_is_let_through(
                 await asyncio.sleep(0.1)
         assert (await reached.ask(f"CONNECT {HOST}:443", session=another))[0] == 403
 
+        assert (await take_back(stack, session, user="eve"))[0] == 403
+        for _ in range(2):
+            status, told = await take_back(stack, session, "CI.example.com.")
+            assert (status, told["egressHosts"]) == (200, [])
+        [event] = [event for kind, event in noted if kind == "egress-disallow"]
+        assert (event["who"], event["session"], event["host"]) == ("ada", session, HOST)
+        async with asyncio.timeout(20):
+            while (await reached.ask(f"CONNECT {HOST}:443", session=session))[0] != 403:
+                await asyncio.sleep(0.1)
+
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "localhost", "*.example.com", "", None, 7, "a" * 300])
 async def test_what_is_no_host_is_not_allowed(stack: Stack, host: Any) -> None:
@@ -116,7 +132,11 @@ async def test_a_session_has_so_many_hosts_of_its_own(stack: Stack) -> None:
         assert (await allow(stack, session, f"h{number}.example.com"))[0] == 200
     status, told = await allow(stack, session)
     assert (status, told["code"]) == (409, "conflict")
-    assert len((await stack.get(f"/api/sessions/{session}"))["egressHosts"]) == MOST_ALLOWED
+    made = await asyncio.gather(*(take_back(stack, session, f"h{n}.example.com") for n in range(8)))
+    assert [status for status, _ in made] == [200] * 8
+    assert (await allow(stack, session))[0] == 200
+    assert (await take_back(stack, session, "10.0.0.1"))[0] == 400
+    assert len((await stack.get(f"/api/sessions/{session}"))["egressHosts"]) == MOST_ALLOWED - 7
 
 
 @pytest.mark.parametrize(
