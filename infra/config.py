@@ -344,7 +344,6 @@ def _validated(settings: Settings) -> Settings:
             f"vaporforge:dockerSocket is {settings.docker_socket!r}; it must be an absolute path"
         )
     level = check_egress(
-        target=settings.target,
         egress=settings.egress,
         internet=settings.sandbox_internet,
         given=bool(runtime_config.get_config(f"{PROJECT}:egress")),

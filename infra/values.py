@@ -132,7 +132,7 @@ def preset_names() -> Sequence[str]:
     return [*kept["groups"], *kept["presets"]]
 
 
-def check_egress(*, target: str, egress: str, internet: bool, given: bool, allow: str, learn: bool) -> str:
+def check_egress(*, egress: str, internet: bool, given: bool, allow: str, learn: bool) -> str:
     """What `egress` is, `sandboxInternet` being another way to say `all`. Raises `ConfigError` for what contradicts it.
     `given`: whether the key was given, with whatever value."""
     if internet and given:
@@ -141,11 +141,6 @@ def check_egress(*, target: str, egress: str, internet: bool, given: bool, allow
             "of egress all: set one of them"
         )
     level = "all" if internet else egress
-    if target == "aws" and level in ("registries", "list"):
-        raise ConfigError(
-            f"vaporforge:egress is {level!r}; on aws it must be none or all: sandboxes there reach the internet by "
-            "their security group or not at all, and no proxy judges hosts there yet"
-        )
     if level in ("none", "all"):
         for key, said in (("egressAllow", allow), ("egressLearn", learn)):
             if said:

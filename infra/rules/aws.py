@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from infra.config import Settings
 from infra.rules import facts, shape
-from infra.rules.rule import AWS, Ordered, Rule
-from infra.rules.terms import POOL, counted, figure, key
+from infra.rules.rule import AWS, Formed, Ordered, Rule
+from infra.rules.terms import POOL, counted, figure, key, named
+
+
+def _egress_memory(settings: Settings) -> str | None:
+    most = settings.gateway_memory_mb - facts.GATEWAY_LEAST_MB
+    if not shape.has_egress_proxy(settings) or settings.egress_memory_mb <= most:
+        return None
+    return (
+        f"{named('egress_memory_mb')} is {settings.egress_memory_mb}; with {named('gateway_memory_mb')} "
+        f"{settings.gateway_memory_mb} it must be {most} at most: the forward proxy is in the gateway's task, and has "
+        f"its memory of it. Or set {named('gateway_memory_mb')} to a larger size of Fargate's"
+    )
+
 
 RULES: Final[tuple[Rule, ...]] = (
     Ordered(
@@ -50,6 +63,14 @@ RULES: Final[tuple[Rule, ...]] = (
         right=key("gateway_replicas_most"),
         change="gateway_replicas_most",
         why="autoscaling stays between the two",
+    ),
+    Formed(
+        name="egress-memory",
+        targets=AWS,
+        told=f"`egressMemoryMb` + what a gateway wants at least, in MiB ({facts.GATEWAY_LEAST_MB}) ≤ "
+        "`gatewayMemoryMb`, where `egress` is `registries` or `list`",
+        why="the forward proxy is in the gateway's task, and has its memory of it",
+        judge=_egress_memory,
     ),
     Ordered(
         name="private-addresses",

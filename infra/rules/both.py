@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from infra.rules import facts
+from infra.rules import facts, shape
 from infra.rules.rule import BOTH, Ordered, Rule
 from infra.rules.terms import figure, key, longest
 
@@ -68,5 +68,19 @@ RULES: Final[tuple[Rule, ...]] = (
         right=key("part_files"),
         change="part_files",
         why="behind each connection of a gateway there may be another one, to a sandbox or to the model's API",
+    ),
+    Ordered(
+        name="egress-files",
+        targets=BOTH,
+        left=2 * key("connections")
+        + 2 * key("broker_connections")
+        + 2 * key("egress_connections")
+        + facts.GATEWAY_FILES,
+        right=key("part_files"),
+        change="part_files",
+        when=shape.has_egress_proxy,
+        given=("egress",),
+        told_when=", where sandboxes reach hosts by the forward proxy (`egress`)",
+        why="behind each connection of a gateway there may be another one, to the forward proxy too",
     ),
 )

@@ -55,20 +55,6 @@ RULES: Final[tuple[Rule, ...]] = (
         "them away",
     ),
     Ordered(
-        name="egress-files",
-        targets=DOCKER,
-        left=2 * key("connections")
-        + 2 * key("broker_connections")
-        + 2 * key("egress_connections")
-        + facts.GATEWAY_FILES,
-        right=key("part_files"),
-        change="part_files",
-        when=lambda settings: settings.egress != "none",
-        given=("egress",),
-        told_when=", where `egress` is not `none`",
-        why="behind each connection of a gateway there may be another one, to the forward proxy too",
-    ),
-    Ordered(
         name="pool-networks",
         targets=DOCKER,
         left=POOL,

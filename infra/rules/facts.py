@@ -51,6 +51,10 @@ PROXY_FILES_PER_CLIENT: Final = 4
 GATEWAY_FILES: Final = 200
 """Of a gateway besides its connections: what it loads, its table's, bucket's and driver's clients, its own logs."""
 
+GATEWAY_LEAST_MB: Final = 256
+"""Memory of a gateway beside the forward proxy: three times what a busy one was measured with (docs/limits.md), and
+half of Fargate's smallest task."""
+
 LOOPBACK_CONNECTIONS: Final = 2500
 """What a port that is published on a loopback or an IPv6 address can have: between it and the proxy is the engine's own
 one for such addresses, which died for good at 3,362 connections (six open files each, of 20,000)."""

@@ -53,6 +53,11 @@ def gateways_public(settings: Settings) -> bool:
     return is_own(settings) and settings.nat == "none"
 
 
+def has_egress_proxy(settings: Settings) -> bool:
+    """Whether sandboxes reach hosts by gateways and a forward proxy: on aws `all` is their security group's."""
+    return settings.egress != "none" and not (settings.target == "aws" and settings.egress == "all")
+
+
 def sandboxes_public(settings: Settings) -> bool:
     """Whether sandboxes have."""
     return settings.sandbox_internet and gateways_public(settings)

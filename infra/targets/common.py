@@ -10,6 +10,7 @@ from typing import Any, Final
 import pulumi
 
 from infra.config import Settings
+from infra.values import egress_entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,19 @@ def own_secrets(settings: Settings) -> dict[str, pulumi.Output[str] | None]:
 def instance_of(sandbox_secret: str) -> str:
     """As the gateway derives it (gateway/ids.py)."""
     return hmac.digest(sandbox_secret.encode(), b"vaporforge: instance", "sha256").hex()[:32]
+
+
+def egress_environment(settings: Settings, port: int, proxy: str) -> dict[str, pulumi.Input[str]]:
+    """What gateways are told of the hosts that sandboxes reach. `port`: at which these ask them; `proxy`: the forward
+    proxy's host and port."""
+    return {
+        "VF_EGRESS": settings.egress,
+        "VF_EGRESS_ALLOW": ",".join(egress_entries(settings.egress_allow)),
+        "VF_EGRESS_LEARN": "true" if settings.egress_learn else "",
+        "VF_EGRESS_SESSION_ALLOW": "" if settings.egress_session_allow else "false",
+        "VF_EGRESS_PORT": str(port),
+        "VF_EGRESS_PROXY": proxy,
+    }
 
 
 def gateway_environment(settings: Settings) -> dict[str, pulumi.Input[str]]:

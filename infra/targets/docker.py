@@ -24,8 +24,13 @@ from infra.config import Settings
 from infra.cost import capacity
 from infra.generated import ACCEPTED, VARIABLES
 from infra.images import Images, ImagesArgs, check_page
-from infra.targets.common import Deployed, gateway_environment, instance_of, own_secrets
-from infra.values import egress_entries
+from infra.targets.common import (
+    Deployed,
+    egress_environment,
+    gateway_environment,
+    instance_of,
+    own_secrets,
+)
 
 
 def deploy(settings: Settings, root: Path) -> Deployed:
@@ -146,7 +151,6 @@ def _run(
     if egress is not None:
         before.append(egress)
         containers["egress"] = egress.container
-        env |= {"VF_EGRESS_PROXY": EGRESS_ADDRESS}
     gateway = Gateway(
         f"{stack_id}-gateway",
         GatewayArgs(
@@ -235,11 +239,7 @@ def _gateway_env(settings: Settings, launcher_url: str) -> dict[str, pulumi.Inpu
         "VF_DRIVER": "docker",
         "VF_LAUNCHER_URL": launcher_url,
         "VF_SANDBOX_NETWORKS": settings.sandbox_networks,
-        "VF_EGRESS": settings.egress,
-        "VF_EGRESS_ALLOW": ",".join(egress_entries(settings.egress_allow)),
-        "VF_EGRESS_LEARN": "true" if settings.egress_learn else "",
-        "VF_EGRESS_SESSION_ALLOW": "" if settings.egress_session_allow else "false",
-        "VF_EGRESS_PORT": str(EGRESS_PORT),
+        **egress_environment(settings, EGRESS_PORT, EGRESS_ADDRESS if settings.egress != "none" else ""),
         "VF_STORED_MB": str(settings.stored_mb),
         "VF_DISK_RESERVE_PERCENT": str(settings.disk_reserve_percent),
         "VF_TABLE": settings.dynamodb_table,

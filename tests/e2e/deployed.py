@@ -152,9 +152,9 @@ class Claude:
 
     @contextmanager
     def deployed(self) -> Iterator[Self]:
-        """At first without a key."""
+        """At first without a key. Its sandboxes reach registries of packages."""
         try:
-            self.stack.deploy()
+            self.stack.deploy("--set", "egress=registries")
             with ModelApi(self.stack.public_address()) as self.api:
                 yield self
         finally:

@@ -79,7 +79,7 @@ async def test_a_package_of_a_registry_comes_into_a_sandbox(stack: Deployed, bro
         await expect(ada.see("egress-blocked")).to_have_count(0)
 
 
-async def test_an_unlisted_host_is_refused_shown_and_allowed_by_its_owner(
+async def test_an_unlisted_host_is_refused_shown_allowed_by_its_owner_and_taken_back(
     stack: Deployed, browser: Browser
 ) -> None:
     async with visitors(stack, browser, "egress-unlisted") as people:
@@ -87,19 +87,24 @@ async def test_an_unlisted_host_is_refused_shown_and_allowed_by_its_owner(
         await ada.open()
         ask = ASK.format(f"https://{UNLISTED}/")
         assert "is not on the list" in await ada.ask(ask)
-        note = ada.answers.last.get_by_test_id("egress-blocked")
-        await expect(note).to_have_count(1)
+        await expect(ada.see("egress-blocked")).to_have_count(1)
+        note = ada.see("egress-blocked").first
         await expect(note).to_contain_text(UNLISTED)
         await ada.page.reload()  # it is recorded
         await expect(note).to_contain_text(UNLISTED)
         button = note.get_by_test_id("allow-host")
         await expect(button).to_have_text("Allow for this session")
         await button.click()
-        await expect(button).to_have_text("Allowed for this session")
+        await expect(note).to_contain_text("Allowed for this session")
+        await expect(button).to_have_text("Take back")
         await ada.page.wait_for_timeout(2500)  # what a gateway knows of a session may be two seconds old
         assert "is not on the list" not in await ada.ask(ask)
         await expect(ada.answers.last.get_by_test_id("egress-blocked")).to_have_count(0)
-        await ada.new_session()
+        await ada.page.reload()
+        await expect(button).to_have_text("Take back")
+        await button.click()
+        await expect(button).to_have_text("Allow for this session")
+        await ada.page.wait_for_timeout(2500)
         assert "is not on the list" in await ada.ask(ask)
 
 

@@ -13,7 +13,6 @@ from infra.values import EGRESS_PRESETS, ConfigError, check_egress, egress_entri
 from tests.conftest import ROOT
 
 GOOD: dict[str, Any] = {
-    "target": "docker",
     "egress": "none",
     "internet": False,
     "given": False,
@@ -32,8 +31,6 @@ GOOD: dict[str, Any] = {
         ({"egress": "list", "learn": True}, "list"),
         ({"egress": "all"}, "all"),
         ({"internet": True}, "all"),
-        ({"internet": True, "target": "aws"}, "all"),
-        ({"egress": "all", "target": "aws"}, "all"),
     ],
 )
 def test_what_egress_is(changes: dict[str, Any], level: str) -> None:
@@ -48,8 +45,6 @@ def test_what_egress_is(changes: dict[str, Any], level: str) -> None:
             "vaporforge:sandboxInternet is true and vaporforge:egress is given",
         ),
         ({"internet": True, "given": True, "egress": "all"}, "set one of them"),
-        ({"egress": "registries", "target": "aws"}, "on aws it must be none or all"),
-        ({"egress": "list", "target": "aws", "allow": "a.example"}, "on aws it must be none or all"),
         ({"allow": "a.example"}, "vaporforge:egressAllow is given and vaporforge:egress is none"),
         (
             {"internet": True, "allow": "a.example"},

@@ -9,8 +9,10 @@ from typing import Any, Final
 import pulumi
 import pulumi_aws as aws
 
+from infra.components.aws import egress
+from infra.components.aws.egress import EgressArgs, egress_container
 from infra.components.aws.names import tags_of
-from infra.components.aws.network.groups import BROKER_PORT, GATEWAY_PORT
+from infra.components.aws.network.groups import BROKER_PORT, EGRESS_PORT, GATEWAY_PORT
 from infra.components.aws.tasks import environment, size
 from infra.rules.facts import STOP_MARGIN_SECONDS
 
@@ -31,7 +33,8 @@ class GatewayArgs:
     """`image`: by digest. `role`, `execution`, `cluster`, `target_group`: ARNs. `domain`: of the private names; the
     broker is `gateway.<domain>`. `env`, `secrets`: the settings (`gateway/config.py`), the latter as references to
     Secrets Manager. `files`: open at once. `drain_seconds`: how long one takes to send its streams elsewhere.
-    `after`: what a gateway calls: ready before it starts, deleted after it."""
+    `egress`: the forward proxy of sandboxes, None where no hosts are judged. `after`: what a gateway calls: ready
+    before it starts, deleted after it."""
 
     stack_id: str
     image: pulumi.Output[str]
@@ -52,12 +55,18 @@ class GatewayArgs:
     env: Mapping[str, pulumi.Input[str]]
     secrets: Mapping[str, pulumi.Output[str]]
     logs: Mapping[str, Any]
+    egress: EgressArgs | None
     after: Sequence[pulumi.Resource]
 
 
 def broker_url(domain: str) -> str:
     """Where sandboxes find the broker."""
     return f"http://{CONTAINER}.{domain}:{BROKER_PORT}"
+
+
+def egress_url(domain: str) -> str:
+    """Where sandboxes find the proxy by which they reach hosts outside."""
+    return f"http://{CONTAINER}.{domain}:{EGRESS_PORT}"
 
 
 class Gateway(pulumi.ComponentResource):
@@ -72,7 +81,7 @@ class Gateway(pulumi.ComponentResource):
         definition = aws.ecs.TaskDefinition(
             f"{stack_id}-gateway",
             family=f"{stack_id}-gateway",
-            container_definitions=pulumi.Output.json_dumps([self._container()]),
+            container_definitions=pulumi.Output.json_dumps(self._containers()),
             task_role_arn=args.role,
             execution_role_arn=args.execution,
             tags=tags_of(stack_id, "gateway"),
@@ -117,7 +126,16 @@ class Gateway(pulumi.ComponentResource):
         )
         self.register_outputs({})
 
-    def _container(self) -> dict[str, Any]:
+    def _containers(self) -> list[dict[str, Any]]:
+        args = self._args
+        if args.egress is None:
+            return [self._container({}, (GATEWAY_PORT, BROKER_PORT))]
+        # Started before the gateway, it is stopped behind it, which first drains.
+        first = {"dependsOn": [{"containerName": egress.CONTAINER, "condition": "HEALTHY"}]}
+        ports = (GATEWAY_PORT, BROKER_PORT, EGRESS_PORT)
+        return [self._container(first, ports), egress_container(args.egress)]
+
+    def _container(self, more: Mapping[str, Any], ports: Sequence[int]) -> dict[str, Any]:
         args = self._args
         env = {
             **args.env,
@@ -134,9 +152,7 @@ class Gateway(pulumi.ComponentResource):
             "readonlyRootFilesystem": True,
             "environment": environment(env),
             "secrets": [{"name": name, "valueFrom": args.secrets[name]} for name in sorted(args.secrets)],
-            "portMappings": [
-                {"containerPort": port, "protocol": "tcp"} for port in (GATEWAY_PORT, BROKER_PORT)
-            ],
+            "portMappings": [{"containerPort": port, "protocol": "tcp"} for port in ports],
             # ECS does not read the image's own.
             "healthCheck": {
                 "command": ["CMD", "python", "-m", "gateway.healthcheck"],
@@ -149,6 +165,7 @@ class Gateway(pulumi.ComponentResource):
             "ulimits": [{"name": "nofile", "softLimit": args.files, "hardLimit": args.files}],
             "stopTimeout": args.drain_seconds + STOP_MARGIN_SECONDS,
             "logConfiguration": args.logs,
+            **more,
         }
 
     def _found_by(self) -> pulumi.Output[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -152,21 +152,21 @@ def _protection(named: Named) -> Statement:
 
 
 def execution(
-    repository: pulumi.Input[str],
+    repositories: Sequence[pulumi.Input[str]],
     log_group: pulumi.Input[str],
     *,
     region: str,
     secret: pulumi.Input[str] | None,
     key: pulumi.Input[str],
 ) -> pulumi.Output[str]:
-    """What ECS does to start a task, before there is a container: pull one image, write one log, read one secret."""
+    """What ECS does to start a task, before there is a container: pull its images, write one log, read one secret."""
     statements: list[Statement] = [
         # It has no resource (service authorization reference).
         {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
         {
             "Effect": "Allow",
             "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            "Resource": repository,
+            "Resource": list(repositories),
         },
         {
             "Effect": "Allow",

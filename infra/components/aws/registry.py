@@ -33,6 +33,7 @@ class RegistryArgs:
     http_proxy: str
     no_proxy: str
     slim: bool
+    egress: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Registry(pulumi.ComponentResource):
 
     gateway: PushedImage
     sandbox: PushedImage
+    egress: PushedImage | None
 
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vaporforge:aws:Registry", name, None, opts)
@@ -59,6 +61,9 @@ class Registry(pulumi.ComponentResource):
         self.gateway = self._push("gateway", ".", "gateway/Dockerfile", shared)
         self.sandbox = self._push(
             "sandbox", "container", "container/Dockerfile", {**shared, "REQUIREMENTS": requirements}
+        )
+        self.egress = (
+            self._push("egress", "infra/egress", "infra/egress/Dockerfile", shared) if args.egress else None
         )
         self.register_outputs({"gateway": self.gateway.tag, "sandbox": self.sandbox.tag})
 

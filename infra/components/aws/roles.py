@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -27,7 +27,7 @@ class RolesArgs:
     secret: pulumi.Input[str]
     cluster: pulumi.Output[str]
     family: str
-    repositories: Mapping[str, pulumi.Input[str]]
+    repositories: Mapping[str, Sequence[pulumi.Input[str]]]
     logs: Mapping[str, pulumi.Input[str]]
 
 

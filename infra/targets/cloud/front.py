@@ -14,7 +14,7 @@ from infra.components.aws.network.endpoints import Endpoints, EndpointsArgs
 from infra.components.aws.network.groups import HTTPS, Groups, GroupsArgs
 from infra.components.aws.network.vpc import Vpc, VpcArgs
 from infra.config import Settings
-from infra.rules.shape import has_tls, listed, services
+from infra.rules.shape import has_egress_proxy, has_tls, listed, services
 from infra.targets.cloud.data import Data
 from infra.targets.cloud.place import Place
 
@@ -58,6 +58,7 @@ def make_front(place: Place, data: Data) -> Front:
             outer_ports=_outer_ports(settings),
             endpoints=bool(called),
             sandbox_internet=settings.sandbox_internet,
+            sandbox_proxy=has_egress_proxy(settings),
         ),
         place.options,
     )
@@ -121,7 +122,7 @@ def _endpoints(
 
 
 def _outer_ports(settings: Settings) -> tuple[int, ...]:
-    ports = {HTTPS}
+    ports = {HTTPS, HTTP} if has_egress_proxy(settings) else {HTTPS}
     for text in (settings.model_api_url, settings.http_proxy):
         url = urllib.parse.urlsplit(text)
         if url.hostname:

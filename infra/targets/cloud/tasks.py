@@ -6,21 +6,23 @@ from typing import Final
 
 import pulumi
 
+from infra.components.aws import egress
 from infra.components.aws.cluster import Cluster, ClusterArgs
-from infra.components.aws.gateway import Gateway, GatewayArgs, broker_url
+from infra.components.aws.egress import EgressArgs
+from infra.components.aws.gateway import Gateway, GatewayArgs, broker_url, egress_url
 from infra.components.aws.names import label_of
-from infra.components.aws.network.groups import AGENT_PORT
+from infra.components.aws.network.groups import AGENT_PORT, EGRESS_PORT
 from infra.components.aws.registry import Registry, RegistryArgs
 from infra.components.aws.roles import Roles, RolesArgs
 from infra.components.aws.sandbox import Sandbox, SandboxArgs
 from infra.components.aws.scaling import Scaling, ScalingArgs
 from infra.components.aws.watch import Watch, WatchArgs
 from infra.config import Settings
-from infra.rules.shape import sandboxes_public
+from infra.rules.shape import has_egress_proxy, sandboxes_public
 from infra.targets.cloud.data import Data
 from infra.targets.cloud.front import Front
 from infra.targets.cloud.place import Place
-from infra.targets.common import gateway_environment
+from infra.targets.common import egress_environment, gateway_environment
 
 WORKSPACE: Final = "/workspace"
 HOME: Final = "/home/agent"
@@ -43,6 +45,7 @@ def run_tasks(place: Place, data: Data, front: Front) -> dict[str, str]:
             http_proxy=settings.http_proxy,
             no_proxy=settings.no_proxy,
             slim=settings.agent != "claude",
+            egress=has_egress_proxy(settings),
         ),
         place.options,
     )
@@ -65,8 +68,10 @@ def run_tasks(place: Place, data: Data, front: Front) -> dict[str, str]:
             cluster=cluster.arn,
             family=family,
             repositories={
-                "gateway": registry.gateway.repository,
-                "sandbox": registry.sandbox.repository,
+                "gateway": [
+                    image.repository for image in (registry.gateway, registry.egress) if image is not None
+                ],
+                "sandbox": [registry.sandbox.repository],
             },
             logs=data.logs.arns,
         ),
@@ -109,6 +114,7 @@ def run_tasks(place: Place, data: Data, front: Front) -> dict[str, str]:
             domain=domain,
             target_group=front.alb.target_group,
             env=_gateway_env(settings, data, front, cluster, sandbox),
+            egress=_egress(settings, data, registry),
             secrets=data.secrets.references,
             logs=data.logs.configuration("gateway"),
             after=[*front.alb.ready, *front.components, *data.components, roles, cluster, sandboxes],
@@ -148,6 +154,19 @@ def run_tasks(place: Place, data: Data, front: Front) -> dict[str, str]:
     }
 
 
+def _egress(settings: Settings, data: Data, registry: Registry) -> EgressArgs | None:
+    if registry.egress is None:
+        return None
+    return EgressArgs(
+        image=registry.egress.digest,
+        memory_mb=settings.egress_memory_mb,
+        upstream_proxy=settings.http_proxy,
+        tunnels=settings.egress_connections,
+        files=settings.part_files,
+        logs=data.logs.configuration("gateway"),
+    )
+
+
 def _gateway_env(
     settings: Settings, data: Data, front: Front, cluster: Cluster, sandbox: Sandbox
 ) -> dict[str, pulumi.Input[str]]:
@@ -155,6 +174,7 @@ def _gateway_env(
     subnets = front.vpc.public_subnets if public else front.vpc.private_subnets
     return {
         **gateway_environment(settings),
+        **(egress_environment(settings, EGRESS_PORT, egress.ADDRESS) if has_egress_proxy(settings) else {}),
         # Connections come from a few addresses of the load balancer, which bears what comes from one client.
         "VF_ADDRESS_CONNECTIONS": str(settings.connections),
         # A connection that the gateway closes while the load balancer sends a request by it is a 502.
@@ -187,4 +207,5 @@ def _sandbox_env(settings: Settings, domain: str) -> dict[str, pulumi.Input[str]
         "VF_PENDING_DIR": "/run/vaporforge",
         "HOME": HOME,
         "ANTHROPIC_BASE_URL": broker_url(domain),
+        **({"VF_EGRESS_PROXY": egress_url(domain)} if has_egress_proxy(settings) else {}),
     }

@@ -13,6 +13,7 @@ from infra.components.aws.names import ANYWHERE, tags_of
 
 GATEWAY_PORT: Final = 8080
 BROKER_PORT: Final = 8081
+EGRESS_PORT: Final = 3128
 AGENT_PORT: Final = 8765
 HTTPS: Final = 443
 
@@ -21,7 +22,7 @@ HTTPS: Final = 443
 class GroupsArgs:
     """`front_ports`: of the load balancer. `outer_ports`: at which gateways reach the internet: 443 and what the
     model's API or a proxy has. `endpoints`: whether there are interface endpoints. `sandbox_internet`: whether
-    sandboxes reach everything."""
+    sandboxes reach everything; `sandbox_proxy`: whether they ask gateways for the hosts that they may reach."""
 
     stack_id: str
     vpc_id: pulumi.Input[str]
@@ -29,6 +30,7 @@ class GroupsArgs:
     outer_ports: Sequence[int]
     endpoints: bool
     sandbox_internet: bool
+    sandbox_proxy: bool
 
 
 class Groups(pulumi.ComponentResource):
@@ -53,6 +55,8 @@ class Groups(pulumi.ComponentResource):
         self._between("alb", self.alb, "gateway", self.gateway, GATEWAY_PORT)
         self._between("gateway", self.gateway, "sandbox", self.sandbox, AGENT_PORT)
         self._between("sandbox", self.sandbox, "gateway", self.gateway, BROKER_PORT)
+        if args.sandbox_proxy:
+            self._between("sandbox", self.sandbox, "gateway", self.gateway, EGRESS_PORT, what="-egress")
         for port in args.outer_ports:
             self._out("gateway", self.gateway, f"internet-{port}", port, cidr=ANYWHERE)
         if self.endpoints is not None:
@@ -81,10 +85,18 @@ class Groups(pulumi.ComponentResource):
         ).id
 
     def _between(
-        self, source: str, source_id: pulumi.Output[str], to: str, to_id: pulumi.Output[str], port: int
+        self,
+        source: str,
+        source_id: pulumi.Output[str],
+        to: str,
+        to_id: pulumi.Output[str],
+        port: int,
+        *,
+        what: str = "",
     ) -> None:
-        self._out(source, source_id, to, port, group=to_id)
-        self._in(to, to_id, source, port, group=source_id)
+        """`what`: ends the rules' names, where there are others between the two."""
+        self._out(source, source_id, f"{to}{what}", port, group=to_id)
+        self._in(to, to_id, f"{source}{what}", port, group=source_id)
 
     def _in(
         self,

@@ -7,69 +7,28 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from gateway.broker.metering.prices import USD
-from gateway.broker.model_api import build_broker
-from gateway.serve import broker_listener
 from gateway.store import keys
 from gateway.store.usage import Used, day_of
-from gateway.web.request.app_keys import CLIENT, DRIVER, STATS, STORE
-from tests import fake_model_api
-from tests.conftest import free_port
+from gateway.web.request.app_keys import STORE
+from tests.gateway.broker.agent_stack import LONG, agent_stack
 from tests.gateway.broker.metering.rows import eventually
 from tests.gateway.stack import Stack, assert_whole, numbered, text_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-
-MODEL = "claude-opus-4-6"
-"""$5 and $25 for a million tokens."""
-
-LONG = "Give me a detailed explanation"
-"""About 400 deltas of 38 bytes: some $0.13."""
 
 
 @pytest_asyncio.fixture
 async def stack(
     dynamodb_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Stack]:
-    """A gateway with its broker, the fake Messages API behind it, and the real agent."""
     monkeypatch.delenv("CLAUDECODE", raising=False)
-    model = TestServer(fake_model_api.build_app())
-    await model.start_server()
-    changes = {
-        "agent": "claude",
-        "model": MODEL,
-        "model_api_url": str(model.make_url("")).rstrip("/"),
-        "model_api_key": "the-real-key",
-        "broker_port": free_port(),
-        "budget_run_usd": 0.1,
-        "start_seconds": 120.0,
-        "lease_seconds": 600.0,
-    }
-    async with Stack(dynamodb_endpoint, f"t{uuid4().hex}", tmp_path, **changes) as stack:
-        gateway = stack.gateways[0]
-        broker = broker_listener(
-            stack.settings,
-            build_broker(
-                stack.settings,
-                gateway.app[STORE],
-                gateway.app[CLIENT],
-                tell=gateway.runs.signals.notice,
-                look=gateway.app[DRIVER].status,
-            ),
-            gateway.app[STATS].turned_away,
-        )
-        await broker.setup()
-        await web.TCPSite(broker, "127.0.0.1", stack.settings.broker_port).start()
+    async with agent_stack(dynamodb_endpoint, tmp_path, budget_run_usd=0.1) as (stack, _):
         yield stack
-        await broker.cleanup()
-    await model.close()
 
 
 async def used(stack: Stack, session: str, run: str = "") -> Used:

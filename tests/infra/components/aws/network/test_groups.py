@@ -72,6 +72,15 @@ def graph(stack: Program) -> set[Edge]:
             ["sandboxInternet", "interface endpoints"],
         ),
         (EXISTING, ["no sandboxInternet", "no sandboxInternet, existing VPC"]),
+        (
+            {"egress": "registries"},
+            ["interface endpoints", "no sandboxInternet", "egress registries or list"],
+        ),
+        (
+            {**EXISTING, "egress": "list", "egressAllow": "git"},
+            ["no sandboxInternet", "no sandboxInternet, existing VPC", "egress registries or list"],
+        ),
+        ({"egress": "all"}, ["sandboxInternet"]),
         ({**EXISTING, "sandboxInternet": "true"}, ["sandboxInternet"]),
     ],
 )
