@@ -131,7 +131,7 @@ class EgressProxy:
                 )
             self._holders[session] += 1
             try:
-                traffic = await self._quotas.egress(known.owner)
+                traffic = await self._traffic(known.owner)
                 try:
                     await self._forward(asked, session, known.egress_hosts, traffic, reader, writer)
                 finally:
@@ -142,11 +142,15 @@ class EgressProxy:
                     del self._holders[session]
         except Refused as refused:
             writer.write(answer(refused.status, refused.sentence))
+
+    async def _traffic(self, owner: str) -> Traffic:
+        """What counts a connection's bytes. A limit that is met later cuts it: an answer then would be taken for what
+        the host says."""
+        try:
+            return await self._quotas.egress(owner)
         except errors.TooMany as error:
-            if writer.transport.is_closing():
-                raise
             self.counts["turnedAway"] += 1
-            writer.write(answer(429, error.message))
+            raise Refused(429, error.message) from error
 
     async def _holder(self, token: str) -> str:
         """The session whose sandbox has this key now: as the broker has it."""
