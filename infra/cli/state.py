@@ -18,6 +18,10 @@ from infra.config import PROJECT, ROOT
 ENCRYPTION_KEYS = ("secretsprovider", "encryptedkey", "encryptionsalt")
 """The parts of a stack's file that its secrets cannot be read without."""
 
+# In C where PyYAML was built with libyaml: Pulumi.yaml is read and written again by every command, many times.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -83,7 +87,7 @@ class State:
             "runtime": runtime,
             "plugins": {"providers": providers},
         }
-        text = yaml.safe_dump(project)
+        text = _yaml(project)
         path = folder / "Pulumi.yaml"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
@@ -96,7 +100,7 @@ class State:
     def write_own(self, stack: str, values: Mapping[str, str | None]) -> None:
         """Remember plain configuration; None forgets a key."""
         content = _with_values(read_yaml(self.own_file(stack)), values)
-        self.own_file(stack).write_text(yaml.safe_dump(content), encoding="utf-8")
+        self.own_file(stack).write_text(_yaml(content), encoding="utf-8")
 
     def configured(self, stack: str) -> dict[str, Any]:
         """What is set for the stack, by keys without the project: the repository's file, and over it this machine's."""
@@ -137,7 +141,7 @@ class State:
         encryption = _encryption(own) if _has_secrets(own) else _encryption(repository) or _encryption(own)
         merged = encryption | {"config": config}
         path = self.folder / f"Pulumi.{stack}{'' if planned is None else '.preview'}.yaml"
-        path.write_text(yaml.safe_dump(merged), encoding="utf-8")
+        path.write_text(_yaml(merged), encoding="utf-8")
         path.chmod(0o600)
         return path
 
@@ -166,8 +170,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a file; empty when there is no file."""
     if not path.is_file():
         return {}
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe one
     return content if isinstance(content, dict) else {}
+
+
+def _yaml(content: Mapping[str, Any]) -> str:
+    return str(yaml.dump(content, Dumper=_Dumper))
 
 
 def _with_values(content: dict[str, Any], values: Mapping[str, str | None]) -> dict[str, Any]:
