@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import importlib
 import os
 import secrets
 import signal
@@ -50,12 +51,17 @@ vars(hypothesis.internal.conjecture.providers)["is_local_module_file"] = lambda 
 # A gateway makes a client once. Tests make hundreds, and each would read and keep the whole model of DynamoDB.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
+# The SDK of the real agent imports jsonschema, which makes 38 grammars of these at each start, where it finds them: a
+# second and a half of each worker's, for formats that nobody here asks about.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 # The agent server strikes the environment's secrets, and waits where a text may be the beginning of one: with what CI
 # or pytest-xdist put there, some at random, a test of frames would see others on each run.
 for _name in [name for name, value in os.environ.items() if is_secret(name, value)]:
     del os.environ[_name]
 
-ROOT = Path(__file__).parent.parent
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 START_SECONDS = 300  # the first start on a machine fetches DynamoDB Local with Maven
 LIVE_SECONDS = 240
 """A live test's time, unless it says otherwise: it starts processes, and on a busy machine each of them takes long."""
@@ -75,6 +81,23 @@ def pytest_configure() -> None:
     """SIGTERM ends a run as Ctrl-C does: what the fixtures started is ended."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Every worker imports every test, and all begin at once: in a fresh clone each would compile all of them. With a
+    share of its own for each they find most of it done by the others."""
+    worker, count = (
+        os.environ.get("PYTEST_XDIST_WORKER"),
+        int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
+    )
+    if worker is None or session.config.option.file_or_dir:
+        return
+    left_out = [ROOT / path for path in session.config.option.ignore or ()]
+    files = [file for file in sorted(TESTS.rglob("test_*.py")) if not any(map(file.is_relative_to, left_out))]
+    for file in files[int(worker.removeprefix("gw")) :: count]:
+        # What cannot be imported pytest tells better.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,8 +16,13 @@ def sources(package: str) -> list[Path]:
     return sorted(path for path in (ROOT / package).rglob("*.py") if "node_modules" not in path.parts)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the full dotted name of everything that a module imports, wherever in it the import stands."""
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """The full dotted name of everything that a module imports, wherever in it the import stands."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -34,10 +39,15 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def names() -> dict[str, Path]:
+    """Every module of ours, by its dotted name."""
+    return {name_of(path): path for package in PACKAGES for path in sources(package)}
+
+
 @cache
 def graph() -> Mapping[str, frozenset[str]]:
     """Every module of ours, and which of ours it imports."""
-    paths = {name_of(path): path for package in PACKAGES for path in sources(package)}
+    paths = names()
     found: dict[str, frozenset[str]] = {}
     for name, path in paths.items():
         known = (_known(imported, paths) for imported in imports(path))

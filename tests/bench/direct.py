@@ -9,10 +9,12 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, StreamEvent
+from typing import TYPE_CHECKING
 
 from tests.bench.latency import PROMPT
+
+if TYPE_CHECKING:
+    from claude_agent_sdk import ClaudeSDKClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ class DirectSdk:
 
     @contextlib.asynccontextmanager
     async def _client(self) -> AsyncIterator[ClaudeSDKClient]:
+        # Where it is used: it takes seconds, also of who asks only for help.
+        from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient
+
         workspace = self.home / "workspace"
         workspace.mkdir(parents=True, exist_ok=True)
         environ = {
@@ -62,6 +67,8 @@ class DirectSdk:
 
 
 async def _answer(client: ClaudeSDKClient, began: float) -> dict[str, float]:
+    from claude_agent_sdk import StreamEvent
+
     await client.query(PROMPT["claude"])
     found: dict[str, float] = {}
     async for message in client.receive_response():

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -19,6 +20,8 @@ from pulumi.runtime import settings as runtime_settings
 from pulumi.runtime.proto import source_pb2
 
 from infra.components.docker.machine import Machine
+from infra.config import ROOT
+from infra.content import content_hash
 from tests.infra.mocked_aws import AWS_CALLS, aws_made
 
 STACK_ID = "vaporforge-test"
@@ -166,6 +169,18 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+def _content_hash(context: Path, dockerfile: Path, build_args: Mapping[str, str]) -> str:
+    """This repository's files stay as they are while tests run, and are read once; a tree of a test's own is its."""
+    if not context.is_relative_to(ROOT):
+        return content_hash(context, dockerfile, build_args)
+    return _hash_of_ours(context, dockerfile, tuple(sorted(build_args.items())))
+
+
+@functools.cache
+def _hash_of_ours(context: Path, dockerfile: Path, build_args: tuple[tuple[str, str], ...]) -> str:
+    return content_hash(context, dockerfile, dict(build_args))
+
+
 def run(
     program: Callable[[], None],
     config: Mapping[str, str] | None = None,
@@ -192,6 +207,8 @@ def run(
             mock.patch("infra.targets.docker.machine_of", return_value=machine),
             # Where a resource was declared nobody here asks; to find out takes a good part of a program's time.
             mock.patch("pulumi.runtime.resource._get_stack_trace", source_pb2.StackTrace),
+            mock.patch("infra.images.content_hash", _content_hash),
+            mock.patch("infra.components.aws.registry.content_hash", _content_hash),
             nullcontext() if page else mock.patch("infra.images.present", return_value=True),
         ):
             pulumi.runtime.test(lambda: _run(program, declared))()  # type: ignore[no-untyped-call]
