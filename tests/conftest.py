@@ -13,17 +13,19 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import hypothesis
 import hypothesis.internal.conjecture.providers
 import pytest
+from xdist.scheduler.loadfile import LoadFileScheduling
 
 from container.redaction.known import is_secret
 from gateway.config import Settings
@@ -77,10 +79,28 @@ END_TO_END_TOOLS = ("chromium", "debootstrap", "docker", "nginx", "pulumi")
 """What only the set-up of end-to-end tests brings. Other tests must pass on a machine that has none of them."""
 
 
-def pytest_configure() -> None:
-    """SIGTERM ends a run as Ctrl-C does: what the fixtures started is ended."""
+SHARED_STACK = "demo_stack"
+"""A fixture (tests/e2e/deployed.py) that several files ask for, and that takes a minute."""
+
+OWN_FOLDER = pytest.StashKey[str]()
+"""Where a run keeps its files, unless it was told where."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses one
+def pytest_configure(config: pytest.Config) -> None:
+    """SIGTERM ends a run as Ctrl-C does: what the fixtures started is ended. A run has a folder of its own: of pytest's
+    numbered ones each run takes earlier ones away, and fails where it cannot."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if config.option.basetemp is None:
+        config.option.basetemp = config.stash[OWN_FOLDER] = tempfile.mkdtemp(prefix="vf-tests-")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Behind a run that failed its files are looked at. `rm`, for some are a thousand folders deep."""
+    folder = session.config.stash.get(OWN_FOLDER, "")
+    if folder and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        subprocess.run(["rm", "-rf", "--", folder], check=False, stderr=subprocess.DEVNULL)
 
 
 def pytest_collection(session: pytest.Session) -> None:
@@ -96,8 +116,26 @@ def pytest_collection(session: pytest.Session) -> None:
     files = [file for file in sorted(TESTS.rglob("test_*.py")) if not any(map(file.is_relative_to, left_out))]
     for file in files[int(worker.removeprefix("gw")) :: count]:
         # What cannot be imported pytest tells better.
-        with contextlib.suppress(Exception, pytest.skip.Exception):
+        with contextlib.suppress(Exception):
             importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+
+
+class FilesOfOneStack(LoadFileScheduling):  # type: ignore[misc]
+    """File by file, but files whose tests share the deployed stack are one worker's."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return SHARED_STACK if _asks_for_shared_stack(file) else file
+
+
+@functools.cache
+def _asks_for_shared_stack(file: str) -> bool:
+    return f"{SHARED_STACK}: Deployed" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Where tests are handed out by files. (pytest-xdist 3.8 sees no groups with pytest 9.2: no `loadgroup`.)"""
+    return FilesOfOneStack(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -218,9 +218,10 @@ def demo_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         stack.destroy()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def claude_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Claude]:
-    """A stack with the real agent, for all tests of a session; at first without a key."""
+    """A stack with the real agent, for all tests of a module; at first without a key. It ends with them: its parts'
+    health checks cost also a stack that nobody uses."""
     with Claude(tmp_path_factory.mktemp("claude")).deployed() as claude:
         yield claude
 
