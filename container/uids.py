@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from collections.abc import Iterator, Mapping
+import signal
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,6 +69,20 @@ class AgentUser:
         finally:
             _set_thread(uid, gid)
 
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to every process of this user, who must be apart; none left is fine.
+
+        The kernel takes them all as one, and no fork comes between (kill(2), a pid of -1): whatever they do to be found
+        by nobody, or to become more than are ended.
+        """
+        with self.acting():
+            _set_effective(())  # KILL would reach everybody
+            try:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(-1, number)
+            finally:
+                _set_effective(KEPT)
+
 
 SAME: Final = AgentUser()
 """The agent server's own user."""
@@ -105,12 +120,17 @@ def _become_server() -> None:
     os.setgroups(())
     os.setresgid(SERVER_UID, SERVER_UID, SERVER_UID)
     os.setresuid(SERVER_UID, SERVER_UID, SERVER_UID)
-    kept = sum(1 << number for number in KEPT)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    # Effective, permitted, inheritable; twice, for the capabilities from 32 on (capset(2)).
-    _checked(_LIBC.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
+    _set_effective(KEPT)
     _prctl(_SET_NO_NEW_PRIVS, 1)
     syscalls.refuse()
+
+
+def _set_effective(numbers: Collection[int]) -> None:
+    """Effective capabilities of this thread; those that it may have again are KEPT. Raises OSError."""
+    effective, permitted = (sum(1 << number for number in each) for each in (numbers, KEPT))
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    # Effective, permitted, inheritable; twice, for the capabilities from 32 on (capset(2)).
+    _checked(_LIBC.capset(header, (ctypes.c_uint32 * 6)(effective, permitted, 0, 0, 0, 0)))
 
 
 def _set_thread(uid: int, gid: int) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import signal
+import struct
+import termios
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, cast
@@ -57,10 +60,12 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._on_lines = on_lines
         self._on_stderr = on_stderr
         self._tree = tree
-        self._is_closing = False
+        self._sweeping: asyncio.Task[None] | None = None
+        """Ends the tree, once `close` was asked to."""
         self._framers = {STDOUT: LineFramer(), STDERR: LineFramer(MAX_STDERR_LINE)}
         self._transport: asyncio.SubprocessTransport | None = None
         self._outputs: list[asyncio.BaseTransport] = []
+        self._stderr = -1
         self._drained = loop.create_future()
         self._open_pipes = {STDOUT, STDERR}
         self.ended: asyncio.Future[int] = loop.create_future()
@@ -112,6 +117,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
         with contextlib.ExitStack() as ends:
             written = ends.enter_context(os.fdopen(write, "wb", buffering=0))
             reading = ends.enter_context(os.fdopen(read, "rb", buffering=0))
+            if fd == STDERR:
+                self._stderr = read
             loop = asyncio.get_running_loop()
             self._outputs.append((await loop.connect_read_pipe(lambda: _Output(self, fd), reading))[0])
             ends.pop_all()
@@ -125,6 +132,17 @@ class AgentProcess(asyncio.SubprocessProtocol):
     def is_alive(self) -> bool:
         """Whether the process runs (or is stopped by a signal)."""
         return self._transport is not None and self._transport.get_returncode() is None
+
+    def read_stderr(self) -> None:
+        """Deliver what is in the pipe of stderr now, before the event loop would: what the agent wrote there before the
+        line of stdout that was read last."""
+        if STDERR not in self._open_pipes:
+            return
+        waiting = struct.unpack("i", fcntl.ioctl(self._stderr, termios.FIONREAD, bytes(4)))[0]
+        while waiting > 0:  # no longer: it may be written for ever
+            data = os.read(self._stderr, waiting)
+            self.pipe_data_received(STDERR, data)
+            waiting -= len(data)
 
     def members(self) -> set[int]:
         """The pids of the agent and of all that it has started; takes some milliseconds."""
@@ -158,15 +176,17 @@ class AgentProcess(asyncio.SubprocessProtocol):
             if stdin is not None:
                 stdin.close()
             await self._wait(grace)
-        if self.is_alive:
-            self._is_closing = True
-            self.signal_tree(signal.SIGTERM)
-            self.signal_tree(signal.SIGCONT)  # a paused tree takes TERM only when it goes on
-            try:
-                await self._tree.gone(TERM_SECONDS)
-            finally:
-                self.signal_tree(signal.SIGKILL)
+        if self.is_alive and self._sweeping is None:
+            self._sweeping = asyncio.create_task(self._sweep(), name=f"sweep-{self.pid}")
         return await asyncio.shield(self.ended)
+
+    async def _sweep(self) -> None:
+        self.signal_tree(signal.SIGTERM)
+        self.signal_tree(signal.SIGCONT)  # a paused tree takes TERM only when it goes on
+        try:
+            await self._tree.gone(TERM_SECONDS)
+        finally:
+            self.signal_tree(signal.SIGKILL)
 
     async def _wait(self, seconds: float) -> None:
         await asyncio.wait([self.ended], timeout=seconds)
@@ -193,11 +213,15 @@ class AgentProcess(asyncio.SubprocessProtocol):
             self._drained.set_result(None)
 
     def process_exited(self) -> None:
-        if not self._is_closing:  # `close` gives what is left the time to end by itself
+        if self._sweeping is None:  # else what is left has the time to end by itself
             self.signal_tree(signal.SIGKILL)
         asyncio.get_running_loop().create_task(self._finish())
 
     async def _finish(self) -> None:
+        if (
+            self._sweeping is not None
+        ):  # the next process may be started behind `ended`, and is not to be swept away
+            await asyncio.wait([self._sweeping])
         await asyncio.wait([self._drained], timeout=DRAIN_SECONDS)
         assert self._transport is not None  # noqa: S101 - set in connection_made
         code = self._transport.get_returncode() or 0

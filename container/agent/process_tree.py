@@ -1,6 +1,8 @@
-"""The process tree of an agent: its group, and whatever carries its mark in the environment (proc(5)).
+"""All that descends from an agent: whatever is its user's, where it has one to itself; else its group, and what carries
+its mark in the environment (proc(5)).
 
-Claude Code's shells, for one, are leaders of sessions of their own: no signal to the agent's group reaches them.
+Claude Code's shells, for one, are leaders of sessions of their own: no signal to the agent's group reaches them. A mark
+can be cleared, and a uid cannot.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import signal
 from pathlib import Path
@@ -24,10 +27,17 @@ PASSES: Final = 5
 _STATE, _GROUP = 0, 2
 """Positions in `/proc/<pid>/stat` behind the command's name, which is its second field (proc(5))."""
 
+_STATE_LINE: Final = re.compile(r"^State:\s+(\S)", re.MULTILINE)
+_UID_LINE: Final = re.compile(r"^Uid:((?:\s+\d+)+)$", re.MULTILINE)
+"""Of `/proc/<pid>/status`, which everybody may read, whatever a process does."""
+
+ENDED: Final = "ZX"
+"""States of what runs no more."""
+
 
 class ProcessTree:
-    """Everything that descends from one agent process and has kept its mark or its group. `leader`: its pid, which is
-    the group's number too, once there is one. `user`: whose processes these are."""
+    """All that has come of one agent process. `leader`: its pid, which is its group's number too, once there is one.
+    `user`: whose these processes are; one that is apart has one tree at a time, and nothing else."""
 
     def __init__(self, user: AgentUser = SAME) -> None:
         self.leader = 0
@@ -37,34 +47,40 @@ class ProcessTree:
     @property
     def environment(self) -> dict[str, str]:
         """What the leader is to be started with."""
-        return {MARK: self._value}
+        return {} if self._user.is_apart else {MARK: self._value}
 
     def members(self) -> set[int]:
         """The pids of those that run or are halted; zombies are none."""
-        with self._user.acting():  # an environment is told to its own user alone
-            return self._members()
-
-    def _members(self) -> set[int]:
-        mark = f"{MARK}={self._value}".encode()
+        is_member = self._is_users if self._user.is_apart else self._is_marked
         found = set()
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
-            try:
-                status = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                if status[_STATE] in "ZX":
-                    continue
-                in_group = (
-                    self.leader and int(status[_GROUP]) == self.leader
-                )  # the kernel's threads are in group 0
-                if in_group or mark in (entry / "environ").read_bytes().split(b"\0"):
+            with contextlib.suppress(OSError):  # it ended just now, or is another user's
+                if is_member(entry):
                     found.add(int(entry.name))
-            except OSError:  # it ended just now, or is another user's
-                continue
         return found
+
+    def _is_users(self, entry: Path) -> bool:
+        status = (entry / "status").read_text(errors="replace")
+        state, uids = _STATE_LINE.search(status), _UID_LINE.search(status)
+        if state is None or uids is None:
+            return False
+        return state[1] not in ENDED and str(self._user.uid) in uids[1].split()
+
+    def _is_marked(self, entry: Path) -> bool:
+        status = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        if status[_STATE] in ENDED:
+            return False
+        if self.leader and int(status[_GROUP]) == self.leader:  # the kernel's threads are in group 0
+            return True
+        return f"{MARK}={self._value}".encode() in (entry / "environ").read_bytes().split(b"\0")
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to each member; none left is fine."""
+        if self._user.is_apart:
+            self._user.signal_all(number)
+            return
         reached: set[int] = set()
         for _ in range(PASSES):
             new = self.members() - reached

@@ -13,11 +13,24 @@ _SECRET_NAME: Final = re.compile(
 )
 """Names of variables and header fields whose values are secrets."""
 
-_NOT_SECRET: Final = frozenset({"PWD", "OLDPWD", "VF_SESSION", "VF_START", "GPG_KEY", "PYTHON_SHA256"})
-"""Folders, names, and what the base image tells everybody: a word that begins like one would be held back too."""
+_NOT_SECRET: Final = frozenset({"PWD", "OLDPWD", "GPG_KEY", "SSH_AUTH_SOCK"})
+"""Folders, sockets, and a key that the base image tells everybody, by names that would say otherwise."""
 
-_RANDOM: Final = re.compile(r"(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])[A-Za-z0-9_+=.~-]{20,}")
-"""A value that nobody chose by hand, whatever its name: letters and digits, and no path, address or sentence."""
+_OURS: Final = "VF_"
+"""How names of the agent server's own variables begin: ids and models look random and are no secrets."""
+
+_RANDOM: Final = re.compile(r"[A-Za-z0-9_+=.~-]{20,}")
+_UNBROKEN: Final = re.compile(r"[A-Za-z0-9]{16,}")
+_HEX: Final = re.compile(r"[0-9a-f]*|[0-9A-F]*")
+"""A value that nobody chose by hand, whatever its name: no path, address or sentence, with sixteen letters and digits
+in a row that are not hexadecimal alone. Versions, models and hosts have shorter rows; what is hexadecimal and is not
+called a secret is a commit or a checksum more often."""
+
+_PLACE: Final = re.compile(r"(?:/[a-z0-9._@-]+){2,}/?|[a-z+]+://[^\s@?]*")
+"""The path of a file, or an address without a user and without a query: where a secret is, not what it is."""
+
+_WITH_PASSWORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@")
+"""An address with a password in it (RFC 3986, section 3.2.1)."""
 
 _SCHEME: Final = re.compile(r"(?:Bearer|Basic|Token)\s+(?=\S)", re.IGNORECASE)
 
@@ -30,15 +43,29 @@ def is_secret(name: str, value: str) -> bool:
     """Whether a value is to be struck wherever it is said."""
     if len(value) < LEAST or name in _NOT_SECRET or (value.isalpha() and len(value) < LEAST_LETTERS):
         return False
-    return _SECRET_NAME.search(name) is not None or _RANDOM.fullmatch(value) is not None
+    if _SECRET_NAME.search(name) is not None:
+        return _PLACE.fullmatch(value) is None
+    return not name.startswith(_OURS) and _RANDOM.fullmatch(value) is not None and _has_random_row(value)
+
+
+def _has_random_row(value: str) -> bool:
+    rows: list[str] = _UNBROKEN.findall(value)
+    return any(not row.isalpha() and not row.isdigit() and _HEX.fullmatch(row) is None for row in rows)
 
 
 def secrets_of(named: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Secret values and what their strikes say: the variable's name. An Authorization header's scheme is none of it."""
+    """Secret values and what their strikes say: the variable's name. An Authorization header's scheme is none of it; of
+    an address the password is."""
     for name, given in named.items():
-        value = _SCHEME.sub("", given.strip(), count=1) if isinstance(given, str) else ""
+        if not isinstance(given, str):
+            continue
+        value = _SCHEME.sub("", given.strip(), count=1)
+        shown = re.sub(r"[^\w.-]", "?", name[:40], flags=re.ASCII)
         if is_secret(name, value):
-            yield value, re.sub(r"[^\w.-]", "?", name[:40], flags=re.ASCII)
+            yield value, shown
+        for password in _WITH_PASSWORD.findall(value):
+            if len(password) >= LEAST:
+                yield password, shown
 
 
 def secrets_of_servers(servers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,7 @@ _STARTS: Final = frozenset(
 """What a word may begin with that becomes one of the shapes: most words do not, and are not looked at further."""
 
 _LONGEST: Final = shapes.longest_beginning()
+_LONGEST_PREFIX: Final = max(len(prefix) for shape in shapes.SHAPES for prefix in shape.prefixes)
 _SHORTEST: Final = min(
     min(map(len, shape.prefixes))
     + sum(len(part) if isinstance(part, str) else part.least for part in shape.parts)
@@ -62,7 +63,8 @@ class Found(NamedTuple):
 
 
 class Redactor:
-    """Looks for all shapes, and for `known` values: each with the name that its strike tells."""
+    """Looks for all shapes, and for `known` values: each with the name that its strike tells. Of values also as JSON
+    escapes them."""
 
     def __init__(self, known: Mapping[str, str] | None = None) -> None:
         usable = {
@@ -70,9 +72,17 @@ class Redactor:
             for value, name in (known or {}).items()
             if LEAST_KNOWN <= len(value) <= MOST_KNOWN_CHARS
         }
-        self._known = dict(sorted(usable.items(), key=lambda item: -len(item[0]))[:MOST_KNOWN])
+        longest = sorted(usable.items(), key=lambda item: -len(item[0]))[:MOST_KNOWN]
+        self._known = dict(sorted(_with_escaped(longest), key=lambda item: -len(item[0])))
         self._values = re.compile("|".join(map(re.escape, self._known))) if self._known else None
         self._shortest = min(_SHORTEST, min(map(len, self._known), default=_SHORTEST))
+        self._longest = max(map(len, self._known), default=0)
+        self._by_head: dict[str, list[str]] = {}
+        for value in self._known:
+            self._by_head.setdefault(value[:SHORT], []).append(value)
+        self._heads = re.compile(f"(?={'|'.join(map(re.escape, self._by_head))})")
+        self._shorts = frozenset(head[:size] for head in self._by_head for size in range(1, SHORT))
+        self._hints = re.compile(shapes.hints(self._by_head)) if self._known else _HINTS
         self._in_json = tuple(json.dumps(value, ensure_ascii=False)[1:-1].encode() for value in self._known)
         self._escape = b"\\u00" if "".join(self._known).isascii() else b"\\u"
 
@@ -82,22 +92,26 @@ class Redactor:
             return True
         return any(value in frames for value in self._in_json)
 
+    def is_plain(self, text: str, start: int = 0) -> bool:
+        """Whether there is no secret behind `start`, and none begins at the end: True is sure, and quickly said."""
+        if self._hints.search(text, start) is not None:
+            return False
+        # Without a hint only a part of a prefix, or of a known value's, can be the beginning of anything.
+        end = text[-_LONGEST_PREFIX:]
+        if end[-1:] in self._shorts or end[-2:] in self._shorts or end[-3:] in self._shorts:
+            return False
+        word = end[len(end.rstrip(shapes.LETTERS)) :]
+        return not word or (word.isalnum() and word[:3] not in _STARTS and len(word) < _LONGEST_PREFIX)
+
     def find(self, text: str, start: int = 0) -> Iterable[Found]:
         """The secrets behind `start`, one behind the other."""
-        size = len(text) - start
-        if size < self._shortest:
+        if len(text) - start < self._shortest or self._hints.search(text, start) is None:
             return ()
-        values = None
-        for value in self._known:
-            if value in text:
-                values = self._values
-                break
-        has_shapes = size >= _SHORTEST and _HINTS.search(text, start) is not None
-        return (
-            ()
-            if values is None and not has_shapes
-            else self._find(text, start, values, has_shapes=has_shapes)
-        )
+        values = self._values if any(value in text for value in self._known) else None
+        has_shapes = _HINTS.search(text, start) is not None
+        if values is None and not has_shapes:
+            return ()
+        return self._find(text, start, values, has_shapes=has_shapes)
 
     def _find(
         self, text: str, start: int, values: re.Pattern[str] | None, *, has_shapes: bool
@@ -127,9 +141,18 @@ class Redactor:
         dashes = text.rfind(shapes.KEY_DASHES, max(start, end - shapes.LONGEST_KEY_BEGINNING))
         if 0 <= dashes < first and shapes.KEY_BEGINNING.match(text, dashes):
             first = dashes
-        for value in self._known:
-            first = min(first, _beginning_of(value, text, start))
-        return first
+        return min(first, self._beginning_of_known(text, start)) if self._known else first
+
+    def _beginning_of_known(self, text: str, start: int) -> int:
+        end = len(text)
+        for found in self._heads.finditer(text, max(start, end - self._longest + 1)):
+            at = found.start()
+            if any(value.startswith(text[at:]) for value in self._by_head[text[at : at + SHORT]]):
+                return at
+        for at in range(max(start, end - SHORT + 1), end):
+            if text[at:] in self._shorts and (at == 0 or not text[at - 1].isalnum()):
+                return at
+        return end
 
     def goes_on(self, text: str, found: Found) -> bool:
         """Whether a longer known value, of which `found` is the beginning, may come."""
@@ -150,14 +173,12 @@ def _found(match: re.Match[str]) -> Found:
     return Found(start, end, _NAMES[number - 1], more, max(0, most - used))
 
 
-def _beginning_of(value: str, text: str, start: int) -> int:
-    end = len(text)
-    at = text.find(value[0], max(start, end - len(value) + 1))
-    while at >= 0:
-        if value.startswith(text[at:]) and (end - at >= SHORT or at == 0 or not text[at - 1].isalnum()):
-            return at
-        at = text.find(value[0], at + 1)
-    return end
+def _with_escaped(known: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Values, and as they stand in a JSON text, which a tool may show or be given."""
+    for value, name in known:
+        yield value, name
+        for ascii_alone in (True, False):
+            yield json.dumps(value, ensure_ascii=ascii_alone)[1:-1], name
 
 
 def mark(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 ALNUM: Final = "A-Za-z0-9"
@@ -154,15 +154,17 @@ def beginnings() -> str:
     )
 
 
-RARE: Final = "_-.JAKSx"
-"""Letters of the prefixes, from the rarest in texts on."""
+COMMON: Final = " etaoinsrhldcumfpgwybv\n,.k'-x0126\"()/=:_8j4953q7z;SATCIEMPBDRNLFHWGOVUJYKQXZ"
+"""Characters of texts and code, the commonest first."""
 
 
-def hints() -> str:
-    """The regular expression of any prefix, which looks at rare letters alone and so is quick to find nothing."""
+def hints(others: Iterable[str] = ()) -> str:
+    """The regular expression of any prefix of a shape, and of `others`. It looks for the rarest character of each, and
+    so is quick to find nothing."""
     behind: dict[str, list[str]] = {}
-    for prefix in sorted({prefix for shape in SHAPES for prefix in shape.prefixes} | {KEY_DASHES}):
-        rare = next(letter for letter in RARE if letter in prefix)
+    prefixes = {prefix for shape in SHAPES for prefix in shape.prefixes} | {KEY_DASHES}
+    for prefix in sorted(prefixes.union(others)):
+        rare = max(prefix, key=lambda letter: COMMON.find(letter) if letter in COMMON else len(COMMON))
         before, _, after = prefix.partition(rare)
         behind.setdefault(rare, []).append(f"(?<={re.escape(before + rare)}){re.escape(after)}")
     return "|".join(f"{re.escape(rare)}(?:{'|'.join(rest)})" for rare, rest in behind.items())

@@ -14,6 +14,9 @@ LEAST_CUT: Final = 8
 CUT: Final = "secret"
 """What it is struck as: which secret it would have been is not known."""
 
+MOST_REST: Final = 16
+"""A word behind a key that nothing ends: shown, though it may be the last of the key's letters."""
+
 _END_BEGINNING: Final = re.compile(r"(?:-{1,5}|-----E(?:ND?)?|-----END [A-Z0-9 ]{0,60}-{0,4}|\\r?)\Z")
 
 
@@ -34,16 +37,16 @@ class RedactedText:
         self._key: _KeyLines | None = None
 
     @property
-    def holds(self) -> bool:
-        """Whether something is held back that `release` would give."""
-        return self._out < len(self._text)
+    def held(self) -> str:
+        """What is held back, and `release` would give."""
+        return self._text[self._out :]
 
     def is_plain(self, chunks: str) -> bool:
         """Whether chunks, joined, are nothing but themselves: then they count as given out, at the cost of one."""
-        if self._struck is not None or self._key is not None or self.holds:
+        if self._struck is not None or self._key is not None or self._out < len(self._text):
             return False
         text, first = self._text + chunks, self._first
-        if self._redactor.find(text, first) != () or self._redactor.beginning(text, first) < len(text):
+        if not self._redactor.is_plain(text, first):
             return False
         keep = max(0, len(text) - SHORT)
         self._text, self._out, self._first = text[keep:], len(text) - keep, 1 if keep else first
@@ -57,6 +60,11 @@ class RedactedText:
         """What is held back, though it may still become a secret: what would come of it later is struck then."""
         return self._advance(last=True)
 
+    def part(self) -> None:
+        """Something else comes between this chunk and the next: unless something may go on, the next is a beginning."""
+        if self._key is None and self._redactor.beginning(self._text, self._first) == len(self._text):
+            self._reset()
+
     def end(self, *, cut: bool = False) -> str:
         """What is held back, as no more comes. `cut`: more would have come, so that the beginning of a secret is
         struck as one."""
@@ -67,7 +75,7 @@ class RedactedText:
                 rest = self._advance(last=True) + (BARE if self._bare else mark(CUT))
                 self._reset()
                 return rest
-        rest = self._advance(last=True)
+        rest = self._advance(last=True) if self._key is None else self._key.rest()
         self._reset()
         return rest
 
@@ -144,6 +152,10 @@ class _KeyLines:
             return text[ended.end() :]
         self._line = text[at:]
         return None if self._room >= 0 and _may_be_line(self._line) else self._line
+
+    def rest(self) -> str:
+        """What is behind the last line's end, when it is too little to be told from a key."""
+        return self._line if len(self._line) < MOST_REST else ""
 
 
 def _is_line(line: str) -> bool:

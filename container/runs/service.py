@@ -9,7 +9,8 @@ import secrets
 from collections import deque
 from typing import Any, Final
 
-from container.agent.agent import Agent, AgentState, Outcome
+from container.agent.agent import Agent, AgentState
+from container.agent.answer import Outcome
 from container.agent.jobs import Jobs
 from container.egress import MAX_NOTES
 from container.errors import Conflict, CursorAhead, Retiring, RunNotFound

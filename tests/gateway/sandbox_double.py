@@ -13,7 +13,8 @@ from unittest import mock
 
 from aiohttp import web
 
-from container.agent.agent import AgentState, Outcome
+from container.agent.agent import AgentState
+from container.agent.answer import Outcome
 from container.protocol import ExitReason, encode, sandbox_token
 from container.settings import Settings
 from container.web import app as server

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from container.agent import agent as agents
-from container.agent.agent import MAX_IDLE_DEATHS, Agent, AgentState, Outcome
+from container.agent.agent import Agent, AgentState
+from container.agent.answer import Outcome
+from container.agent.keeper import MAX_IDLE_DEATHS
 from container.protocol import ExitReason
 from tests.container.agent.test_process import exists
 from tests.container.conftest import KEPT, ONE_SHOT, eventually, settings_in, text

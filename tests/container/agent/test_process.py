@@ -73,6 +73,53 @@ async def test_what_is_sent_arrives_even_when_it_is_longer_than_a_pipe() -> None
     process.send(b"nobody reads this")
 
 
+async def test_what_was_written_to_stderr_before_a_line_of_stdout_can_be_read_with_it() -> None:
+    seen: list[tuple[bytes, list[bytes]]] = []
+    output = Output()
+
+    def on_lines(process: AgentProcess, lines: list[Line]) -> None:
+        process.read_stderr()
+        seen.extend((line.data, [told.data for told in output.stderr]) for line in lines)
+        output.stderr.clear()
+        process.send(b"go on")
+
+    source = (
+        "import os, sys\n"
+        "for number in range(50):\n"
+        "    os.write(2, b'x' * 2000 * number + b'\\nlast %d\\n' % number)\n"
+        "    os.write(1, b'%d\\n' % number)\n"
+        "    sys.stdin.readline()\n"
+    )
+    process = await AgentProcess.spawn(
+        [sys.executable, "-c", source],
+        os.environ,
+        Path.cwd(),
+        on_lines=on_lines,
+        on_stderr=lambda _process, lines: output.stderr.extend(lines),
+    )
+    assert await process.ended == 0
+    assert [(said, told[-1]) for said, told in seen] == [
+        (b"%d" % number, b"last %d" % number) for number in range(50)
+    ]
+    process.read_stderr()  # its pipe is closed
+
+
+async def test_it_has_ended_only_when_nothing_of_it_is_to_be_ended_any_more() -> None:
+    """Else what is started next would be ended with it, where it is known by its user alone."""
+    output = Output()
+    stays = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+    source = (
+        f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', {stays!r}], stdout=-1); "
+        "p.stdout.readline(); print(p.pid, flush=True); time.sleep(600)"
+    )
+    process = await output.spawn(source)
+    await eventually(lambda: bool(output.lines))
+    closing = asyncio.create_task(process.close())
+    await process.ended
+    assert not exists(int(output.lines[0].data))
+    await closing
+
+
 GRANDCHILD = (
     "import subprocess, sys, time; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); "
 )

@@ -94,7 +94,7 @@ async def test_a_transcript_that_is_gone_is_reset_and_a_restart_resumes(
     assert "session-reset" in types(frames)
     session = done(frames)["sessionId"]
     assert session != gone
-    process = claude.agent._process
+    process = claude.agent.process
     assert process is not None
     await process.close()
     frames = await claude.ask("s", "second words", sdkSessionId=session)
@@ -176,7 +176,7 @@ async def test_an_mcp_server_in_the_browser_serves_the_agent(
     claude: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VF_PORT", str(claude.server.port))
-    process = claude.agent._process
+    process = claude.agent.process
     assert process is not None
     await process.close()  # the next one has the variable
     await eventually(lambda: claude.agent.state == "ready", 120)

@@ -87,7 +87,7 @@ async def test_stop_ends_it_at_once_and_it_remembers_the_session_over_a_restart(
         await (await demo.http.post("/runs/r/stop")).read()
         await eventually(lambda: demo.runs.get("r").is_final)
     assert demo.runs.get("r").frames.last < 5000
-    process = demo.agent._process
+    process = demo.agent.process
     assert process is not None
     await process.close()
     assert "talked 1 times before" in text(await demo.ask("s", "hello"))

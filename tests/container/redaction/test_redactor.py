@@ -11,7 +11,7 @@ import pytest
 
 from container.redaction.redactor import LEAST_KNOWN, Redactor
 from container.redaction.shapes import SHAPES, Shape
-from container.redaction.stream import strike
+from container.redaction.stream import RedactedText, strike
 from container.redaction.values import strike_value
 from tests.container.redaction.secret_samples import AWS, GITHUB, JWT, SAMPLES, SANDBOX, private_key
 from tests.imports import ROOT
@@ -127,6 +127,15 @@ def test_known_values_are_struck_by_their_names_and_the_longer_first() -> None:
     assert len("a.b+c(d") < LEAST_KNOWN
 
 
+@pytest.mark.parametrize("value", ['pa"ss\\w0rd', "two\nlines-1", "gehéim-wört"])
+def test_known_values_are_struck_as_json_escapes_them(value: str) -> None:
+    redactor = Redactor({value: "NAME"})
+    for ascii_alone in (True, False):
+        inner = json.dumps({"env": value}, ensure_ascii=ascii_alone)
+        assert strike(redactor, inner) == '{"env": "[redacted: NAME]"}'
+        assert redactor.may_hold(json.dumps({"output": inner}).encode())
+
+
 def test_one_secret_behind_another_is_struck_too() -> None:
     assert strike(SHAPES_ALONE, f"{GITHUB} {AWS} {JWT}") == (
         "[redacted: github-token] [redacted: aws-access-key] [redacted: jwt]"
@@ -208,3 +217,14 @@ def test_no_text_takes_long(piece: str) -> None:
 
     seconds(1_000)
     assert min(seconds(256_000) for _ in range(2)) < 20 * max(0.002, min(seconds(32_000) for _ in range(3)))
+
+
+@pytest.mark.parametrize("value", ["a" * 4000, "-" * 4000, GITHUB * 50, "eyJ-" * 1000])
+def test_no_piece_takes_long_of_what_is_about_to_become_a_secret(value: str) -> None:
+    """Each piece may be the end of what is held back, and that has no more than a few thousand characters."""
+    stream = RedactedText(Redactor({value[:4000] + str(number): "NAME" for number in range(8)}))
+    stream.feed(value[:3900])
+    begun = time.process_time()
+    for letter in value[3900:3920] + "?":
+        stream.feed(letter)
+    assert time.process_time() - begun < 2.0

@@ -277,7 +277,7 @@ async def test_stop_keeps_the_text_and_may_be_asked_twice(
     reading = asyncio.create_task(sandbox.read("r"))
     await eventually(lambda: sandbox.runs.is_known("r") and sandbox.runs.get("r").frames.last >= 2)
     assert set(await asyncio.gather(stop(sandbox, "r"), stop(sandbox, "r"))) == {"stopping"}
-    process = sandbox.agent._process
+    process = sandbox.agent.process
     assert process is not None
     process.send(b"now end")
     frames, close_code = await reading
@@ -377,7 +377,7 @@ async def test_pause_holds_the_agent_and_resume_lets_it_go_on(sandbox: Sandbox) 
     await eventually(lambda: sandbox.runs.is_known("r") and sandbox.runs.get("r").frames.last > 5)
     async with sandbox.http.post("/runs/r/pause") as response:
         assert (response.status, (await response.json())["state"]) == (202, "paused")
-    process = sandbox.agent._process
+    process = sandbox.agent.process
     assert process is not None
     await eventually(
         lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

@@ -25,7 +25,7 @@ def seqs(frames: list[dict[str, Any]]) -> list[int]:
 
 def go_on(sandbox: Sandbox) -> None:
     """Give the agent the line that its prompt's code waits for."""
-    process = sandbox.agent._process
+    process = sandbox.agent.process
     assert process is not None
     process.send(b"go on")
 

@@ -71,9 +71,9 @@ async def test_files_and_the_agent_s_memory_come_back(start: Start, tmp_path: Pa
 async def test_the_agent_is_another_process_after_a_restore(start: Start, tmp_path: Path) -> None:
     sandbox, content = await used_and_lost(start, tmp_path)
     await eventually(lambda: sandbox.agent.state == "ready")
-    before = sandbox.agent._process
+    before = sandbox.agent.process
     await restore(sandbox, content)
-    await eventually(lambda: sandbox.agent._process is not before and sandbox.agent.state == "ready")
+    await eventually(lambda: sandbox.agent.process is not before and sandbox.agent.state == "ready")
     assert before is not None
     assert not before.is_alive
 

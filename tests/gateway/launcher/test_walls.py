@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import shlex
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,6 +200,38 @@ class TestWalls:
             await direct.send("POST", "/runs/r1/stop")
             await frames_until(socket, "process-exit")
             assert not await pids(bench, session, "sleep 4321")
+
+    async def test_what_runs_from_one_process_into_the_next_is_halted_and_ended_with_it(
+        self, bench: DockerBench, probe: Probe, session: str
+    ) -> None:
+        """No group, no mark in its environment, no pid for longer than a moment, and nothing of it to be read."""
+        runner = (
+            "import ctypes, os; ctypes.CDLL(None).prctl(4, 0); out = os.open('/tmp/ran', os.O_WRONLY | os.O_CREAT | "
+            "os.O_APPEND)\nwhile True:\n  os.write(out, b'.')\n  if os.fork(): os._exit(0)"
+        )
+        escape = f'read -r query; env -i setsid {PYTHON} -c "{runner}" & while :; do sleep 1; done'
+        sandbox = await bench.driver_at(await bench.launcher(agent=shlex.join(["sh", "-c", escape]))).ensure(
+            session
+        )
+
+        async def steps() -> int:
+            _, size = await bench.run(session, "stat", "-c", "%s", "/tmp/ran")
+            return int(size) if size.strip().isdigit() else 0
+
+        async with aiohttp.ClientSession() as http, asyncio.timeout(60):
+            direct = Direct(http, sandbox, probe)
+            socket = await direct.ask("r1", "go")
+            while await steps() < 100:
+                await asyncio.sleep(0.05)
+            await direct.send("POST", "/runs/r1/pause")
+            assert await steps() == await steps()
+            await direct.send("POST", "/runs/r1/resume")
+            halted = await steps()
+            while await steps() == halted:
+                await asyncio.sleep(0.05)
+            await direct.send("POST", "/runs/r1/stop")
+            await frames_until(socket, "process-exit")
+            assert await steps() == await steps()
 
     async def test_files_and_snapshots_are_the_agents(
         self, bench: DockerBench, probe: Probe, direct: Direct, session: str

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from container.agent.agent import Outcome
+from container.agent.answer import Outcome
 from container.protocol import ExitReason
 from gateway import errors
 from gateway.model import OnBusy
