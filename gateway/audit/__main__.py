@@ -49,16 +49,21 @@ def main(arguments: Sequence[str]) -> int:
                     sys.stdout.write(canonical(line) + "\n")
             return 0
         if options.file:
-            return _verify(_lines(options.file), None)
+            return _verify(_lines(options.file))
         head = _head(options.url)
-        ends_here = first.isoformat() <= head.day <= last.isoformat()
-        return _verify(_told(options.url, first, last), head if ends_here else None)
+        blocks = _told(options.url, first, last)
+        if head.day > last.isoformat():
+            return _verify(blocks, later=_first_behind(options.url, last, head))
+        return _verify(blocks, head if head.day >= first.isoformat() else None)
     except (CommandError, OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
 
 
-def _verify(told: Iterable[dict[str, Any]], head: Head | None) -> int:
+def _verify(
+    told: Iterable[dict[str, Any]], head: Head | None = None, later: Iterable[dict[str, Any]] = ()
+) -> int:
+    """`head`: with which they end. `later`: the first block behind them."""
     verifier = Verifier()
     faults: list[str] = []
     for value in told:
@@ -71,6 +76,8 @@ def _verify(told: Iterable[dict[str, Any]], head: Head | None) -> int:
         last = verifier.last
         if last is None or (last.day, last.number) <= (head.day, head.number):
             faults += verifier.end(head)
+    for value in later:
+        faults += verifier.behind(Block.of(value))
     for fault in faults:
         sys.stdout.write(f"{fault}\n")
     what = f"{verifier.blocks} blocks, {verifier.events} events"
@@ -103,6 +110,16 @@ def _told(url: str, first: date, last: date) -> Iterator[dict[str, Any]]:
             page = _ask(url, {"day": day, "limit": str(PAGE), **({"cursor": cursor} if cursor else {})})
             yield from page["blocks"]
             cursor = page["cursor"]
+
+
+def _first_behind(url: str, last: date, head: Head) -> Iterator[dict[str, Any]]:
+    """The first block of the days behind `last`: that of the newest, if there is no other."""
+    day = last
+    while day.isoformat() < head.day:
+        day += timedelta(days=1)
+        if blocks := _ask(url, {"day": day.isoformat(), "limit": "1"})["blocks"]:
+            yield blocks[0]
+            return
 
 
 def _head(url: str) -> Head:

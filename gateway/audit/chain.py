@@ -121,6 +121,15 @@ class Verifier:
         self.blocks += 1
         self.events += len(block.events)
 
+    def behind(self, block: Block) -> Iterator[str]:
+        """What is wrong between the last block and `block`, the first of a later day, which is not looked at itself."""
+        last = self.last
+        if last is not None and block.previous != last.hash:
+            yield (
+                f"{block.day} block {block.number} follows another block than {last.day} block {last.number}: "
+                "some are missing or changed"
+            )
+
     def end(self, head: Head) -> Iterator[str]:
         """What is wrong at the end. `head`: the newest block, as the store says."""
         last = self.last

@@ -34,12 +34,17 @@ class Event:
     def json(self) -> dict[str, Any]:
         """As it is kept and shown; what is empty is left out."""
         named = {"who": self.who, "session": self.session, "address": self.address, "outcome": self.outcome}
-        told = {name: value[:MOST_CHARS] for name, value in named.items() if value}
+        told = {name: _bounded(value) for name, value in named.items() if value}
         details = {
-            name: value[:MOST_CHARS] if isinstance(value, str) else value
+            name: _bounded(value) if isinstance(value, str) else value
             for name, value in list(self.details.items())[:MOST_DETAILS]
         }
-        return {**details, "at": iso(self.at), "kind": self.kind[:MOST_CHARS], **told}
+        return {**details, "at": iso(self.at), "kind": _bounded(self.kind), **told}
+
+
+def _bounded(text: str) -> str:
+    """As much of a text as is kept. Half a character (a token's JSON can name one) has no bytes, and becomes a `?`."""
+    return text[:MOST_CHARS].encode("utf-8", "replace").decode()
 
 
 def iso(seconds: float) -> str:
@@ -68,7 +73,7 @@ class Sampler:
 
     def take(self, event: Event) -> bool:
         """Whether the event is to be recorded; else it is counted, and `over` tells of it."""
-        if event.at >= self._until and not self._counted:
+        if not self._counted and not self._until - WINDOW_SECONDS <= event.at < self._until:
             self._begin(event.at)
         key = (event.kind, event.who, event.address, event.outcome)
         if self._passed < self._most and self._seen.get(key, 0) < self._each:
@@ -92,7 +97,8 @@ class Sampler:
 
     def over(self, now: float, *, at_once: bool = False) -> list[Event]:
         """One event for each thing that was counted in a window which is over; `at_once`: in the present one too."""
-        if not (self._counted and (at_once or now >= self._until)):
+        is_over = not self._until - WINDOW_SECONDS <= now < self._until  # a clock may be put back, too
+        if not (self._counted and (at_once or is_over)):
             return []
         found = list(self._counted.values())
         self._begin(now)

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from gateway.audit.chain import Block, Head, canonical, following, seal_of
 from gateway.audit.events import Event, Sampler, day_of, iso
@@ -28,7 +28,8 @@ MOST_SECONDS: Final = 10.0
 """And for so long where many gateways write at once, or the store is away."""
 
 BLOCK_EVENTS: Final = 200
-"""Events of a block: of 256 characters a text they stay far below the 400 KB of an item."""
+BLOCK_BYTES: Final = 128 * 1024
+"""Events of a block, and what they take as JSON: an item has 400 KB at most."""
 
 WAITING: Final = 10_000
 """Events that wait while the store takes none; what comes on top is written to the log alone, and counted as lost."""
@@ -196,7 +197,14 @@ class Audit:
     async def _following(self, count: int) -> Block:
         head = self._head if self._head is not None else await self._rows.head()
         now = self._clock()
-        said = [self._waiting[at].json() for at in range(count)]
+        said: list[dict[str, Any]] = []
+        size = 0
+        for at in range(count):
+            event = self._waiting[at].json()
+            size += len(canonical(event).encode())
+            if said and size > BLOCK_BYTES:
+                break
+            said.append(event)
         return following(
             head, day=day_of(now), gateway=self._gateway, at=iso(now), events=said, key=self._keys[0]
         )

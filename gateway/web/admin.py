@@ -36,7 +36,7 @@ async def audit(request: web.Request) -> web.StreamResponse:
         raise BadRequest("format must be json or jsonl", field="format")
     cursor = cursor_of(request)
     if not cursor:
-        audited.record(request, "audit-read", day=day)
+        audited.record(request, "audit-read", read=day)
     if how == "jsonl":
         return await _lines(request, day)
     limit = whole(request.query, "limit", default=LIMIT, least=1, most=MOST)

@@ -68,3 +68,12 @@ def test_what_is_counted_at_the_end_is_told_at_once() -> None:
     assert sampler.counts
     assert [one.details for one in sampler.over(100.0, at_once=True)] == [{"count": 1}]
     assert not sampler.counts
+
+
+def test_a_clock_that_is_put_back_counts_for_no_longer() -> None:
+    sampler = Sampler(each=1, most=1)
+    assert sampler.take(event(at=90_000.0))
+    assert sampler.take(event(at=100.0))
+    assert not sampler.take(event(at=101.0))
+    [counted] = sampler.over(50.0)
+    assert counted.details == {"count": 1}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import time
 from contextlib import suppress
 
 import pytest
 
 from gateway.audit import ledger
-from gateway.audit.chain import Block, Head, Verifier
+from gateway.audit.chain import Block, Head, Verifier, canonical
 from gateway.audit.events import Sampler
 from gateway.audit.ledger import BLOCK_EVENTS, WAITING, Audit
 from gateway.errors import StoreUnavailable
@@ -221,3 +222,74 @@ async def test_a_close_that_is_cut_short_loses_nothing_silently(caplog: pytest.L
     await asyncio.gather(closing, return_exceptions=True)
     assert (one.lost, one.waiting) == (1, 0)
     assert '"who":"ada"' in caplog.text
+
+
+async def test_no_text_from_outside_stops_the_writing() -> None:
+    """JSON can name half a character, and a token's `sub` is JSON."""
+    rows = Rows()
+    one = audit(rows)
+    one.record("sign-in", who="half \ud800", address="\udcff", run="\udfff")
+    await one.flush()
+    [event] = [event for block in rows.blocks for event in block.events]
+    assert (event["who"], event["address"], event["run"]) == ("half ?", "?", "?")
+    assert rows.faults() == []
+
+
+async def test_a_block_fits_into_an_item_whatever_its_events_say() -> None:
+    rows = Rows()
+    one = audit(rows)
+    texts = {f"d{number}": chr(0x10000 + number) * 256 for number in range(8)}
+    for _ in range(BLOCK_EVENTS):
+        one.record("a", who="\U0001f600" * 256, session="\U0001f600" * 256, outcome="x" * 256, **texts)
+    await one.flush()
+    assert len(rows.kinds()) == BLOCK_EVENTS
+    assert max(len(canonical(block.json()).encode()) for block in rows.blocks) < 200 * 1024
+    assert rows.faults() == []
+
+
+class LateRows(Rows):
+    """A store whose answers are lost, refused, or come while the work is done only later; all of it by chance."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self._chance = chance
+        self._late: list[Block] = []
+
+    async def append(self, block: Block, *, expires_at: int) -> bool:
+        for _ in range(self._chance.randrange(3)):
+            await asyncio.sleep(0)
+        for late in [late for late in self._late if self._chance.random() < 0.5]:
+            self._late.remove(late)
+            with suppress(StoreUnavailable):
+                await super().append(late, expires_at=expires_at)
+        match self._chance.randrange(5):
+            case 0:
+                raise StoreUnavailable("refused")
+            case 1:
+                self._late.append(block)
+                raise StoreUnavailable("no answer yet")
+            case 2:
+                self.deaf = 1
+        return await super().append(block, expires_at=expires_at)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_becomes_of_requests_each_event_is_in_one_chain_once(seed: int) -> None:
+    chance = random.Random(seed)
+    rows = LateRows(chance)
+    now = 1_796_083_000.0
+    gateways = [
+        Audit(rows, gateway=f"g{number}", secret="s" * 32, days=10**5, clock=lambda: now)
+        for number in range(3)
+    ]
+    wanted = []
+    for step in range(15):
+        now += chance.choice((-90_000.0, 1.0, 30.0, 90_000.0))  # days pass, and clocks are put back
+        for number, one in enumerate(gateways):
+            wanted.append(f"k{number}-{step}")
+            one.record(wanted[-1])
+        await asyncio.gather(*(one.flush() for one in gateways), return_exceptions=True)
+    while any(one.waiting for one in gateways):
+        await asyncio.gather(*(one.flush() for one in gateways), return_exceptions=True)
+    assert sorted(rows.kinds()) == sorted(wanted)
+    assert rows.faults() == []
