@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple
 
 from container.agent.cut import cut_object
@@ -16,6 +17,12 @@ from container.protocol import (
 
 MAX_STDERR_LINE: Final = 8 * 1024
 """Longest stderr line that is kept, in bytes."""
+
+
+TEXT_DELTA: Final = FrameType.TEXT_DELTA.value
+
+_PLAIN_TEXT: Final = re.compile(rb'\{"type": ?"text-delta", ?"text": ?"([^"\\\x00-\x1f]*)"\}').fullmatch
+"""Most of what an agent says, whose text needs no parser: without escapes, and with nothing but its text."""
 
 
 class Line(NamedTuple):
@@ -43,15 +50,15 @@ class LineFramer:
         if b"\n" not in chunk:
             self._keep(chunk)
             return []
-        first, *middle, rest = chunk.split(b"\n")
+        parts, limit = chunk.split(b"\n"), self._limit
+        rest = parts.pop()
         lines: list[Line] = []
         if self._length:
-            self._keep(first)
+            self._keep(parts.pop(0))
             lines.append(self._take())
-        else:
-            lines.append(Line(first[: self._limit], len(first)))
-        lines.extend(Line(part[: self._limit], len(part)) for part in middle)
-        self._keep(rest)
+        lines += [Line(part[:limit], len(part)) for part in parts]
+        if rest:
+            self._keep(rest)
         return lines
 
     def finish(self) -> list[Line]:
@@ -87,7 +94,13 @@ def agent_frame(line: Line) -> AgentFrame | None:
     A line that is no JSON object with a `type`, or that has a type which only servers may write, becomes a `stderr`
     frame with its text. `ready` comes back as a frame too: the caller keeps it out of the stream.
     """
-    data = line.data.strip(b" \t\r")
+    data = line.data
+    if len(data) <= MAX_BODY_BYTES and (plain := _PLAIN_TEXT(data)) is not None:
+        try:
+            return AgentFrame(TEXT_DELTA, data, {"type": TEXT_DELTA, "text": plain[1].decode()}, len(data))
+        except UnicodeDecodeError:
+            return stderr_frame(line)
+    data = data.strip(b" \t\r")
     if not data:
         return None
     if not line.is_whole:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from container.agent import lines
 from container.agent.lines import AgentFrame, Line, LineFramer, StderrGate, agent_frame
 from container.protocol import MAX_BODY_BYTES, SERVER_ONLY
 
@@ -162,3 +163,28 @@ def test_what_was_held_back_last_is_told_at_the_end() -> None:
     gate = StderrGate(burst=1, rate=0)
     assert gate.frames([whole(b"too long"), whole(b" ")], 0.0) == []
     assert texts(gate.rest()) == ["[1 lines left out]"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type": "text-delta", "text": "plain"}',
+        b'{"type":"text-delta","text":""}',
+        '{"type":"text-delta","text":"ünïcode \u2028 \U0001f600"}'.encode(),
+        b'{"type":"text-delta","text":"\xff\xfe"}',
+        b'{"type":"text-delta","text":"a\tb"}',
+        b'{"type":"text-delta","text":"a\x7fb\x00"}',
+        b'{"type":"text-delta","text":"a\\nb"}',
+        b'{"type":"text-delta","text":"a\\ud800"}',
+        b'{"type":"text-delta","text":"a","text":"b"}',
+        b'{"type":"text-delta","text":"a"} ',
+        b'{"type":"text-delta","text":"a"}\r',
+        b'{"type":"text-delta",  "text":"a"}',
+        b'{"type":"text-delta","text":"a"}{}',
+        b'{"type":"text-delta","text":"' + b"x" * MAX_BODY_BYTES + b'"}',
+    ],
+)
+def test_a_plain_text_is_what_a_parser_makes_of_it(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = agent_frame(Line(line, len(line)))
+    monkeypatch.setattr(lines, "_PLAIN_TEXT", lambda _line: None)
+    assert quick == agent_frame(Line(line, len(line)))
