@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
                 store=DynamoStore(settings),
                 driver=make_driver(settings),
                 blobs=make_blobs(settings),
+                listening=lambda _port: keep_what_stays(),
             )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(work)
@@ -54,6 +56,13 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"the gateway cannot run: {error}\n")
         return 1
     return 0
+
+
+def keep_what_stays() -> None:
+    """Take all that is there, some 95,000 objects of modules and services that live as long as this process, out of
+    what the collector walks: a full collection of them takes 30 to 50 ms, in which no stream moves."""
+    gc.collect()
+    gc.freeze()
 
 
 def make_driver(settings: Settings) -> Driver:

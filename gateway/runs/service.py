@@ -13,6 +13,7 @@ import aiohttp
 
 from gateway import errors
 from gateway.broker.credentials import require_credential
+from gateway.concurrency.aside import Aside
 from gateway.concurrency.condition import Condition
 from gateway.concurrency.single_flight import SingleFlight
 from gateway.config import Settings
@@ -81,6 +82,7 @@ class RunService:
         self.refuse_new: Callable[[], None] = lambda: None
         self.uses = Uses(store)
         self.signals = Signals(store, driver, self.agent, self.changed, self.recorder_of)
+        self._aside = Aside()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._submits: set[asyncio.Task[Admission]] = set()
@@ -205,6 +207,7 @@ class RunService:
             driver=self.driver,
             agent=self.agent,
             changed=self.changed,
+            aside=self._aside,
             gateway=self.gateway,
         )
         self.recorders[run.id] = recorder

@@ -8,8 +8,9 @@ from typing import Any, Final
 from container.protocol import MAX_DEPTH, MAX_FRAME_BYTES, MAX_RUN_BYTES, is_too_deep, seq_of
 from container.redaction.redactor import Redactor
 from gateway.errors import RunTooLarge, SandboxFaulty
-from gateway.runs.recording.judge import Fault, fault, judge_place
+from gateway.runs.recording.judge import SANDBOX_LOST, Fault, fault, judge_place
 from gateway.runs.recording.redacted import struck
+from gateway.runs.recording.texts import TextFrames
 from gateway.runs.recording.transcript import Transcript, parse_frame
 
 FLUSH_SECONDS = 0.25
@@ -35,6 +36,7 @@ class Intake:
         """What strikes secrets; None: nobody does."""
         self._run = run
         self._transcript = transcript
+        self._texts = TextFrames(run)
         self._end = b'"run":"%s","seq":%%d}' % run.encode()
         self._run_bytes = 0
         self._size = 0
@@ -67,10 +69,12 @@ class Intake:
         Raises `SandboxFaulty` at the first that breaks the protocol, and `RunTooLarge` at the first that is past its
         limits: a sandbox keeps to them, unless somebody else answers in its place.
         """
-        lines: list[bytes] = []
+        if not own and self._take_texts(message):
+            return True
         redactor = self.redactor
         if redactor is not None and not redactor.may_hold(message):
             redactor = None  # of most messages not a single frame is looked at
+        lines: list[bytes] = []
         try:
             for line in message.split(b"\n"):
                 seq = self._transcript.last + 1
@@ -90,8 +94,25 @@ class Intake:
                 if self._transcript.state is not None:
                     break  # nothing follows a run's last frame
         finally:
-            self._hold(lines)
+            if lines:
+                self._hold(b"\n".join(lines) + b"\n")
         return bool(lines)
+
+    def _take_texts(self, message: bytes) -> bool:
+        """Buffer the frames of a message that is text without secrets and nothing else; whether it is."""
+        before = self._transcript.kind
+        if before in ("", SANDBOX_LOST) or self._run_bytes + len(message) + 1 > RUN_BYTES:
+            return False
+        texts = self._texts.read(message, self._transcript.last + 1)
+        if (
+            texts is None
+            or (self.redactor is not None and texts.hold_secrets(self.redactor))
+            or not self._transcript.take_texts(texts.pieces, texts.size)
+        ):
+            return False
+        self._run_bytes += len(message) + 1
+        self._hold(message + b"\n")
+        return True
 
     def _judged(self, line: bytes, seq: int, *, expected: bool) -> dict[str, Any]:
         """The frame in `line`, which is believed. `expected`: its end is that of this run's next frame."""
@@ -132,11 +153,8 @@ class Intake:
                 f"{NOISE_LINES} lines, or {NOISE_BYTES} bytes, within {NOISE_SECONDS:g} s are borne",
             )
 
-    def _hold(self, lines: list[bytes]) -> None:
-        if not lines:
-            return
+    def _hold(self, block: bytes) -> None:
         if not self.frames:
             self._since = time.monotonic()
-        block = b"\n".join(lines) + b"\n"
         self.frames.append(block)
         self._size += len(block)

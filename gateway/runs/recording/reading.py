@@ -7,13 +7,16 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from time import thread_time
 
 from container.protocol import PING_SECONDS
 from container.redaction.redactor import Redactor
 from gateway import errors
+from gateway.concurrency.aside import Aside
 from gateway.runs.recording.intake import Intake
 from gateway.runs.recording.run_lease import RunLease
 from gateway.runs.recording.transcript import Transcript
+from gateway.runs.recording.weight import is_heavy
 from gateway.websocket.messages import Messages
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,12 @@ SILENCE_SECONDS = 3 * PING_SECONDS
 TELL_SECONDS = 5.0
 """How long a sandbox may take to read a few bytes."""
 
+SLOW_SECONDS = 0.01
+"""Processor time of a message that only a hostile sandbox, or a very large result, takes."""
+
+REST = 4
+"""A connection rests for so many times as long as such a message took: none has more than a fifth of a core."""
+
 CLOSE_SECONDS = 3.0
 """How long the end of a connection may take: it waits for the peer's, who may go on talking in its place."""
 
@@ -36,16 +45,17 @@ class Reading:
 
     `transcript`: what has come of the run. `attached_at`: when the connection that is read began, by the monotonic
     clock; None between two. `came`, `lasted`: whether the last one brought a frame; whether it lasted and was not
-    silent. `finish` is awaited behind the run's last frame.
+    silent. `finish` is awaited behind the run's last frame. `aside`: where what is heavy is parsed.
     """
 
-    def __init__(self, lease: RunLease, finish: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, lease: RunLease, finish: Callable[[], Awaitable[None]], aside: Aside) -> None:
         self.transcript = Transcript()
         self.attached_at: float | None = None
         self.came = self.lasted = False
         self._intake = Intake(self.transcript, lease.run.id)
         self._lease = lease
         self._finish = finish
+        self._aside = aside
         self._silent = False
         self._own = False
         """Whether what is held are a gateway's own frames, whoever comes to write them."""
@@ -57,7 +67,7 @@ class Reading:
     async def known(self) -> None:
         """Read what an earlier recorder wrote."""
         async for chunk in self._lease.recorded():
-            self._intake.know(chunk)
+            await self._compute(chunk, self._intake.know)
 
     async def connection(self, upstream: Messages) -> errors.VaporForgeError | None:
         """Read a connection up to the run's end or its own, and close it. `SandboxFaulty` or `RunTooLarge` where it
@@ -87,7 +97,7 @@ class Reading:
                 continue
             if not message:
                 return
-            self._intake.take(message)
+            took = await self._compute(message, self._intake.take)
             ended = self.transcript.state is not None
             if ended or self._intake.is_due:
                 await self.flush(upstream)
@@ -96,7 +106,18 @@ class Reading:
                 with suppress(errors.SandboxFaulty):
                     await self._tell_recorded(upstream)
                 return
-            await asyncio.sleep(0)  # messages that are here already take turns with everybody else's
+            # Messages that are here already take turns with everybody else's.
+            await asyncio.sleep(took * REST if took > SLOW_SECONDS else 0)
+
+    async def _compute(self, frames: bytes, take: Callable[[bytes], object]) -> float:
+        """Have frames taken, aside where they are heavy; the processor time it took, in seconds."""
+
+        def work() -> float:
+            begun = thread_time()
+            take(frames)
+            return thread_time() - begun
+
+        return await self._aside.run(work) if is_heavy(frames) else work()
 
     async def _receive(self, upstream: Messages) -> bytes | None:
         """The next message, empty at the connection's end; None when what is buffered is due before one comes."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from container.redaction.redactor import Redactor
 from gateway import errors
+from gateway.concurrency.aside import Aside
 from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.condition import Condition
 from gateway.config import Settings
@@ -54,6 +55,7 @@ class Recorder:
         driver: Driver,
         agent: AgentClient,
         changed: Condition,
+        aside: Aside,
         gateway: str,
     ) -> None:
         self.sandbox: Sandbox | None = None
@@ -64,7 +66,7 @@ class Recorder:
         self._driver = driver
         self._agent = agent
         self._changed = changed
-        self._reading = Reading(self._lease, self._finish)
+        self._reading = Reading(self._lease, self._finish, aside)
         self._stop_sent = False
         self._stop = StopDeadline(
             settings.stop_seconds,

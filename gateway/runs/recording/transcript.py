@@ -101,6 +101,21 @@ class Transcript:
         else:
             self._told(frame)
 
+    def take_texts(self, texts: list[str], size: int) -> bool:
+        """Take frames of text that follow the newest one, of `size` bytes together; False, and nothing is done, where
+        some of them are kept and some are not."""
+        if self._size <= MAX_BYTES:
+            if self._size + size > MAX_BYTES:
+                return False
+            self._text += texts
+            self._has_text = True
+        else:
+            self._meta["truncated"] = True
+        self._size += size
+        self.last += len(texts)
+        self.kind = TEXT_DELTA
+        return True
+
     def _told(self, frame: dict[str, Any]) -> None:
         """What the servers tell a run of its surroundings."""
         match frame.get("type"):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from container.protocol import MAX_FRAME_BYTES
+from gateway.concurrency.aside import Aside
 from gateway.concurrency.backoff import Backoff
 from gateway.concurrency.condition import Condition
 from gateway.errors import RunNotFound, SandboxUnavailable, SandboxUnstartable, StoreUnavailable
@@ -39,6 +40,7 @@ def recorder(store: FakeStore, agent: FakeAgent, driver: FakeDriver, **changes: 
         driver=driver,  # type: ignore[arg-type]
         agent=agent,  # type: ignore[arg-type]
         changed=Condition(),
+        aside=Aside(),
         gateway="g1",
     )
 
