@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 def test_what_is_there_when_it_listens_is_no_longer_collected(monkeypatch: pytest.MonkeyPatch) -> None:
-    frozen: list[int] = []
+    walked: list[bool] = []
 
     async def serve(*_: Any, listening: Any, **__: Any) -> None:
-        before = gc.get_freeze_count()
+        there = [object()]
+        walked.append(any(one is there for one in gc.get_objects()))
         listening(8080)
-        frozen.append(gc.get_freeze_count() - before)
+        walked.append(any(one is there for one in gc.get_objects()))
 
     environ = {
         "VF_STACK": "test",
@@ -34,8 +35,5 @@ def test_what_is_there_when_it_listens_is_no_longer_collected(monkeypatch: pytes
     monkeypatch.setattr(command, "serve", serve)
     monkeypatch.setattr(command, "configure_logging", lambda _level: None)
     monkeypatch.setattr(os, "environ", environ)
-    try:
-        assert command.main([]) == 0
-        assert frozen[0] > 10_000
-    finally:
-        gc.unfreeze()
+    assert command.main([]) == 0
+    assert walked == [True, False]
