@@ -9,20 +9,11 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.websocket.frames import Breach, Code, Op, close_frame, frame
+from gateway.websocket.liveness import TICK_SECONDS, Liveness, Sign
 from gateway.websocket.pace import Bucket, Pace
 from gateway.websocket.walker import SLICE_FRAMES, Walker
 
 log = logging.getLogger(__name__)
-
-TICK_SECONDS: Final = 5.0
-PING_TICKS: Final = 4
-"""A peer that has said nothing for this many ticks is asked whether it is there."""
-
-SILENT_TICKS: Final = 8
-"""One that has not answered by then is gone."""
-
-STALL_SECONDS: Final = 60.0
-"""A peer that takes nothing of what waits for it for this long is cut off."""
 
 SERVER_LINGER_SECONDS: Final = 10.0
 CLIENT_LINGER_SECONDS: Final = 2.0
@@ -49,21 +40,18 @@ class Connection(asyncio.Protocol):
         "_deaf",
         "_drained",
         "_frames",
-        "_heard",
         "_holds",
         "_hollow",
-        "_moved_at",
         "_rest",
-        "_silent_ticks",
         "_size",
         "_ticker",
-        "_waiting",
         "close_code",
         "full",
         "has_said_close",
         "is_ended",
         "is_mute",
         "linger",
+        "liveness",
         "loop",
         "lost",
         "masks",
@@ -104,10 +92,7 @@ class Connection(asyncio.Protocol):
         self._holds = 0
         self._deaf = False
         self._drained: asyncio.Future[None] | None = None
-        self._heard = True
-        self._silent_ticks = 0
-        self._waiting = 0
-        self._moved_at = clock()
+        self.liveness = Liveness(clock())
         self._ticker: asyncio.TimerHandle | None = None
 
     @abstractmethod
@@ -130,7 +115,7 @@ class Connection(asyncio.Protocol):
     # -- in --
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        self._heard = True
+        self.liveness.heard = True
         if self._deaf:
             return
         rest = self._rest
@@ -184,7 +169,7 @@ class Connection(asyncio.Protocol):
         self._holds &= ~reason
         if self._holds or self.lost.done():
             return
-        self._heard = True
+        self.liveness.heard = True
         rest = self._rest
         if rest and len(rest) >= self.walker.need and not self._deaf:
             data = bytes(rest)
@@ -244,8 +229,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
         self.full = True
-        self._waiting = self.transport.get_write_buffer_size()
-        self._moved_at = self.loop.time()
+        self.liveness.fill(self.transport.get_write_buffer_size(), self.loop.time())
         if self.source is not None:
             self.source.hold(PEER)
 
@@ -326,25 +310,18 @@ class Connection(asyncio.Protocol):
     # -- whether anybody is there --
     def _tick(self) -> None:
         self._ticker = self.loop.call_later(TICK_SECONDS, self._tick)
-        waiting = self.transport.get_write_buffer_size()
-        taken, self._waiting = waiting < self._waiting, waiting
-        # Behind our close nothing is read that would matter: little that waits is enough to be cut off.
-        if taken or not (self.full or (waiting and self.has_said_close)):
-            self._moved_at = self.loop.time()
-        elif self.loop.time() - self._moved_at >= STALL_SECONDS:
-            log.warning("%s: took nothing for %d s, cut off", self.name, STALL_SECONDS)
-            self.cut()
-        if self.full:
-            return
-        if self._heard or self._holds & ~START:
-            self._heard, self._silent_ticks = False, 0
-            return
-        self._silent_ticks += 1
-        if self._silent_ticks >= SILENT_TICKS:
-            log.info("%s: no sign of life, cut off", self.name)
-            self.cut()
-        elif self._silent_ticks == PING_TICKS:
+        sign = self.liveness.tick(
+            self.transport.get_write_buffer_size(),
+            self.loop.time(),
+            full=self.full,
+            closing=self.has_said_close,
+            unread=bool(self._holds & ~START),
+        )
+        if sign is Sign.ASK:
             self.ask()
+        elif sign is not Sign.WELL:
+            log.info("%s: %s, cut off", self.name, sign.value)
+            self.cut()
 
     def ask(self) -> None:
         """Ask the peer for a sign of life."""

@@ -48,7 +48,7 @@ class End(Connection):
         ):
             self._weigh(data)
             return
-        self._heard = True
+        self.liveness.heard = True
         if not other.is_mute:
             other.transport.write(data)
         if wait := self._size.take(len(data)):

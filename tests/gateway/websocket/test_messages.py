@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.websocket import connection
+from gateway.websocket import connection, liveness
 from gateway.websocket.frames import Op, close_frame, frame
 from gateway.websocket.messages import Binary, Messages
 from gateway.websocket.pace import Bucket, Pace
@@ -201,7 +201,7 @@ async def test_pings_of_a_peer_that_takes_nothing_are_not_answered() -> None:
 
 async def test_what_is_written_is_no_sign_that_a_peer_takes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(connection, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(liveness, "STALL_SECONDS", 0.05)
     one, transport = opened(server=True)
     transport.waiting = 70_000
     one.pause_writing()
@@ -218,7 +218,7 @@ async def test_one_that_does_not_take_its_close_is_cut_off_whatever_it_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(connection, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(liveness, "STALL_SECONDS", 0.05)
     one, transport = opened(server=True)
     transport.waiting = 1000  # too little to be full
     seen = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.websocket import connection, tunnel
+from gateway.websocket import connection, liveness, tunnel
 from gateway.websocket.frames import Op, close_frame, frame
 from gateway.websocket.pace import Pace
 from gateway.websocket.tunnel import End
@@ -191,7 +191,7 @@ async def test_a_slow_peer_slows_the_other_down(monkeypatch: pytest.MonkeyPatch)
 
 async def test_one_that_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(connection, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(liveness, "STALL_SECONDS", 0.05)
     async with joined(monkeypatch) as two:
         two.to_browser.waiting = 70_000
         two.browser.pause_writing()

@@ -12,7 +12,7 @@ from gateway import config, serve
 from gateway.store.blobs.s3 import PART_BYTES
 from gateway.web.request import expiry
 from gateway.web.streams.sinks import EVENT_HEARTBEAT_SECONDS
-from gateway.websocket.connection import PING_TICKS, SILENT_TICKS, TICK_SECONDS
+from gateway.websocket.liveness import PING_TICKS, SILENT_TICKS, TICK_SECONDS
 from infra.config import ROOT
 from infra.rules import facts
 from infra.targets.cloud.tasks import KEEPALIVE_MARGIN_SECONDS
