@@ -48,12 +48,12 @@ class Frames:
     ) -> Run | None:
         """See `Store.append_frames`. Frames that the same lease has stored already are left out.
         Raises `ValueError` for frames that are not `first..last` or do not follow `recorded`."""
-        count = frames.count(b"\n")
-        if count != last - first + 1 or not frames.endswith(b"\n"):
-            raise ValueError(f"{count} lines are not the frames {first} to {last}")
-        written = count if own else 0
+        lines = [line + b"\n" for line in frames.split(b"\n")[:-1]]
+        if len(lines) != last - first + 1 or not frames.endswith(b"\n"):
+            raise ValueError(f"{len(lines)} lines are not the frames {first} to {last}")
+        written = len(lines) if own else 0
         while True:
-            body = await self._body(run.session, frames)
+            body = await self._body(run.session, lines)
             try:
                 await self._table.transact(
                     [
@@ -82,7 +82,7 @@ class Frames:
                     return None
                 if recorded < first:
                     raise ValueError(f"frame {first} does not follow {recorded}") from None
-                frames, first = frames.split(b"\n", recorded + 1 - first)[-1], recorded + 1
+                lines, first = lines[recorded + 1 - first :], recorded + 1
             else:
                 return replace(run, recorded=last, own=written, takeovers=0)
 
@@ -93,12 +93,13 @@ class Frames:
             body = sealed(await self._sealer.key(), (pk, sk), body)
         return {"pk": pk, "sk": sk, "first": first, "expires_at": self._lifetime.until_after_all(), **body}
 
-    async def _body(self, session: str, frames: bytes) -> Item:
+    async def _body(self, session: str, lines: list[bytes]) -> Item:
         """The body in the LOG item where it fits there, else in pieces of whole lines, written already and unseen."""
-        body = await self._table.offload(pack, frames) if len(frames) > 32 * 1024 else pack(frames)
+        whole = b"".join(lines)
+        body = await self._table.offload(pack, whole) if len(whole) > 32 * 1024 else pack(whole)
         if len(body["body"]) <= PIECE_BYTES:
             return body
-        pieces = await self._table.offload(lambda: [pack(piece) for piece in _pieces(frames)])
+        pieces = await self._table.offload(lambda: [pack(piece) for piece in _pieces(lines)])
         if any(len(piece["body"]) + OVERHEAD > PIECE_LIMIT for piece in pieces):
             raise ValueError(f"a frame is too long to be stored: over {PIECE_LIMIT} bytes after compression")
         expires_at = self._lifetime.until_after_all()
@@ -139,14 +140,14 @@ def _expired(run: str, first: int, last: int) -> RunNotFound:
     return RunNotFound(f"the frames {first} to {last} of run {run} have expired", field="run")
 
 
-def _pieces(frames: bytes) -> Iterator[bytes]:
-    """Whole lines in groups of up to `PIECE_FRAMES_BYTES`, at least one line each."""
+def _pieces(lines: list[bytes]) -> Iterator[bytes]:
+    """The lines in groups of up to `PIECE_FRAMES_BYTES`, at least one line each."""
     group: list[bytes] = []
     size = 0
-    for line in frames.split(b"\n")[:-1]:
-        if group and size + len(line) + 1 > PIECE_FRAMES_BYTES:
-            yield b"\n".join([*group, b""])
+    for line in lines:
+        if group and size + len(line) > PIECE_FRAMES_BYTES:
+            yield b"".join(group)
             group, size = [], 0
         group.append(line)
-        size += len(line) + 1
-    yield b"\n".join([*group, b""])
+        size += len(line)
+    yield b"".join(group)

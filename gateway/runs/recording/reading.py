@@ -14,9 +14,9 @@ from container.redaction.redactor import Redactor
 from gateway import errors
 from gateway.concurrency.aside import Aside
 from gateway.runs.recording.intake import Intake
+from gateway.runs.recording.judge import is_heavy
 from gateway.runs.recording.run_lease import RunLease
 from gateway.runs.recording.transcript import Transcript
-from gateway.runs.recording.weight import is_heavy
 from gateway.websocket.messages import Messages
 
 log = logging.getLogger(__name__)

@@ -26,8 +26,7 @@ from gateway.runs.recording.reading import Reading, closing
 from gateway.runs.recording.redacted import redactor_of
 from gateway.runs.recording.run_lease import LeaseLost, RunLease
 from gateway.runs.recording.seal import admitted_prompt
-from gateway.runs.recording.stop_deadline import StopDeadline
-from gateway.runs.recording.watchdog import Trust, Watchdog
+from gateway.runs.recording.watchdog import StopDeadline, Trust, Watchdog
 from gateway.sandboxes.agent_client import AgentClient
 from gateway.sandboxes.drivers import Driver, Sandbox
 from gateway.store import Store

@@ -1,9 +1,14 @@
-"""What a recorder bears of a sandbox: how long none that does not answer, and how many faults and fruitless breaks."""
+"""What a recorder bears of a sandbox: how long one that does not answer or stop, how many faults."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
+
+STOP_TICKS: Final = 20
+"""Parts of a stop's time in which it is looked whether they count."""
 
 MOST_FAULTS: Final = 3
 """Times that a sandbox breaks the protocol: then it is given up. An agent server never does."""
@@ -58,3 +63,23 @@ class Trust:
         """A connection lasted, brought nothing and broke."""
         self._fruitless += 1
         return self._fruitless >= MOST_FRUITLESS
+
+
+class StopDeadline:
+    """How long a run may go on after somebody has asked it to stop: then `wanted` is set. Time counts only while this
+    gateway runs (one that was paused has read nothing meanwhile) and `is_held_up()` is false."""
+
+    def __init__(self, seconds: float, is_held_up: Callable[[], bool]) -> None:
+        self.wanted = asyncio.Event()
+        self.seconds = seconds
+        self._is_held_up = is_held_up
+
+    async def passed(self) -> None:
+        """Return `seconds` after the stop was wanted."""
+        await self.wanted.wait()
+        clock, tick, left = asyncio.get_running_loop().time, self.seconds / STOP_TICKS, self.seconds
+        while left > 0:
+            begun = clock()
+            await asyncio.sleep(tick)
+            if not self._is_held_up():
+                left -= min(clock() - begun, 2 * tick)

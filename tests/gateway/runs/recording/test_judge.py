@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from container.protocol import MAX_BATCH_BYTES
-from gateway.runs.recording.weight import is_heavy
+from gateway.runs.recording.judge import is_heavy
 from tests.gateway.fakes import line
 
 HEAVY = {
