@@ -53,6 +53,13 @@ async def test_an_owner_allows_a_host_and_takes_that_back(stack: Stack, people: 
         await expect(note).to_contain_text("Allowed for this session.")
         await expect(button).to_be_focused()
         await expect(other.see("allow-host")).to_have_text("Take back")
+        inside, outside = (
+            await other.see("allow-host").bounding_box(),
+            await other.see("egress-blocked").bounding_box(),
+        )
+        assert inside is not None
+        assert outside is not None
+        assert inside["x"] + inside["width"] <= outside["x"] + outside["width"] <= DARK["viewport"]["width"]
         await other.page.screenshot(path=ROOT / "artifacts" / "page" / "egress-allowed.png")
         await ada.page.reload()
         await expect(button).to_have_text("Take back")
