@@ -96,7 +96,7 @@ class Caller:
         query: dict[str, str] = {}
         body: dict[str, Any] | None = dict(BODIES.get(route.path, {})) if route in WITH_BODY else None
         if route.owner is Owner.PATH:
-            where = where.replace("{session}", str(session))
+            where = where.replace("{session}", str(session)).replace("{host}", "example.com")
         elif route.owner is Owner.QUERY and session is not None:
             query["sessionId"] = str(session)
         elif route.owner is Owner.BODY and session is not None and body is not None:
