@@ -5,39 +5,32 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-import socket
-import threading
 import time
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-import docker
 from docker import errors as docker_errors
 
 from container.protocol import AGENT_PORT
 from gateway import errors
 from gateway.launcher import spec
-from gateway.launcher.networks import LIVING, Networks
-from gateway.launcher.settings import possible
+from gateway.launcher.networks import Networks
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from docker import APIClient
+
+    from gateway.launcher.connection import Connection
     from gateway.launcher.settings import LauncherSettings
 
 log = logging.getLogger(__name__)
 
-CALL_SECONDS: Final = 30
 STOP_SECONDS: Final = 5
 PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Between looks while another launcher is at work on the same container."""
-
-REMEMBERED: Final = 1024
-
-SIGNAL_EXIT: Final = 128
-"""`tini`, a container's first process, ends with this and the number of the signal that ended the agent server."""
 
 _STATES: Final = {
     "created": SandboxState.STARTING,
@@ -57,23 +50,12 @@ class Containers:
     a container's name is unique, whoever loses a race looks again. Raises what the Docker SDK raises.
     """
 
-    def __init__(self, settings: LauncherSettings, *, connections: int) -> None:
-        self._settings = settings
-        self._connections = connections
-        self._connecting = threading.Lock()
-        self._connected: docker.APIClient | None = None
-        self.networks = Networks(self.api, settings)
-        self._cut: dict[str, str] = {}
-        """Container → why it was killed here. A launcher that restarts forgets it, and says `killed`."""
-
-    def reach(self) -> None:
-        """Raises `OSError` when nobody listens at the engine's socket. The SDK would find that out too, but leave a
-        socket open at each attempt until the garbage collector comes by."""
-        scheme, _, path = self._settings.docker_url.partition("://")
-        if scheme == "unix":
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(CALL_SECONDS)
-                probe.connect(path)
+    def __init__(self, connection: Connection, lost_reason: Callable[[Mapping[str, Any]], str]) -> None:
+        """`lost_reason`: why a container, as the engine inspects it, has ended by itself."""
+        self._connection = connection
+        self._api = connection.api
+        self._lost_reason = lost_reason
+        self.networks = Networks(connection.api, connection.settings)
 
     def ensure(self, session: str, *, named: bool = False) -> Sandbox:
         """The running container, started or made anew; one that runs an earlier image goes on. Every gateway is on its
@@ -81,10 +63,10 @@ class Containers:
         failures = 0
         for pause in PAUSES:
             found = self._inspect(session)
-            if found is not None and _STATES[found["State"]["Status"]] is SandboxState.RUNNING:
-                self.networks.join(session)
-                return self._sandbox(session, found)
             try:
+                if found is not None and self._serves(session, found):
+                    self.networks.join(session)
+                    return self._sandbox(session, found)
                 self._advance(session, found, named)
             except docker_errors.ImageNotFound:
                 raise
@@ -135,12 +117,6 @@ class Containers:
         self.networks.remove(session)
         log.info("session %s: sandbox and volumes deleted", session)
 
-    def abandon(self, session: str) -> None:
-        """Remove the session's network, unless there is a container that needs it."""
-        found = self._inspect(session)
-        if found is None or found["State"]["Status"] not in LIVING:
-            self.networks.remove(session)
-
     def list(self) -> Sequence[Sandbox]:
         """All that have a container or volumes: two calls, whatever their number. What has the stack's labels and no
         session's is somebody else's, and left out."""
@@ -165,61 +141,9 @@ class Containers:
             )
         return list(found.values())
 
-    def held(self) -> Sequence[str]:
-        """The containers that are paused."""
-        filters = {**spec.label_filter(self._settings), "status": ["paused"]}
-        return [str(one["Id"]) for one in self._api().containers(filters=filters)]
-
-    def hold(self, container: str, *, held: bool) -> None:
-        """Pause a container, or have it go on; one that has ended, or is so already, is success."""
-        try:
-            (self._api().pause if held else self._api().unpause)(container)
-        except docker_errors.APIError as error:
-            # Engines differ in what they answer for one that is not as it was thought to be.
-            log.info("container %.12s: %s", container, error.explanation)
-
-    def running(self) -> Mapping[str, str]:
-        """Session → container of all that run, paused ones too."""
-        filters = {**spec.label_filter(self._settings), "status": ["running", "paused"]}
-        found = (
-            (one["Labels"].get(spec.SESSION_LABEL), one["Id"])
-            for one in self._api().containers(filters=filters)
-        )
-        return {session: str(container) for session, container in found if session}
-
-    def cut(self, container: str, reason: str) -> None:
-        """Kill a container, for a reason that its session's next one is told; its session's volumes stay."""
-        while len(self._cut) >= REMEMBERED:
-            del self._cut[next(iter(self._cut))]
-        self._cut[container] = reason
-        try:
-            self._api().kill(container, signal="SIGKILL")
-        except docker_errors.APIError as error:
-            if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):  # it has ended
-                raise
-
-    def close(self) -> None:
-        """Close the connections; may be called twice."""
-        self.networks.close()
-        if self._connected is not None:
-            self._connected.close()
-
-    def api(self) -> docker.APIClient:
-        """The connected client."""
-        return self._api()
-
-    def _api(self) -> docker.APIClient:
-        with self._connecting:
-            if self._connected is None:
-                connected = docker.APIClient(
-                    self._settings.docker_url,
-                    version="auto",
-                    timeout=CALL_SECONDS,
-                    max_pool_size=self._connections,
-                )
-                self._settings = possible(self._settings, cpus=connected.info()["NCPU"])
-                self._connected = connected
-            return self._connected
+    @property
+    def _settings(self) -> LauncherSettings:
+        return self._connection.settings
 
     def _inspect(self, session: str) -> dict[str, Any] | None:
         try:
@@ -235,6 +159,10 @@ class Containers:
         """One step towards a running container."""
         if found is None:
             self._create(session, lost_reason="", named=named)
+        elif _STATES[found["State"]["Status"]] is SandboxState.RUNNING:
+            # A launcher that was slow to stop it before has taken its network away.
+            log.warning("session %s: its sandbox runs without a network: it gets one", session)
+            self.networks.take_in(session, found["Id"])
         elif _STATES[found["State"]["Status"]] is SandboxState.STARTING:
             self._start(session, found["Id"])
         else:
@@ -244,7 +172,7 @@ class Containers:
             self._create(session, lost_reason=reason, named=named)
 
     def _create(self, session: str, *, lost_reason: str, named: bool) -> None:
-        api = self._api()
+        api: APIClient = self._api()
         for name in spec.volume_names(self._settings, session):
             volume = api.create_volume(name, labels=spec.labels(self._settings, session))
             self._check_ours(session, volume["Labels"])
@@ -290,11 +218,10 @@ class Containers:
             start=found["Config"]["Labels"].get(spec.START_LABEL, ""),
         )
 
-    def _lost_reason(self, found: dict[str, Any]) -> str:
-        state = found["State"]
-        if state["OOMKilled"]:
-            return "oom"
-        return self._cut.get(found["Id"]) or ("killed" if state["ExitCode"] > SIGNAL_EXIT else "exited")
+    def _serves(self, session: str, found: dict[str, Any]) -> bool:
+        """Whether it runs, and can be reached."""
+        running = _STATES[found["State"]["Status"]] is SandboxState.RUNNING
+        return running and bool(self._address(session, found))
 
     def _address(self, session: str, found: dict[str, Any]) -> str:
         own = spec.network_name(self._settings, session)

@@ -13,8 +13,11 @@ import requests
 from docker import errors as docker_errors
 
 from gateway import errors
+from gateway.launcher.connection import Connection
 from gateway.launcher.containers import Containers
 from gateway.launcher.door import Door
+from gateway.launcher.networks import JOINING
+from gateway.launcher.running import RunningContainers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +37,10 @@ class DockerEngine:
 
     def __init__(self, settings: LauncherSettings) -> None:
         self._image = settings.image
-        self._containers = Containers(settings, connections=THREADS)
-        self._door = Door(self._containers.api, settings.stack)
+        self._connection = Connection(settings, connections=THREADS + JOINING)
+        self._running = RunningContainers(self._connection)
+        self._containers = Containers(self._connection, self._running.lost_reason)
+        self._door = Door(self._connection.api, settings.stack)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
 
     async def ensure(self, session: str, *, named: bool) -> Sandbox:
@@ -68,24 +73,24 @@ class DockerEngine:
         return await self._hop(self._containers.networks.abandoned)
 
     async def abandon(self, session: str) -> None:
-        """Remove the session's network, unless there is a container that needs it by now."""
-        await self._hop(lambda: self._containers.abandon(session))
+        """Remove the session's network, unless a sandbox needs it by now."""
+        await self._hop(lambda: self._containers.networks.remove(session))
 
     async def running(self) -> Mapping[str, str]:
         """Session → container of all that run, paused ones too."""
-        return await self._hop(self._containers.running)
+        return await self._hop(self._running.running)
 
     async def held(self) -> Sequence[str]:
         """The containers that are paused."""
-        return await self._hop(self._containers.held)
+        return await self._hop(self._running.held)
 
     async def hold(self, container: str, held: bool) -> None:
         """Pause a container, or have it go on."""
-        await self._hop(lambda: self._containers.hold(container, held=held))
+        await self._hop(lambda: self._running.hold(container, held=held))
 
     async def cut(self, container: str, reason: str) -> None:
         """Kill a container; its session's next one is told the reason."""
-        await self._hop(lambda: self._containers.cut(container, reason))
+        await self._hop(lambda: self._running.cut(container, reason))
 
     async def look_at_door(self) -> bool:
         """See to the published port once; whether the proxy was restarted."""
@@ -94,12 +99,13 @@ class DockerEngine:
     async def close(self) -> None:
         """Let go of the engine; may be called twice."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._containers.close()
+        self._containers.networks.close()
+        self._connection.close()
 
     async def _hop(self, work: Callable[[], T]) -> T:
         def typed() -> T:
             with self._typed_errors():
-                self._containers.reach()
+                self._connection.reach()
                 return work()
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, typed)

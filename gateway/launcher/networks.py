@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import logging
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -40,11 +41,18 @@ LIVING: Final = frozenset({"created", "running", "paused", "restarting"})
 YOUNG_SECONDS: Final = 120.0
 """A network without a container is being given one for so long at most; then a launcher has died in between."""
 
-ATTEMPTS: Final = 10
-"""Subnets that are tried: each but the first was free a moment ago, and another launcher's by then."""
+ATTEMPTS: Final = 12
+"""Tries to make a network: a subnet that was free a moment ago may be another launcher's by then."""
+
+REFUSALS: Final = 3
+"""So often a subnet is asked for that the engine refuses and lists nobody with: a network that is being made, or is just
+going, has its subnet and is not listed. One that the engine has lost count of stays so, and is passed over."""
 
 PAUSE_SECONDS: Final = 0.2
 """Until what the engine is at is listed, or gone."""
+
+JOINING: Final = 8
+"""Places on networks that are taken at the same time."""
 
 REMOVALS: Final = 4
 """Tries to remove a network: whoever joined it in between is taken off again."""
@@ -58,43 +66,41 @@ class Networks:
         self._api = api
         self._settings = settings
         self._pool = ipaddress.IPv4Network(settings.networks)
-        self._joining = ThreadPoolExecutor(8, thread_name_prefix="joining")
+        self._joining = ThreadPoolExecutor(JOINING, thread_name_prefix="joining")
 
     def ensure(self, session: str) -> str:
         """The name of the session's network, made where there is none."""
         name = spec.network_name(self._settings, session)
-        with contextlib.suppress(docker_errors.NotFound):
-            found = self._api().inspect_network(name)
-            self._check_ours(session, found)
-            return name
         taken: Sequence[ipaddress.IPv4Network] = ()
+        refused: Counter[ipaddress.IPv4Network] = Counter()
         for _ in range(ATTEMPTS):
-            try:
-                subnet = subnet_of(self._pool, self._settings.network_prefix, session, taken)
-            except NoSubnetError:
-                raise errors.SandboxUnavailable(
-                    f"No network is left for another sandbox: all subnets of {self._pool} are taken on the Docker "
-                    "engine; set sandboxNetworks to a wider network, or stop other stacks."
-                ) from None
+            with contextlib.suppress(docker_errors.NotFound):
+                self._check_ours(session, self._api().inspect_network(name))
+                return name
+            subnet = self._subnet(session, [*taken, *(one for one in refused if refused[one] >= REFUSALS)])
             try:
                 self._create(session, name, subnet)
             except docker_errors.APIError as error:
                 # Its subnet is another's, or its name is there by now.
                 log.info("session %s: looking again: %s", session, error.explanation)
                 networks = self._api().networks()
-                if any(network["Name"] == name for network in networks):
-                    return name
                 taken = subnets_in(networks)
                 if not any(network.overlaps(subnet) for network in taken):
-                    # One that is being made, or removed, has its subnet and is not listed.
-                    if "overlaps" not in str(error):
+                    if "overlap" in str(error):
+                        refused[subnet] += 1
+                        time.sleep(PAUSE_SECONDS)
+                    elif all(network["Name"] != name for network in networks):
                         raise
-                    time.sleep(PAUSE_SECONDS)
             else:
                 return name
         raise errors.SandboxUnavailable(
             f"The subnets of session {session} were taken by others all the time; try again."
         )
+
+    def take_in(self, session: str, container: str) -> None:
+        """Put the session's sandbox, which runs and has lost its network, on one again."""
+        name = self.ensure(session)
+        self._api().connect_container_to_network(container, name)
 
     def join(self, session: str) -> None:
         """Put every gateway that runs on the session's network, which is there."""
@@ -106,7 +112,8 @@ class Networks:
         )
 
     def remove(self, session: str) -> None:
-        """Take everybody off the session's network, and remove it; nothing where there is none."""
+        """Take everybody off the session's network, and remove it; nothing where there is none, or where a sandbox of
+        the session needs it: another launcher has started it again."""
         name = spec.network_name(self._settings, session)
         for attempt in range(1, REMOVALS + 1):
             try:
@@ -114,6 +121,8 @@ class Networks:
             except docker_errors.NotFound:
                 return
             self._check_ours(session, network)
+            if self._living(session):
+                return
             # One that does not run is on no list of the network's, and would not start again without it.
             members = {item["Id"] for item in self._gateways(all=True) if name in _joined(item)}
             for member in members | set(network.get("Containers") or {}):
@@ -147,13 +156,7 @@ class Networks:
         networks = self._all()
         if not networks:
             return []
-        filters = spec.label_filter(self._settings)
-        living = {
-            container["Labels"].get(spec.SESSION_LABEL)
-            for container in self._api().containers(all=True, filters=filters)
-            if container["State"] in LIVING
-        }
-        now = time.time()
+        living, now = self._living(), time.time()
         return [
             session
             for network in networks
@@ -164,6 +167,24 @@ class Networks:
     def close(self) -> None:
         """End the threads; may be called twice."""
         self._joining.shutdown(wait=False, cancel_futures=True)
+
+    def _living(self, session: str = "") -> set[str]:
+        """The sessions, or whether it is this one, whose container needs its network."""
+        filters = spec.label_filter(self._settings, session)
+        return {
+            str(container["Labels"].get(spec.SESSION_LABEL))
+            for container in self._api().containers(all=True, filters=filters)
+            if container["State"] in LIVING
+        }
+
+    def _subnet(self, session: str, taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+        try:
+            return subnet_of(self._pool, self._settings.network_prefix, session, taken)
+        except NoSubnetError:
+            raise errors.SandboxUnavailable(
+                f"No network is left for another sandbox: all subnets of {self._pool} are taken on the Docker "
+                "engine; set sandboxNetworks to a wider network, or stop other stacks."
+            ) from None
 
     def _create(self, session: str, name: str, subnet: ipaddress.IPv4Network) -> None:
         self._api().create_network(

@@ -24,9 +24,11 @@ from gateway import errors
 from gateway.config import ConfigError, Settings
 from gateway.launcher import spec
 from gateway.launcher.app import build_launcher
+from gateway.launcher.connection import Connection
 from gateway.launcher.containers import Containers
 from gateway.launcher.engine import DockerEngine
 from gateway.launcher.networks import Networks
+from gateway.launcher.running import RunningContainers
 from gateway.launcher.serve import LIMITS
 from gateway.launcher.settings import read_launcher_settings
 from gateway.sandboxes.drivers.docker import DockerDriver
@@ -266,8 +268,6 @@ class FakeApi:
     """The Docker SDK's client, with an engine of one CPU."""
 
     def __init__(self) -> None:
-        self.refuses = ""
-        """The network that it lets nobody join."""
         self.joined: list[tuple[str, str]] = []
         self.created: list[dict[str, Any]] = []
         self.removed: list[str] = []
@@ -299,7 +299,9 @@ class FakeApi:
             "ExitCode": 0,
         }
         labels = self.created[numbers[-1] - 1]["labels"]
-        networks: dict[str, Any] = {network: {} for joined, network in self.joined if joined == container}
+        own = self.created[numbers[-1] - 1]["host_config"]["network_mode"]
+        joined = {network for one, network in [(container, own), *self.joined] if one == container}
+        networks = {network: {"IPAddress": "10.213.0.2"} for network in joined & set(self.made_networks)}
         return {
             "Id": container,
             "State": state,
@@ -318,8 +320,6 @@ class FakeApi:
         return {"Id": f"container-{len(self.created)}"}
 
     def connect_container_to_network(self, container: str, network: str) -> None:
-        if network == self.refuses:
-            raise docker_errors.APIError("no such network")
         self.joined.append((container, network))
 
     def start(self, container: str) -> None:
@@ -349,8 +349,14 @@ def refused_with(status: int) -> docker_errors.APIError:
     return docker_errors.APIError("refused", response=response)
 
 
+def both(**settings: Any) -> tuple[Containers, RunningContainers]:
+    connection = Connection(replace(read_launcher_settings(ENVIRON), **settings), connections=1)
+    running = RunningContainers(connection)
+    return Containers(connection, running.lost_reason), running
+
+
 def containers(**settings: Any) -> Containers:
-    return Containers(replace(read_launcher_settings(ENVIRON), **settings), connections=1)
+    return both(**settings)[0]
 
 
 def test_a_sandbox_gets_no_more_cpus_than_the_engine_has(
@@ -382,7 +388,7 @@ async def test_what_waiting_does_not_mend_is_told_apart(
         raise refusal
 
     monkeypatch.setattr(fake_api, "create_container", refuse)
-    monkeypatch.setattr(Containers, "reach", lambda _: None)
+    monkeypatch.setattr(Connection, "reach", lambda _: None)
     monkeypatch.setattr(fake_api, "close", lambda: None, raising=False)
     engine = DockerEngine(read_launcher_settings(ENVIRON))
     with pytest.raises(errors.SandboxUnavailable, match=told) as raised:
@@ -407,7 +413,7 @@ def test_a_sandbox_is_told_of_the_proxy_only_where_there_is_one(fake_api: FakeAp
 def test_what_was_cut_here_is_told_with_its_reason(
     fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = containers()
+    made, running = both()
     made.ensure("a")
     inspect = fake_api.inspect_container
 
@@ -423,7 +429,7 @@ def test_what_was_cut_here_is_told_with_its_reason(
     monkeypatch.setattr(fake_api, "kill", lambda one, signal: killed.append(one), raising=False)
     monkeypatch.setattr(fake_api, "inspect_container", ended)
     assert made.status("a").lost_reason == "killed"
-    made.cut("container-1", "disk-quota")
+    running.cut("container-1", "disk-quota")
     assert killed == ["container-1"]
     assert made.status("a").lost_reason == "disk-quota"
     made.ensure("a")
@@ -438,7 +444,19 @@ def test_what_has_ended_already_is_cut(
         raise refused_with(status)
 
     monkeypatch.setattr(fake_api, "kill", gone, raising=False)
-    containers().cut("container-1", "disk-low")
+    both()[1].cut("container-1", "disk-low")
+
+
+def test_one_that_runs_without_its_network_gets_one_again(fake_api: FakeApi) -> None:
+    """A launcher that was slow to stop the sandbox before it has taken the network of this one away."""
+    made = containers()
+    before = made.ensure("a")
+    [name] = fake_api.made_networks
+    fake_api.made_networks.clear()
+    assert made.status("a").host == ""
+    assert made.ensure("a") == before
+    assert fake_api.joined == [("container-1", name)]
+    assert len(fake_api.created) == 1
 
 
 @asynccontextmanager
@@ -456,7 +474,7 @@ async def test_on_a_disk_without_room_nothing_is_started(
 ) -> None:
     """What runs goes on, what is asked about is answered."""
     monkeypatch.setattr(fake_api, "close", lambda: None, raising=False)
-    monkeypatch.setattr(Containers, "reach", lambda _: None)
+    monkeypatch.setattr(Connection, "reach", lambda _: None)
     settings = replace(
         read_launcher_settings(ENVIRON), disk_folder=str(tmp_path), disk_reserve_percent=99.999
     )

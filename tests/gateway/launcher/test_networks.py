@@ -90,8 +90,10 @@ class Engine:
                 if item.startswith("gateway") and (all or item not in self.down)
             ]
         return [
-            {"State": state, "Labels": spec.labels(SETTINGS, session)}
+            {"State": state, "Labels": labels}
             for session, state in self.sandboxes.items()
+            for labels in [spec.labels(SETTINGS, session)]
+            if {f"{name}={value}" for name, value in labels.items()} >= set(filters["label"])
         ]
 
     def connect_container_to_network(self, container: str, name: str, aliases: list[str]) -> None:
@@ -173,6 +175,50 @@ def test_a_subnet_whose_network_is_just_going_is_asked_for_again(
     monkeypatch.setattr(engine, "networks", without)
     networks.ensure("a")
     assert engine.there[name_of("a")]["IPAM"]["Config"][0]["Subnet"] == str(subnet_of(POOL, 28, "a"))
+
+
+def test_a_subnet_that_the_engine_has_lost_count_of_is_passed_over(
+    engine: Engine, networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses it as taken for good, and lists nobody who has it: after a crash of the engine."""
+    monkeypatch.setattr("gateway.launcher.networks.PAUSE_SECONDS", 0.0)
+    first = subnet_of(POOL, 28, "a")
+    create = engine.create_network
+
+    def refuses(name: str, *, ipam: Any, **given: Any) -> None:
+        if ipam["Config"][0]["Subnet"] == str(first):
+            raise docker_errors.APIError("networks have overlapping IPv4")
+        create(name, ipam=ipam, **given)
+
+    monkeypatch.setattr(engine, "create_network", refuses)
+    networks.ensure("a")
+    assert engine.there[name_of("a")]["IPAM"]["Config"][0]["Subnet"] == str(subnet_of(POOL, 28, "a", [first]))
+
+
+def test_another_refusal_is_told(
+    engine: Engine, networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise docker_errors.APIError("no space left on device")
+
+    monkeypatch.setattr(engine, "create_network", refuses)
+    with pytest.raises(docker_errors.APIError, match="no space left"):
+        networks.ensure("a")
+
+
+@pytest.mark.parametrize("state", ["created", "running", "paused"])
+def test_one_whose_sandbox_was_started_again_meanwhile_stays(
+    engine: Engine, networks: Networks, state: str
+) -> None:
+    """By another launcher, while this one was stopping the sandbox before it."""
+    networks.ensure("a")
+    networks.join("a")
+    engine.sandboxes = {"a": state, "b": "exited"}
+    networks.remove("a")
+    assert engine.members("a") == {"gateway-0", "gateway-1"}
+    engine.sandboxes["a"] = "exited"
+    networks.remove("a")
+    assert engine.there == {}
 
 
 def test_where_another_launcher_made_it_meanwhile_it_is_that_one(engine: Engine, networks: Networks) -> None:
