@@ -16,6 +16,7 @@ from container.protocol import AGENT_PORT
 from gateway import errors
 from gateway.launcher import spec
 from gateway.launcher.networks import Networks
+from gateway.launcher.settings import possible
 from gateway.sandboxes.drivers import Sandbox, SandboxState
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-    from gateway.launcher.connection import Connection
     from gateway.launcher.settings import LauncherSettings
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,19 @@ class Containers:
     a container's name is unique, whoever loses a race looks again. Raises what the Docker SDK raises.
     """
 
-    def __init__(self, connection: Connection, lost_reason: Callable[[Mapping[str, Any]], str]) -> None:
+    def __init__(
+        self,
+        settings: LauncherSettings,
+        api: Callable[[], APIClient],
+        lost_reason: Callable[[Mapping[str, Any]], str],
+    ) -> None:
         """`lost_reason`: why a container, as the engine inspects it, has ended by itself."""
-        self._connection = connection
-        self._api = connection.api
+        self._settings = settings
+        self._api = api
         self._lost_reason = lost_reason
-        self.networks = Networks(connection.api, connection.settings)
+        self._possible: LauncherSettings | None = None
+        """The settings with no more CPUs than the engine has, once it has been asked."""
+        self.networks = Networks(api, settings)
 
     def ensure(self, session: str, *, named: bool = False) -> Sandbox:
         """The running container, started or made anew; one that runs an earlier image goes on. Every gateway is on its
@@ -141,10 +148,6 @@ class Containers:
             )
         return list(found.values())
 
-    @property
-    def _settings(self) -> LauncherSettings:
-        return self._connection.settings
-
     def _inspect(self, session: str) -> dict[str, Any] | None:
         try:
             found: dict[str, Any] = self._api().inspect_container(
@@ -172,13 +175,15 @@ class Containers:
             self._create(session, lost_reason=reason, named=named)
 
     def _create(self, session: str, *, lost_reason: str, named: bool) -> None:
-        api: APIClient = self._api()
+        api = self._api()
+        if self._possible is None:
+            self._possible = possible(self._settings, cpus=api.info()["NCPU"])
         for name in spec.volume_names(self._settings, session):
             volume = api.create_volume(name, labels=spec.labels(self._settings, session))
             self._check_ours(session, volume["Labels"])
         self.networks.ensure(session)
         start = secrets.token_hex(8) if named else ""
-        arguments = spec.create_arguments(api, self._settings, session, lost_reason, start)
+        arguments = spec.create_arguments(api, self._possible, session, lost_reason, start)
         self._start(session, api.create_container(**arguments)["Id"])
 
     def _start(self, session: str, container: str) -> None:

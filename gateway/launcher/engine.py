@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import docker
 import requests
 from docker import errors as docker_errors
 
 from gateway import errors
-from gateway.launcher.connection import Connection
+from gateway.launcher import spec
 from gateway.launcher.containers import Containers
+from gateway.launcher.disk.running import RunningContainers
 from gateway.launcher.door import Door
 from gateway.launcher.networks import JOINING
-from gateway.launcher.running import RunningContainers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +33,43 @@ log = logging.getLogger(__name__)
 
 THREADS: Final = 16
 
+CALL_SECONDS: Final = 30
+"""How long the engine may take to answer a call."""
+
+
+class Client:
+    """The SDK's client, made when it is first needed and shared by all threads."""
+
+    def __init__(self, url: str, *, connections: int) -> None:
+        """`connections`: how many calls there are at once."""
+        self._url = url
+        self._connections = connections
+        self._connecting = threading.Lock()
+        self._connected: docker.APIClient | None = None
+
+    def api(self) -> docker.APIClient:
+        """The client. Raises what the SDK raises."""
+        with self._connecting:
+            if self._connected is None:
+                self._connected = docker.APIClient(
+                    self._url, version="auto", timeout=CALL_SECONDS, max_pool_size=self._connections
+                )
+            return self._connected
+
+    def reach(self) -> None:
+        """Raises `OSError` when nobody listens at the engine's socket. The SDK would find that out too, but leave a
+        socket open at each attempt until the garbage collector comes by."""
+        scheme, _, path = self._url.partition("://")
+        if scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(CALL_SECONDS)
+                probe.connect(path)
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self._connected is not None:
+            self._connected.close()
+
 
 class DockerEngine:
     """The sandboxes of one stack. Every method raises `SandboxUnavailable` when the engine is away or refuses,
@@ -37,10 +77,11 @@ class DockerEngine:
 
     def __init__(self, settings: LauncherSettings) -> None:
         self._image = settings.image
-        self._connection = Connection(settings, connections=THREADS + JOINING)
-        self._running = RunningContainers(self._connection)
-        self._containers = Containers(self._connection, self._running.lost_reason)
-        self._door = Door(self._connection.api, settings.stack)
+        self._client = Client(settings.docker_url, connections=THREADS + JOINING)
+        api = self._client.api
+        self._running = RunningContainers(api, spec.label_filter(settings), spec.SESSION_LABEL)
+        self._containers = Containers(settings, api, self._running.lost_reason)
+        self._door = Door(api, settings.stack)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
 
     async def ensure(self, session: str, *, named: bool) -> Sandbox:
@@ -100,12 +141,12 @@ class DockerEngine:
         """Let go of the engine; may be called twice."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._containers.networks.close()
-        self._connection.close()
+        self._client.close()
 
     async def _hop(self, work: Callable[[], T]) -> T:
         def typed() -> T:
             with self._typed_errors():
-                self._connection.reach()
+                self._client.reach()
                 return work()
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, typed)

@@ -1,7 +1,7 @@
-"""The process that counts: reads what to count as JSON lines, answers with JSON lines; at the lowest priority.
+"""The process that counts: reads what to count as JSON lines, answers with JSON lines; at a low priority.
 
 A process of its own, so that a tree of a million files stalls nobody's start. Several counts go on in turns, so that a
-small tree is not waited for until a large one is through. `python -m gateway.launcher.disk.counter`; stdlib only.
+small tree is not waited for until a large one is through. `python -m gateway.launcher.disk.counter 19`; stdlib only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ctypes
 import dataclasses
 import json
 import os
+import resource
 import select
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -19,15 +20,16 @@ from gateway.launcher.disk.usage import Count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NICE: Final = 19
 READ_BYTES: Final = 65_536
 PDEATHSIG: Final = 1
 """PR_SET_PDEATHSIG (prctl(2))."""
 
 
 def main() -> None:
-    """Count until stdin ends."""
-    os.nice(NICE)
+    """Count until stdin ends, with as much less priority as the first argument says (nice(2))."""
+    os.nice(int(sys.argv[1]))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # folders within each other are open together
     ctypes.CDLL(None).prctl(PDEATHSIG, 9)
     counts: list[tuple[Any, Count, Iterator[None]]] = []
     rest = b""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ SECONDS: Final = 0.5
 SETTLE_SECONDS: Final = 0.1
 """What was being written as they were paused has come to the disk by then."""
 
-LEAST: Final = 4 * 1024 * 1024
-"""Bytes in `SECONDS`: who writes less is not looked for."""
+LEAST: Final = 8 * 1024 * 1024
+"""Bytes a second: who writes less is not looked for."""
 
 
 async def find_writer(
@@ -37,12 +38,13 @@ async def find_writer(
     go on again whatever happens.
     """
 
-    async def fell() -> int:
-        before = await free()
+    async def fell() -> float:
+        """Bytes a second: on a busy machine a look may last longer than it should."""
+        before, begun = await free(), time.monotonic()
         await asyncio.sleep(seconds)
-        return before - await free()
+        return (before - await free()) / (time.monotonic() - begun)
 
-    async def fell_without(some: Sequence[str]) -> int:
+    async def fell_without(some: Sequence[str]) -> float:
         async with _held(some, hold):
             await asyncio.sleep(min(SETTLE_SECONDS, seconds))
             return await fell()

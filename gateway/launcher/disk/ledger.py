@@ -172,10 +172,16 @@ class Ledger:
             account.low_base = usage if account.low_base is None else _least(account.low_base, usage)
         if session not in self._running:
             return None
-        too_deep = usage.deep and bool(self.limits.size or self.limits.inodes)
-        if too_deep or _beyond(usage, self._quota(account)):
+        too_much = usage.endless and bool(self.limits.size or self.limits.inodes)
+        if too_much or _beyond(usage, self._quota(account)):
             return Cut.QUOTA
         return Cut.LOW if _beyond(usage, self._allowed(account)) else None
+
+    def unmeasured(self, session: str, *, now: float, seconds: float) -> None:
+        """A measurement came to nothing after so many seconds: the next one waits as behind any other."""
+        account = self._accounts.get(session)
+        if account is not None:
+            account.measured_at, account.seconds = now, seconds
 
     def ended(self, session: str) -> None:
         """Its sandbox was ended: what is left there is measured once more, all of it."""

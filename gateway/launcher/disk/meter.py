@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 SECONDS: Final = 300.0
 """How long a count may take; a million files take some ten seconds. Then the process is ended, and another asked."""
 
-COMMAND: Final = (sys.executable, "-m", "gateway.launcher.disk.counter")
+LOWEST: Final = "19"
+"""The lowest priority (nice(2))."""
+
+COMMAND: Final = (sys.executable, "-m", "gateway.launcher.disk.counter", LOWEST)
 
 
 class Meter:

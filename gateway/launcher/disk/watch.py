@@ -6,16 +6,18 @@ import asyncio
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from gateway import errors
-from gateway.launcher.disk.hunt import find_writer
 from gateway.launcher.disk.ledger import MIB, Cut, Ledger, Limits, Space
 from gateway.launcher.disk.meter import Meter
+from gateway.launcher.disk.unseen import Unseen
 from gateway.sandboxes.drivers import Disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable
+
+    from gateway.launcher.disk.sandboxes import Sandboxes
 
 log = logging.getLogger(__name__)
 
@@ -23,34 +25,11 @@ LOOK_SECONDS: Final = 0.25
 LIST_LOOKS: Final = 8
 """Looks between two questions to the engine who runs; it is asked too when a sandbox was started here."""
 
-UNSEEN_SHARE: Final = 0.25
-"""When so much of the reserve has gone that nobody is seen to have written, it is looked for by whom: all who may write
-a little while a disk is low write half as much together."""
-
-HUNTS: Final = 5
-"""So often at most it is looked for whoever fills the disk unseen: on a busy machine a writer pauses by itself too."""
-
 AT_ONCE: Final = 4
 """Sessions that are measured at the same time, by turns."""
 
 QUIET_SECONDS: Final = 10.0
 """A look that fails is told this often."""
-
-
-class Sandboxes(Protocol):
-    """What the watch wants of the engine."""
-
-    async def running(self) -> Mapping[str, str]:
-        """Session → container of all that run, those that are held still too."""
-
-    async def held(self) -> Sequence[str]:
-        """The containers that are held still."""
-
-    async def hold(self, container: str, held: bool) -> None:
-        """Have a container held still, or go on; one that has ended is success."""
-
-    async def cut(self, container: str, reason: str) -> None:
-        """Kill a container; its session's next one is told the reason. One that has ended is success."""
 
 
 class DiskWatch:
@@ -71,12 +50,11 @@ class DiskWatch:
         self._sandboxes = sandboxes
         self._meter = meter or Meter()
         self.ledger = Ledger(limits)
+        self._unseen = Unseen(self.ledger, sandboxes, space=self._space, cut=self._cut, tell=self._tell)
         self._measuring: dict[str, asyncio.Task[None]] = {}
+        self._listing: asyncio.Task[None] | None = None
         self._stale = True
         self._failed_at = -QUIET_SECONDS
-        self._known_free = 0
-        """What was free when a disk became low, or somebody was ended for that."""
-        self._hunting: asyncio.Task[None] | None = None
 
     @property
     def watches(self) -> bool:
@@ -129,33 +107,33 @@ class DiskWatch:
         """Until cancelled; no failure is the last look."""
         looks = 0
         try:
-            await self._let_go()
             while self.watches:
                 try:
                     await self._look(asks=self._stale or looks % LIST_LOOKS == 0)
-                except (errors.SandboxUnavailable, OSError) as error:
+                except OSError as error:
                     self._tell(error)
                 except Exception:
                     log.exception("the disk could not be looked at")
                 looks += 1
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            tasks = [*self._measuring.values(), *([self._hunting] if self._hunting else [])]
+            tasks = [*self._measuring.values(), *([self._listing] if self._listing else [])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._unseen.close()
             await self._meter.close()
 
     async def _look(self, *, asks: bool) -> None:
         was_low = self.ledger.low
-        space = await asyncio.to_thread(space_of, self._folder)
+        space = await self._space()
         self.ledger.look(space)
         if self.ledger.low != was_low:
-            self._known_free = space.free
+            self._unseen.known(space)
             log.warning("the disk is %s: %s", "nearly full" if self.ledger.low else "free again", self.told())
-        if asks:
-            self._stale = False
-            self.ledger.see(await self._sandboxes.running())
+        if asks and self._listing is None:
+            # Beside: an engine that takes its time for an answer keeps nobody from being measured.
+            self._listing = asyncio.create_task(self._list(), name="who runs")
         for session in self.ledger.due(time.monotonic()):
             if len(self._measuring) >= AT_ONCE:
                 break
@@ -163,9 +141,16 @@ class DiskWatch:
                 task = asyncio.create_task(self._measure(session), name=f"measure {session}")
                 self._measuring[session] = task
                 task.add_done_callback(self._measured)
-        unseen = self._known_free - space.free
-        if self.ledger.low and unseen > self.ledger.reserve.size * UNSEEN_SHARE and self._hunting is None:
-            self._hunting = asyncio.create_task(self._hunt(), name="who fills the disk")
+        self._unseen.look(space)
+
+    async def _list(self) -> None:
+        self._stale = False
+        try:
+            self.ledger.see(await self._sandboxes.running())
+        except errors.SandboxUnavailable as error:
+            self._tell(error)
+        finally:
+            self._listing = None
 
     async def _measure(self, session: str) -> None:
         ledger = self.ledger
@@ -173,6 +158,7 @@ class DiskWatch:
         try:
             usage = await self._meter.measure(self._folders(session), ledger.most(session))
         except OSError as error:
+            ledger.unmeasured(session, now=time.monotonic(), seconds=time.monotonic() - begun)
             self._tell(error)
             return
         now = time.monotonic()
@@ -190,40 +176,10 @@ class DiskWatch:
             self._tell(error)
             return
         self.ledger.ended(session)
-        self._known_free = await self._free()
+        self._unseen.known(await self._space())
 
-    async def _hunt(self) -> None:
-        """End whoever fills the disk without a file that could be measured."""
-        try:
-            sessions = {
-                container: session for session, container in (await self._sandboxes.running()).items()
-            }
-            log.warning("the disk fills further by nobody's files: looking for whom among %d", len(sessions))
-            found = None
-            for _ in range(HUNTS):
-                found = await find_writer(list(sessions), hold=self._sandboxes.hold, free=self._free)
-                if found is not None or not self.ledger.low:
-                    break
-            if found is None:
-                log.warning("the disk is filled by none of the sandboxes")
-            else:
-                await self._cut(sessions[found], found, Cut.LOW)
-            self._known_free = await self._free()
-        except (errors.SandboxUnavailable, OSError) as error:
-            self._tell(error)
-        finally:
-            self._hunting = None
-
-    async def _let_go(self) -> None:
-        """Have those go on whom an earlier launcher left held still."""
-        try:
-            for container in await self._sandboxes.held():
-                await self._sandboxes.hold(container, False)
-        except errors.SandboxUnavailable as error:
-            self._tell(error)
-
-    async def _free(self) -> int:
-        return (await asyncio.to_thread(space_of, self._folder)).free
+    async def _space(self) -> Space:
+        return await asyncio.to_thread(space_of, self._folder)
 
     def _measured(self, task: asyncio.Task[None]) -> None:
         self._measuring = {key: other for key, other in self._measuring.items() if other is not task}

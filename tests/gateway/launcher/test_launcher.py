@@ -24,11 +24,11 @@ from gateway import errors
 from gateway.config import ConfigError, Settings
 from gateway.launcher import spec
 from gateway.launcher.app import build_launcher
-from gateway.launcher.connection import Connection
 from gateway.launcher.containers import Containers
+from gateway.launcher.disk.running import RunningContainers
+from gateway.launcher.engine import Client as EngineClient
 from gateway.launcher.engine import DockerEngine
 from gateway.launcher.networks import Networks
-from gateway.launcher.running import RunningContainers
 from gateway.launcher.serve import LIMITS
 from gateway.launcher.settings import read_launcher_settings
 from gateway.sandboxes.drivers.docker import DockerDriver
@@ -350,9 +350,10 @@ def refused_with(status: int) -> docker_errors.APIError:
 
 
 def both(**settings: Any) -> tuple[Containers, RunningContainers]:
-    connection = Connection(replace(read_launcher_settings(ENVIRON), **settings), connections=1)
-    running = RunningContainers(connection)
-    return Containers(connection, running.lost_reason), running
+    made = replace(read_launcher_settings(ENVIRON), **settings)
+    api = EngineClient(made.docker_url, connections=1).api
+    running = RunningContainers(api, spec.label_filter(made), spec.SESSION_LABEL)
+    return Containers(made, api, running.lost_reason), running
 
 
 def containers(**settings: Any) -> Containers:
@@ -388,7 +389,7 @@ async def test_what_waiting_does_not_mend_is_told_apart(
         raise refusal
 
     monkeypatch.setattr(fake_api, "create_container", refuse)
-    monkeypatch.setattr(Connection, "reach", lambda _: None)
+    monkeypatch.setattr(EngineClient, "reach", lambda _: None)
     monkeypatch.setattr(fake_api, "close", lambda: None, raising=False)
     engine = DockerEngine(read_launcher_settings(ENVIRON))
     with pytest.raises(errors.SandboxUnavailable, match=told) as raised:
@@ -474,7 +475,7 @@ async def test_on_a_disk_without_room_nothing_is_started(
 ) -> None:
     """What runs goes on, what is asked about is answered."""
     monkeypatch.setattr(fake_api, "close", lambda: None, raising=False)
-    monkeypatch.setattr(Connection, "reach", lambda _: None)
+    monkeypatch.setattr(EngineClient, "reach", lambda _: None)
     settings = replace(
         read_launcher_settings(ENVIRON), disk_folder=str(tmp_path), disk_reserve_percent=99.999
     )

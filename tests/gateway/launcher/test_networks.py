@@ -195,9 +195,7 @@ def test_a_subnet_that_the_engine_has_lost_count_of_is_passed_over(
     assert engine.there[name_of("a")]["IPAM"]["Config"][0]["Subnet"] == str(subnet_of(POOL, 28, "a", [first]))
 
 
-def test_another_refusal_is_told(
-    engine: Engine, networks: Networks, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_refusal_is_told(engine: Engine, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*_: Any, **__: Any) -> None:
         raise docker_errors.APIError("no space left on device")
 

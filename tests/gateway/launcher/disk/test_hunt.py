@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -13,20 +14,24 @@ SECONDS = 0.02
 
 
 class Disk:
-    """It fills by 10 MiB at each look, by each writer that is not held still; `others`: by what is no sandbox."""
+    """It fills by 1,000 MiB a second, by each writer that is not held still; `others`: by what is no sandbox."""
 
     def __init__(self, *writers: str, others: int = 0) -> None:
         self.writers = set(writers)
         self.others = others
         self.held: set[str] = set()
         self.most_held = 0
-        self._free = 1_000_000 * MIB
+        self._free = 1_000_000.0 * MIB
+        self._at = time.monotonic()
 
     async def free(self) -> int:
-        self._free -= (10 * len(self.writers - self.held) + self.others) * MIB
-        return self._free
+        now = time.monotonic()
+        self._free -= (1000 * len(self.writers - self.held) + self.others) * MIB * (now - self._at)
+        self._at = now
+        return int(self._free)
 
     async def hold(self, container: str, held: bool) -> None:
+        await self.free()
         (self.held.add if held else self.held.discard)(container)
         self.most_held = max(self.most_held, len(self.held))
 
@@ -44,6 +49,22 @@ async def test_the_writer_is_found_among_many(count: int, writer: int) -> None:
     assert await _find(Disk(f"c{writer}"), count) == f"c{writer}"
 
 
+async def test_a_look_that_lasts_longer_than_it_should_counts_for_no_more() -> None:
+    """On a busy machine: whoever is held meanwhile is not taken for the writer because less was written then."""
+    disk = Disk("c3")
+    looks = 0
+
+    async def free() -> int:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # the first look of all, at the end of which it is told
+            await asyncio.sleep(SECONDS * 10)
+        return await disk.free()
+
+    found = await find_writer(["c0", "c1", "c2", "c3"], hold=disk.hold, free=free, seconds=SECONDS)
+    assert found == "c3"
+
+
 async def test_one_of_several_is_found() -> None:
     found = await _find(Disk("c1", "c2"), 8)
     assert found in (None, "c1", "c2")  # never one who writes nothing
@@ -51,7 +72,7 @@ async def test_one_of_several_is_found() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 9])
 async def test_it_is_nobody_of_them(count: int) -> None:
-    assert await _find(Disk(others=50), count) is None
+    assert await _find(Disk(others=5000), count) is None
     assert await _find(Disk(), count) is None
 
 

@@ -142,11 +142,20 @@ def test_an_answer_about_a_container_that_is_gone_counts_for_nothing() -> None:
     assert ledger.usage("a") is None
 
 
-def test_too_deep_is_too_much() -> None:
+def test_what_cannot_be_counted_is_too_much() -> None:
     ledger = _ledger()
     ledger.see({"a": "1"})
-    deep = Usage(MIB, 10, whole=False, deep=True)
+    deep = Usage(MIB, 10, whole=False, endless=True)
     assert ledger.measured("a", "1", deep, mark=(0, 0), now=0.0, seconds=0.0) is Cut.QUOTA
+
+
+def test_a_measurement_that_came_to_nothing_is_not_made_again_at_once() -> None:
+    ledger = _ledger()
+    ledger.see({"a": "1"})
+    ledger.unmeasured("a", now=100.0, seconds=300.0)
+    assert ledger.due(101.0) == []
+    assert ledger.due(1001.0) == ["a"]
+    ledger.unmeasured("gone", now=0.0, seconds=0.0)
 
 
 def test_a_disk_is_low_below_its_reserve_and_recovers_by_itself() -> None:
@@ -203,7 +212,7 @@ def test_a_limit_of_0_is_none() -> None:
     assert _measured(ledger, "a", 1000 * ALL, 10**9) is None
     assert not ledger.low
     assert ledger.refusal("a") is None
-    deep = Usage(MIB, 10, whole=False, deep=True)
+    deep = Usage(MIB, 10, whole=False, endless=True)
     assert ledger.measured("a", "1", deep, mark=(0, 0), now=0.0, seconds=0.0) is None
 
 

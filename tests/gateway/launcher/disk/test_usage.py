@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,13 +45,57 @@ def test_several_folders_count_together_with_what_is_below(tmp_path: Path) -> No
     assert found.inodes == 6
 
 
-def test_a_file_of_many_names_counts_once(tmp_path: Path) -> None:
+def test_the_blocks_of_a_file_of_many_names_count_once(tmp_path: Path) -> None:
     _fill(tmp_path / "one", 3 * MIB)
     for number in range(9):
         (tmp_path / f"name{number}").hardlink_to(tmp_path / "one")
     found = measure([str(tmp_path)])
-    assert found.inodes == 1
+    assert found.inodes == 10
     assert 3 * MIB <= found.size < 4 * MIB
+
+
+def test_names_without_number_for_one_file_take_no_longer_than_as_many_files(tmp_path: Path) -> None:
+    """A file may have 65,000 names: what is counted is what takes the time."""
+    (tmp_path / "one").touch()
+    for number in range(100):
+        (tmp_path / f"name{number}").hardlink_to(tmp_path / "one")
+    assert measure([str(tmp_path)], most_inodes=50) == Usage(0, 51, whole=False)
+
+
+def test_without_a_limit_of_files_there_is_still_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "NAMES", 10)
+    for number in range(20):
+        (tmp_path / f"{number}").touch()
+    assert measure([str(tmp_path)]) == Usage(0, 10, whole=False, endless=True)
+
+
+def test_a_folder_that_no_file_is_left_to_open_for_hides_nothing(tmp_path: Path) -> None:
+    """Engines give containers as few as 1,024 open files: what lies deeper must not count for nothing."""
+    here = tmp_path
+    for _ in range(40):
+        here = here / "d"
+        here.mkdir()
+    _fill(here / "file", MIB)
+    count = (
+        "import resource, sys\n"
+        "from gateway.launcher.disk.usage import measure\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))\n"
+        "print(measure([sys.argv[1]]).endless)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", count, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"
+
+
+def test_names_of_any_bytes_are_counted(tmp_path: Path) -> None:
+    for name in (b"\xff\xfe", b"line\nbreak", b"\x1b[2J", "\u202e".encode()):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        (folder / "file").touch()
+    assert measure([str(tmp_path)]).inodes == 8
 
 
 def test_no_link_is_followed(tmp_path: Path) -> None:
@@ -91,7 +137,7 @@ def test_folders_too_deep_to_be_looked_into_are_too_much(
     (here / "d").mkdir()
     before = len(list(Path("/proc/self/fd").iterdir()))
     found = measure([str(tmp_path)])
-    assert (found.whole, found.deep) == (False, True)
+    assert (found.whole, found.endless) == (False, True)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 

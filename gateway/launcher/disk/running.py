@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docker import errors as docker_errors
 
-from gateway.launcher import spec
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.launcher.connection import Connection
+    from docker import APIClient
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +22,23 @@ SIGNAL_EXIT: Final = 128
 
 
 class RunningContainers:
-    """What the watch of the disk wants of the engine (`gateway.launcher.disk.watch.Sandboxes`), by blocking calls, and
-    why a container has ended. Raises what the Docker SDK raises."""
+    """What the watch of the disk wants of the engine (`Sandboxes`), by blocking calls, and why a container has ended.
+    Raises what the Docker SDK raises."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(
+        self, api: Callable[[], APIClient], filters: Mapping[str, Sequence[str]], session_label: str
+    ) -> None:
+        """`filters`: the engine's, for the stack's sandboxes; `session_label`: whose value is a container's session."""
+        self._api = api
+        self._filters = filters
+        self._session_label = session_label
         self._cut: dict[str, str] = {}
         """Container → why it was killed here. A launcher that restarts forgets it, and says `killed`."""
 
     def running(self) -> Mapping[str, str]:
         """Session → container of all that run, paused ones too."""
         found = (
-            (one["Labels"].get(spec.SESSION_LABEL), one["Id"]) for one in self._listed("running", "paused")
+            (one["Labels"].get(self._session_label), one["Id"]) for one in self._listed("running", "paused")
         )
         return {session: str(container) for session, container in found if session}
 
@@ -45,7 +48,7 @@ class RunningContainers:
 
     def hold(self, container: str, *, held: bool) -> None:
         """Pause a container, or have it go on; one that has ended, or is so already, is success."""
-        api = self._connection.api()
+        api = self._api()
         try:
             (api.pause if held else api.unpause)(container)
         except docker_errors.APIError as error:
@@ -58,7 +61,7 @@ class RunningContainers:
             del self._cut[next(iter(self._cut))]
         self._cut[container] = reason
         try:
-            self._connection.api().kill(container, signal="SIGKILL")
+            self._api().kill(container, signal="SIGKILL")
         except docker_errors.APIError as error:
             if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):  # it has ended
                 raise
@@ -71,6 +74,6 @@ class RunningContainers:
         return self._cut.get(found["Id"]) or ("killed" if state["ExitCode"] > SIGNAL_EXIT else "exited")
 
     def _listed(self, *states: str) -> Sequence[Mapping[str, Any]]:
-        filters = {**spec.label_filter(self._connection.settings), "status": list(states)}
-        found: Sequence[Mapping[str, Any]] = self._connection.api().containers(filters=filters)
+        filters = {**self._filters, "status": list(states)}
+        found: Sequence[Mapping[str, Any]] = self._api().containers(filters=filters)
         return found
