@@ -45,7 +45,7 @@ ATTEMPTS: Final = 12
 """Tries to make a network: a subnet that was free a moment ago may be another launcher's by then."""
 
 REFUSALS: Final = 3
-"""So often a subnet is asked for that the engine refuses and lists nobody with: a network that is being made, or is just
+"""So often a subnet is asked for that the engine refuses and lists nobody with: a network that is being made or is just
 going, has its subnet and is not listed. One that the engine has lost count of stays so, and is passed over."""
 
 PAUSE_SECONDS: Final = 0.2

@@ -11,7 +11,8 @@ import { RunStatus } from "./composer/run-status.js";
 import { Login } from "./login/login.js";
 import { SessionList } from "./sessions/session-list.js";
 import { SettingsDialog } from "./settings/settings-dialog.js";
-import { byId, element, refocus } from "./shared/dom.js";
+import { confirmed } from "./shared/confirm.js";
+import { announce, byId, element, refocus } from "./shared/dom.js";
 import { explain } from "./shared/format.js";
 import { own, tab } from "./shared/storage.js";
 import { DEFAULT_TITLE } from "./shared/titles.js";
@@ -96,6 +97,7 @@ class Page {
       ),
     );
     byId("transcript").addEventListener("allow-host", ({ detail }) => this.#allow(detail));
+    byId("transcript").addEventListener("empty-files", ({ detail }) => this.#empty(detail));
     addEventListener("beforeunload", (event) => this.#chat?.unsent && event.preventDefault());
     addEventListener("pagehide", () => this.#chat?.keepPlace());
     addEventListener("hashchange", () => {
@@ -214,6 +216,19 @@ class Page {
 
   #showAllowed(session) {
     showAllowed(byId("transcript"), session?.egressHosts ?? []);
+  }
+
+  /** @param {{done: (emptied: boolean) => void}} asked */
+  async #empty({ done }) {
+    const chat = this.#chat;
+    const emptied =
+      (await confirmed(byId("confirm-empty"))) &&
+      (await this.#guard(async () => {
+        await chat.emptyFiles();
+        announce("The workspace is empty.");
+        return true;
+      }));
+    done(emptied === true);
   }
 
   #escape() {

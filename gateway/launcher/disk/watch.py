@@ -73,7 +73,7 @@ class DiskWatch:
                 raise errors.DiskQuota(
                     f"This session's files have {usage.size // MIB} MB or more in {usage.inodes} files, far more than "
                     f"the {limits.size // MIB} MB and {limits.inodes} files that a session may have, so it cannot be "
-                    "started: empty its workspace (DELETE /api/sessions/{id}/files), or delete the session."
+                    "started: empty its workspace, or delete the session."
                 )
             case Cut.LOW:
                 raise errors.DiskLow(

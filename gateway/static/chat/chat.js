@@ -148,6 +148,11 @@ export class Chat {
     this.#learn({ ...this.session, egressHosts });
   }
 
+  /** Deletes the files of the session; its messages stay. Rejects with an `ApiError`. */
+  async emptyFiles() {
+    await this.#client.api.emptyFiles(this.id);
+  }
+
   /** The reader gave the session another name. @param {{title: string, updatedAt: string}} session  with it */
   renamed({ title, updatedAt }) {
     this.#names += 1;

@@ -3,6 +3,8 @@
 import { parseJson, toJson } from "./json.js";
 
 const TIMEOUT_MS = 15_000;
+/** Of what deletes a session's files: there may be a million. */
+const DELETE_MS = 90_000;
 /** Pauses before a request that got no answer is sent again: a browser drops them all when its network changes. */
 const RETRY_MS = [150, 600];
 
@@ -120,7 +122,7 @@ export function createApi(env) {
     return attempt(method, path, options);
   }
 
-  async function attempt(method, path, { body, query, signal }) {
+  async function attempt(method, path, { body, query, signal, timeout = TIMEOUT_MS }) {
     const url = new URL(path, env.origin);
     for (const [name, value] of Object.entries(query ?? {})) {
       if (value !== undefined && value !== null) url.searchParams.set(name, value);
@@ -132,7 +134,7 @@ export function createApi(env) {
     const abort = () => limit.abort();
     signal?.addEventListener("abort", abort);
     if (signal?.aborted) abort();
-    const timer = env.setTimeout(abort, TIMEOUT_MS);
+    const timer = env.setTimeout(abort, timeout);
     try {
       const response = await env.fetch(url.href, {
         method,
@@ -173,7 +175,9 @@ export function createApi(env) {
     allowHost: (id, host) => request("POST", `${session(id)}/egress`, { body: { host } }),
     /** No more. */
     disallowHost: (id, host) => request("DELETE", `${session(id)}/egress/${encodeURIComponent(host)}`),
-    deleteSession: (id) => request("DELETE", session(id)),
+    deleteSession: (id) => request("DELETE", session(id), { timeout: DELETE_MS }),
+    /** Ends the session's sandbox and deletes its files. */
+    emptyFiles: (id) => request("DELETE", `${session(id)}/files`, { timeout: DELETE_MS }),
     messages: (id, { limit, cursor, order, signal } = {}) =>
       request("GET", `${session(id)}/messages`, { query: { limit, cursor, order }, signal }),
     settings: () => request("GET", "api/settings"),

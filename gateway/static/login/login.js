@@ -1,5 +1,6 @@
 /** Who is logged in: the token from the address bar or the form, kept in this browser, never left in an address. */
 
+import { confirmed } from "../shared/confirm.js";
 import { byId } from "../shared/dom.js";
 import { explain } from "../shared/format.js";
 import { isComposing } from "../shared/keys.js";
@@ -203,10 +204,7 @@ export class Login {
     const dialog = byId("switch");
     byId("switch-text").textContent =
       `The address that was opened signs in “${subjectOf(offered)}”. You are signed in as “${subjectOf(this.token)}”.`;
-    dialog.returnValue = "";
-    dialog.showModal();
-    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-    if (dialog.returnValue === "yes") this.#accept(offered);
+    if (await confirmed(dialog)) this.#accept(offered);
   }
 
   /** Another tab signed in or out. */

@@ -1,6 +1,7 @@
 /** The list of sessions: what was used last comes first; renamed in place, deleted after a question. */
 
 import { Outbox } from "../chat/outbox.js";
+import { confirmed } from "../shared/confirm.js";
 import { byId, element, icon, refocus } from "../shared/dom.js";
 import { draftOf } from "../shared/drafts.js";
 import { age } from "../shared/format.js";
@@ -210,10 +211,7 @@ export class SessionList {
     const running = session.activeRun ? " Its run is stopped." : "";
     byId("confirm-text").textContent =
       `“\u2068${session.title}\u2069”, its messages and the files in its sandbox are deleted for good.${running}`;
-    dialog.returnValue = "";
-    dialog.showModal();
-    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-    if (dialog.returnValue !== "yes") return;
+    if (!(await confirmed(dialog))) return;
     const place = [...this.#list.children].findIndex((item) => item.dataset.session === session.id);
     await this.#guard(async () => {
       try {

@@ -5,6 +5,7 @@ import { blockedText, explain, jobsText, lossText, usageText } from "../shared/f
 import { renderMarkdown, StreamingMarkdown } from "../shared/markdown.js";
 import { asTerminalShows } from "../shared/terminal.js";
 import { allowButton } from "./allow-button.js";
+import { emptyButton } from "./empty-button.js";
 import { ToolCard } from "./tool-card.js";
 
 const ENDINGS = {
@@ -116,7 +117,7 @@ export class Turn {
       case "error":
         if (this.#overBudget) return undefined; // What the agent says of a call that was cut says less than why it was.
         this.#overBudget = event.code === "budget-exceeded";
-        return this.#note(explain(asTerminalShows(event.content), event.code), "error");
+        return this.#noteError(event.content, event.code);
       case "sandbox-lost":
         return this.#note(lossText(event.reason), "error");
       case "session-reset":
@@ -209,7 +210,7 @@ export class Turn {
     }
     for (const blocked of meta?.egressBlocked ?? []) this.#noteBlocked(blocked);
     for (const text of meta?.budget ?? []) this.#note(asTerminalShows(String(text)), "info");
-    if (meta?.error) this.#note(explain(asTerminalShows(String(meta.error.error ?? "The agent failed.")), meta.error.code), "error");
+    if (meta?.error) this.#noteError(String(meta.error.error ?? "The agent failed."), meta.error.code);
     this.#usage = usageText(meta?.usage, meta?.costUsd);
     this.end(meta?.reason);
   }
@@ -246,10 +247,15 @@ export class Turn {
     this.#body.querySelector(".waiting")?.remove();
     if (kind === "error") this.#problem = true;
     const role = kind === "error" && this.live ? "alert" : "note";
-    const note = element("p", { className: `turn-note ${kind}` }, icon(kind === "error" ? "alert" : "stop"), text);
+    const note = element("p", { className: `turn-note ${kind}` }, icon(kind === "error" ? "alert" : "stop"), element("span", {}, text));
     note.setAttribute("role", role);
     this.#body.append(note);
     return note;
+  }
+
+  #noteError(text, code) {
+    const note = this.#note(explain(asTerminalShows(text), code), "error");
+    if (code === "disk-quota") note.append(emptyButton());
   }
 
   /** Once a host, though a sandbox may say it more often. @param {{host: string, reason: string, mayAllow: boolean}} blocked */

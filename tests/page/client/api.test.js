@@ -60,6 +60,7 @@ test("the api speaks the routes of the contract and names what failed", async ()
   await api.messages("s1", { limit: 5, cursor: "c", order: "newest" });
   await api.stop("s1", "r1");
   assert.equal(await api.deleteSession("s1"), null);
+  assert.equal(await api.emptyFiles("s1"), null);
   assert.deepEqual(
     log.requests.map(({ method, path, query, body }) => [method, `${path}?${query}`, body]),
     [
@@ -68,6 +69,7 @@ test("the api speaks the routes of the contract and names what failed", async ()
       ["GET", "/api/sessions/s1/messages?limit=5&cursor=c&order=newest", undefined],
       ["POST", "/api/sdk/stop?", { sessionId: "s1", run: "r1" }],
       ["DELETE", "/api/sessions/s1?", undefined],
+      ["DELETE", "/api/sessions/s1/files?", undefined],
     ],
   );
   await assert.rejects(api.renameSession("a/b", "x"), { status: 400, code: "bad-request", field: "title", message: "Long." });
@@ -83,6 +85,11 @@ test("a request that is never answered ends with a timeout", async () => {
   const asked = createClient(env).api.version().catch((error) => error);
   await clock.advance(15_000);
   assert.equal((await asked).code, "timeout");
+  const emptied = createClient(env).api.emptyFiles("s1").catch((error) => error); // of a million files, perhaps
+  await clock.advance(60_000);
+  assert.equal(clock.pending, 1);
+  await clock.advance(30_000);
+  assert.equal((await emptied).code, "timeout");
 });
 
 test("of many requests with a token that has ended one asks for another, and none goes out until it is there", async () => {

@@ -63,7 +63,7 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     try:
         yield folder
     finally:
-        as_root("umount", folder)
+        as_root("umount", "--lazy", folder)  # whatever is still on it when a test fails
 
 
 class Bench:
