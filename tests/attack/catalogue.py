@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.attack.attack import Attack
-from tests.attack.families import api_tools, bombs, connections, held, hostile, inside, pages, requests
+from tests.attack.families import api_tools, bombs, connections, disk, held, hostile, inside, pages, requests
 
 OUTSIDE: Sequence[Attack] = (
     *bombs.ATTACKS,
@@ -17,7 +17,7 @@ OUTSIDE: Sequence[Attack] = (
     *held.ATTACKS,
 )
 
-INSIDE: Sequence[Attack] = inside.ATTACKS
+INSIDE: Sequence[Attack] = (*inside.ATTACKS, *disk.ATTACKS)
 
 
 def chosen(attacks: Iterable[Attack], only: Sequence[str], gates: Iterable[str]) -> list[Attack]:

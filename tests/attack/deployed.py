@@ -21,7 +21,7 @@ from tests.attack.attack import MALLORY
 from tests.attack.containers import attacker, beside, place
 from tests.attack.inside.containers import facts_of, probed
 from tests.attack.inside.facts import Facts
-from tests.attack.scene import AttackError, Gate, children_cpu, outcome, started
+from tests.attack.scene import AGENT, AttackError, Gate, Quota, children_cpu, outcome, started
 from tests.chaos.child import ROOT
 from tests.chaos.reader import Net, client
 from tests.chaos.stack import DockerStack, StackError
@@ -30,6 +30,8 @@ PUBLIC_PORT, BROKER_PORT, LAUNCHER_PORT = 8080, 8081, 8090
 ROLES = ("gateway", "proxy", "launcher")
 GOOD = ("good-0", "good-1")
 ANNOUNCE_SECONDS = 30.0
+MOST_MB, MOST_INODES = 1024, 20_000
+"""What sessions of a stack may have at most, so that to try it does this machine no harm."""
 
 
 class AttackedStack(DockerStack):
@@ -166,8 +168,43 @@ class Deployed:
         return await self._stack.in_thread(probed, await self._sandbox(session), server, order)
 
     async def stored_mib(self) -> float:
-        """See `Scene`: sandboxes idle for longer here than an attack takes."""
-        raise AttackError("snapshots are not waited for on a deployed stack")
+        """See `Scene`: of the volume that the gateways keep them on."""
+        folder = (await self._told("gateway"))["VF_BLOBS"].removeprefix("folder:")
+        done: Any = await self._stack.in_thread(self._gateways[0].exec_run, ["du", "-s", "-m", folder])
+        return float(done.output.split()[0])
+
+    async def quota(self) -> Quota:
+        """See `Scene`."""
+        launcher, gateway = await self._told("launcher"), await self._told("gateway")
+        quota = Quota(
+            int(launcher["VF_SANDBOX_DISK_MB"]),
+            int(launcher["VF_SANDBOX_INODES"]),
+            float(gateway["VF_IDLE_MINUTES"]),
+        )
+        if not (0 < quota.mb <= MOST_MB and 0 < quota.inodes <= MOST_INODES):
+            raise AttackError(
+                f"give the stack a sandboxDiskMb of {MOST_MB} and sandboxInodes of {MOST_INODES} at most: its disk is "
+                "this machine's"
+            )
+        return quota
+
+    async def run_inside(self, session: str, program: str, *, user: str = AGENT, leave: bool = False) -> None:
+        """See `Scene`."""
+        argv = ["/opt/venv/bin/python", "-I", "-c", program]
+        sandbox = await self._sandbox(session)
+        done: Any = await self._stack.in_thread(sandbox.exec_run, argv, user=user, detach=leave)
+        if done.exit_code:
+            raise AttackError(f"a program in the sandbox failed: {done.output.decode()[-200:]}")
+
+    async def logged(self, session: str) -> int:
+        """See `Scene`."""
+        kept: bytes = await self._stack.in_thread((await self._sandbox(session)).logs)
+        return len(kept)
+
+    async def _told(self, role: str) -> Mapping[str, str]:
+        """The environment of a part of the stack."""
+        [part, *_] = await self._stack.parts(role)
+        return dict(line.split("=", 1) for line in part.attrs["Config"]["Env"])
 
     async def processes(self) -> Mapping[str, int]:
         """See `Scene`."""

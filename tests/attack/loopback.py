@@ -20,7 +20,7 @@ from container.protocol import broker_token, sandbox_token
 from gateway.config import Settings
 from tests.attack.force.limits import bounded
 from tests.attack.inside.facts import Facts
-from tests.attack.scene import AttackError, Gate, children_cpu, outcome, started
+from tests.attack.scene import AGENT, AttackError, Gate, Quota, children_cpu, outcome, started
 from tests.chaos.processes import Processes
 from tests.chaos.reader import Net
 
@@ -107,6 +107,18 @@ class Loopback:
     async def inside(self, session: str, server: bool, order: Mapping[str, Any]) -> list[str]:
         """See `Scene`."""
         raise AttackError("on loopback sandboxes are processes of this machine, without walls")
+
+    async def quota(self) -> Quota:
+        """See `Scene`: nobody watches the disk of processes."""
+        raise AttackError("processes on this machine have no quota")
+
+    async def run_inside(self, session: str, program: str, *, user: str = AGENT, leave: bool = False) -> None:
+        """See `Scene`."""
+        raise AttackError("processes on this machine have no inside")
+
+    async def logged(self, session: str) -> int:
+        """See `Scene`."""
+        raise AttackError("processes on this machine have no log of their own")
 
     async def stored_mib(self) -> float:
         """See `Scene`."""

@@ -23,6 +23,9 @@ ANSWER_SECONDS = 200.0
 
 END_SECONDS = 10.0
 
+AGENT = "10001"
+"""The uid of the agent in its sandbox, and of all that it starts."""
+
 
 class AttackError(Exception):
     """An attack could not be made at all; the message says why."""
@@ -37,6 +40,15 @@ class Gate:
     host: str
     port: int
     place: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a session may have on the disk, MiB and files, and the minutes after which an idle sandbox is put away."""
+
+    mb: int
+    inodes: int
+    idle_minutes: float
 
 
 class Scene(Protocol):
@@ -81,6 +93,15 @@ class Scene(Protocol):
 
     async def inside(self, session: str, server: bool, order: Mapping[str, Any]) -> list[str]:
         """What a probe could do in the session's sandbox, with the rights of the agent or of its server."""
+
+    async def quota(self) -> Quota:
+        """What sessions may have, where `inside` is a gate. Raises `AttackError` where that is too much to be tried."""
+
+    async def run_inside(self, session: str, program: str, *, user: str = AGENT, leave: bool = False) -> None:
+        """Run a Python program in the session's sandbox; `leave`: it is not waited for."""
+
+    async def logged(self, session: str) -> int:
+        """Bytes that the engine keeps of what the session's container has written to its log."""
 
     async def stored_mib(self) -> float:
         """What snapshots take, where `blobs` is a gate."""

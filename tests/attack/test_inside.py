@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.launcher.disk.usage import measure
 from tests.attack.catalogue import INSIDE
+from tests.attack.families import disk, inside
 from tests.attack.families.inside import tried
 from tests.attack.inside.containers import PROBES
 from tests.attack.inside.probes import PROBES as NAMED
+from tests.attack.scene import Quota
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.attack.attack import Attack
 
 
 def probe(name: str, **order: Any) -> list[str]:
@@ -99,9 +104,20 @@ def test_the_kernel_s_calls_are_not_made_by_root() -> None:
 
 
 def test_every_wall_is_tried_with_both_rights_and_names_a_probe_that_there_is() -> None:
-    sides = {attack.family for attack in INSIDE}
-    assert sides == {"agent", "replaced server"}
-    for attack in INSIDE:
-        assert attack.gate == "inside"
+    assert {*inside.ATTACKS, *disk.ATTACKS} == set(INSIDE)
+    assert {attack.family for attack in INSIDE} == {"agent", "replaced server"}
+    assert {attack.gate for attack in INSIDE} == {"inside"}
+    for attack in inside.ATTACKS:
         assert attack.work.func is tried  # type: ignore[attr-defined]
         assert attack.work.keywords["probe"] in NAMED  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("attack", disk.ATTACKS[:5], ids=lambda attack: attack.name)
+def test_what_is_tried_on_a_disk_is_more_than_a_session_may_have(attack: Attack, tmp_path: Path) -> None:
+    quota = Quota(mb=8, inodes=200, idle_minutes=1)
+    program = attack.work.keywords["program"](quota)  # type: ignore[attr-defined]
+    subprocess.run(
+        [sys.executable, "-I", "-c", program.replace("/workspace", str(tmp_path))], check=True, timeout=60
+    )
+    used = measure([str(tmp_path)])
+    assert used.endless or used.size > quota.mb << 20 or used.inodes > quota.inodes

@@ -138,7 +138,8 @@ async def test_far_beyond_the_quota_it_says_what_to_do(
     async with _watching(tmp_path, engine, Limits(MIB, 0, 0.0)) as watch:
         await _until(lambda: bool(engine.cuts) and watch.ledger.usage("filler") is not None)
         with pytest.raises(
-            errors.DiskQuota, match=r"have 3 MB or more in \d+ files.*: empty its workspace, or delete the session"
+            errors.DiskQuota,
+            match=r"have 3 MB or more in \d+ files.*: empty its workspace, or delete the session",
         ):
             watch.refuse("filler")
         watch.deleted("filler")
