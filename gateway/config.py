@@ -48,6 +48,10 @@ _FORWARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}", re.ASCII)
 
 UNKNOWN_MODELS = ("auto", "refuse", "free")
 
+ENCRYPT_WITH = ("secret", "kms")
+
+_KMS_KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+", re.ASCII)
+
 _API_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 OWN_HEADERS = HOP_BY_HOP | {
@@ -216,6 +220,11 @@ class Settings:
     message_ttl_days: float = 7.0
     encrypt: bool = True
     """Whether messages and frames are encrypted in the table; what is encrypted is read in any case."""
+    encrypt_with: str = "secret"
+    """What data keys are encrypted with: `secret`, a key that is derived from `credential_key`, or `kms`, AWS KMS's key
+    whose ARN is `kms_arn`. What either has encrypted is opened. `kms_endpoint`: of a KMS of one's own."""
+    kms_arn: str = ""
+    kms_endpoint: str = ""
     idle_minutes: float = 15.0
     background_minutes: float = 60.0
     redact: bool = True
@@ -355,6 +364,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     _check_choices(settings)
     _check_model_api(settings)
     _check_egress(settings)
+    _check_kms(settings)
     _check_driver(settings)
     _check_budgets(settings)
     try:
@@ -454,12 +464,23 @@ def _check_egress(settings: Settings) -> None:
         )
 
 
+def _check_kms(settings: Settings) -> None:
+    if (settings.kms_arn or settings.encrypt_with == "kms") and not _KMS_KEY.fullmatch(settings.kms_arn):
+        raise ConfigError(
+            f"VF_KMS_ARN is {settings.kms_arn!r}; it must be the ARN of a key of KMS, as "
+            "arn:aws:kms:REGION:ACCOUNT:key/ID"
+        )
+    if settings.kms_endpoint and not settings.kms_endpoint.startswith(("http://", "https://")):
+        raise ConfigError(f"VF_KMS_ENDPOINT is {settings.kms_endpoint!r}; it must be an http or https URL")
+
+
 def _check_choices(settings: Settings) -> None:
     for variable, chosen, known in (
         ("VF_DRIVER", settings.driver, DRIVERS),
         ("VF_METRICS", settings.metrics, METRICS),
         ("VF_EGRESS", settings.egress, EGRESS),
         ("VF_UNKNOWN_MODELS", settings.unknown_models, UNKNOWN_MODELS),
+        ("VF_ENCRYPT_WITH", settings.encrypt_with, ENCRYPT_WITH),
     ):
         if chosen not in known:
             raise ConfigError(f"{variable} is {chosen!r}; it must be one of {', '.join(known)}")

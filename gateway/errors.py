@@ -13,7 +13,7 @@ VaporForgeError
 ├── CursorAhead 416
 ├── RunTooLarge 413
 ├── SandboxFaulty 502
-└── Unavailable 503 ─ StoreUnavailable, SandboxUnavailable (SandboxRetiring,
+└── Unavailable 503 ─ StoreUnavailable (StoreDamaged 500), SandboxUnavailable (SandboxRetiring,
                          SandboxUnstartable (DiskLow 507, DiskQuota 507)), Draining, BlobsUnavailable (gateway/blobs)
 """
 
@@ -206,6 +206,12 @@ class StoreUnavailable(Unavailable):
     """The store is throttled or away."""
 
     code = "store-unavailable"
+
+
+class StoreDamaged(StoreUnavailable):
+    """Something in the store does not open with its key; the rest does. Trying again mends nothing."""
+
+    status, close, code = 500, Close.CONFLICT, "store-damaged"
 
 
 class SandboxUnavailable(Unavailable):

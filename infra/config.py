@@ -178,6 +178,7 @@ class Settings:
     snapshot_seconds: int = number(600, 1)
     message_ttl_days: int = number(7, 1)
     encrypt: bool = True
+    encrypt_with: str = choice("secret", "kms", on_aws="kms")
     stream_frames_per_second: int = number(50_000, 1000)
     stream_mb_per_second: int = number(256, 1)
     stream_control_burst: int = number(2000, 20)
@@ -326,7 +327,7 @@ def secret_keys() -> frozenset[str]:
 
 def _validated(settings: Settings) -> Settings:
     for key in ("jwtSecret", "credentialKey"):
-        length = len(str(runtime_config.get_config(f"{PROJECT}:{key}") or "").encode())
+        length = len(str(runtime_config.get_config(f"{PROJECT}:{key}") or "").strip().encode())
         if 0 < length < SECRET_BYTES:
             raise ConfigError(
                 f"vaporforge:{key} has {length} bytes; it must have {SECRET_BYTES} random ones or more"

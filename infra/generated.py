@@ -37,6 +37,11 @@ class Version:
     current: int = 1
     accepted: int = 0
 
+    @property
+    def is_rotated(self) -> bool:
+        """Whether the one that is accepted is the old one."""
+        return 0 < self.accepted < self.current
+
     def __str__(self) -> str:
         return f"{self.current}+{self.accepted}" if self.accepted else str(self.current)
 

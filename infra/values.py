@@ -55,9 +55,10 @@ def checked(default: str, check: Callable[[str], object]) -> Any:
     return field(default=default, metadata={"check": check})
 
 
-def choice(default: str, *others: str) -> Any:
-    """A field that is one of these words."""
-    return field(default=default, metadata={"choices": (default, *others)})
+def choice(default: str, *others: str, on_aws: str | None = None) -> Any:
+    """A field that is one of these words. `on_aws`: its default there, where it is another."""
+    more = {} if on_aws is None else {"on_aws": on_aws}
+    return field(default=default, metadata={"choices": (default, *others), **more})
 
 
 def arn(service: str, rest: str) -> str:

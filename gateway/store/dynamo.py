@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
@@ -13,28 +12,26 @@ from gateway.model import Admission, Message, NewRun, OnBusy, Page, Run, RunStat
 from gateway.store import keys
 from gateway.store.admission import Admissions
 from gateway.store.audit import AuditRows
+from gateway.store.birth import Birth
 from gateway.store.client import RETRY_SECONDS, Table
 from gateway.store.endings import Endings
 from gateway.store.frames import Frames
 from gateway.store.holdings import Holdings
 from gateway.store.keyring import CredentialKeys, Keyring
+from gateway.store.kms import wrapping_of
 from gateway.store.leases import Leases
 from gateway.store.lifetime import Lifetime
 from gateway.store.messages import Messages
 from gateway.store.places import Places
-from gateway.store.pool import SETTLE_SECONDS, PoolRows
+from gateway.store.pool import PoolRows
 from gateway.store.quotas import Allowance, Claim, Crowd, Held, Rate, Reached
 from gateway.store.rates import Rates
-from gateway.store.requests import ConditionFailed, put, update
 from gateway.store.schema import prepare
 from gateway.store.sealing import Sealer
 from gateway.store.sessions import Sessions
 from gateway.store.stops import Stops
 from gateway.store.tickets import Tickets, UserSettings
 from gateway.store.usage import UsageRows
-from gateway.store.wrapping import StackKey
-
-log = logging.getLogger(__name__)
 
 
 class DynamoStore:
@@ -53,12 +50,11 @@ class DynamoStore:
         )
         self._create = settings.table_create
         lifetime = Lifetime(settings.message_ttl_days, clock)
-        wrapping = StackKey(settings.credential_key, settings.credential_key_accepted)
+        wrapping = wrapping_of(settings, self._table.offload, seconds=retry_seconds)
         self._keys = Keyring(self._table, wrapping, settings.credential_key, clock)
-        self._encrypts = settings.encrypt
-        self._encrypts_since: float | None = None
-        sealer = Sealer(self._keys, clock, self._sealed_since)
-        self._sessions = Sessions(self._table, lifetime)
+        self._birth = Birth(self._table, settings)
+        sealer = Sealer(self._keys, clock, self._birth.sealed_since)
+        self._sessions = Sessions(self._table, lifetime, sealer)
         self._messages = Messages(self._table, lifetime, sealer)
         self._leases = Leases(self._table, lifetime)
         self._frames = Frames(self._table, lifetime, self._leases, sealer)
@@ -70,9 +66,6 @@ class DynamoStore:
         self._rates = Rates(self._table)
         self._places = Places(self._table)
         self._holdings = Holdings(self._table, self._sessions)
-        self._pools = settings.pool.largest > 0
-        # A gateway that is protected while it records runs goes on serving beside its successors for so long.
-        self._settle = SETTLE_SECONDS + (settings.protect_minutes * 60 if settings.driver == "ecs" else 0)
         self.pool = PoolRows(self._table)
         self.usage = UsageRows(self._table, lifetime)
         self.audit = AuditRows(self._table)
@@ -81,11 +74,11 @@ class DynamoStore:
     async def open(self) -> None:
         await self._table.connect()
         await prepare(self._table, create=self._create)
-        await self._began()
+        await self._birth.at()
         await self._keys.open()
-        await self._sealed_since()
-        self.pool.since = await self._pooled_since()
-        self.starts_named_since = await self._starts_named_since()
+        await self._birth.sealed_since()
+        self.pool.since = await self._birth.pooled_since()
+        self.starts_named_since = await self._birth.starts_named_since()
 
     async def close(self) -> None:
         self._table.close()
@@ -98,70 +91,7 @@ class DynamoStore:
         await self._table.get(keys.BIRTH)
 
     async def born_at(self) -> float:
-        return await self._began()
-
-    async def _began(self) -> float:
-        """Read the mark of this table's beginning; the first gateway that opens the table sets it."""
-        found = await self._table.get(keys.BIRTH)
-        if found is None:
-            pk, sk = keys.BIRTH
-            mark = {"pk": pk, "sk": sk, "born_at": time.time(), "starts_named_since": 0.0}
-            if self._pools:
-                mark["pooled_since"] = 0.0  # no gateway without a pool has ever opened it
-            if self._encrypts:
-                mark["encrypted_since"] = 0.0  # nor one that cannot read what is encrypted
-            try:
-                await self._table.write(put(mark, "attribute_not_exists(#pk)"))
-            except ConditionFailed:
-                log.info("another gateway opened the new table first")
-            found = await self._table.get(keys.BIRTH)
-        return float(found["born_at"]) if found is not None else time.time()
-
-    async def _starts_named_since(self) -> float:
-        """See `Store.starts_named_since`; the first gateway that names starts sets it."""
-        found = await self._table.get(keys.BIRTH) or {}
-        if "starts_named_since" not in found:
-            found = await self._table.write(
-                update(
-                    keys.BIRTH,
-                    "SET #starts_named_since = if_not_exists(#starts_named_since, :since)",
-                    "attribute_exists(#pk)",
-                    since=time.time() + self._settle,
-                )
-            )
-        return float(found["starts_named_since"])
-
-    async def _pooled_since(self) -> float | None:
-        """See `PoolRows.since`; the first gateway with a pool sets it."""
-        found = await self._table.get(keys.BIRTH) or {}
-        if self._pools and "pooled_since" not in found:
-            found = await self._table.write(
-                update(
-                    keys.BIRTH,
-                    "SET #pooled_since = if_not_exists(#pooled_since, :since)",
-                    "attribute_exists(#pk)",
-                    since=time.time() + self._settle,
-                )
-            )
-        return float(found["pooled_since"]) if "pooled_since" in found else None
-
-    async def _sealed_since(self) -> float | None:
-        """From when on bodies are encrypted; None where they are not. In a table of an earlier version, whose gateways
-        serve for a while beside their successors, the first gateway that encrypts sets it to a time behind that."""
-        if not self._encrypts:
-            return None
-        if self._encrypts_since is None:
-            await self._began()
-            found = await self._table.write(
-                update(
-                    keys.BIRTH,
-                    "SET #encrypted_since = if_not_exists(#encrypted_since, :since)",
-                    "attribute_exists(#pk)",
-                    since=time.time() + self._settle,
-                )
-            )
-            self._encrypts_since = float(found["encrypted_since"])
-        return self._encrypts_since
+        return await self._birth.at()
 
     async def credential_keys(self, *names: str) -> CredentialKeys:
         return await self._keys.credentials(*names)
@@ -284,6 +214,7 @@ class DynamoStore:
         return await self._stops.stop(session, run)
 
     async def expired_runs(self, *, now: float, limit: int = 25) -> Sequence[Run]:
+        await self._keys.tended()  # a gateway that writes nothing sweeps all the same
         return await self._leases.expired(now=now, limit=limit)
 
     def read_frames(self, session: str, run: str, *, after: int = 0) -> AsyncIterator[bytes]:

@@ -1,5 +1,5 @@
-"""Bodies of messages and frames as the table holds them: encrypted with the day's data key (AES-256-GCM), each bound to
-its item's key, so that it opens in no other item's place."""
+"""Bodies of messages and frames, and titles, as the table holds them: encrypted with the day's data key (AES-256-GCM),
+each bound to its item's key, so that it opens in no other item's place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreDamaged
 from gateway.store.codec import Item
 from gateway.store.keyring import DataKey, Keyring
 from gateway.store.keys import Key
@@ -42,24 +42,25 @@ class Sealer:
         return await self._ring.today() if since is not None and self._clock() >= since else None
 
     async def ready(self, items: Iterable[Item]) -> None:
-        """Make sure of the keys of items that were read. Raises `StoreUnavailable` for one that is not there."""
+        """Make sure of the keys of items that were read. Raises `StoreDamaged` for one that is not there."""
         names = {str(item[KEY_NAME]) for item in items if KEY_NAME in item}
         if names:
             await self._ring.learn(names)
 
     def opened(self, item: Item) -> Item:
-        """An item whose key is made sure of, with its plain body."""
+        """An item whose key is made sure of, with its plain body. Raises `StoreDamaged`."""
         name = item.get(KEY_NAME)
         if name is None or "body" not in item:
             return item
-        body: bytes = item["body"]
+        aead, body = self._ring.known(str(name)).aead, item["body"]
         try:
-            plain = self._ring.known(name).aead.decrypt(
-                body[:NONCE_BYTES], body[NONCE_BYTES:], _bound((item["pk"], item["sk"]))
-            )
-        except InvalidTag:
-            raise StoreUnavailable(
-                f"the item {item['sk']} does not open with its key: it was changed"
+            if not isinstance(body, bytes):
+                raise InvalidTag
+            plain = aead.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], _bound((item["pk"], item["sk"])))
+        except (InvalidTag, ValueError):  # the latter where too little is left of it
+            raise StoreDamaged(
+                f"the item {item['sk']} does not open with its key: it was changed. Restore it from a backup of the "
+                "table, or delete its session (docs/secrets.md)"
             ) from None
         return {**item, "body": plain}
 

@@ -7,11 +7,12 @@ session has expired.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from gateway.errors import Conflict, NotOwner, SessionGone, SessionNotFound, StoreUnavailable
+from gateway.errors import Conflict, NotOwner, SessionGone, SessionNotFound, StoreDamaged, StoreUnavailable
 from gateway.model import Page, Session
 from gateway.store import keys, order
 from gateway.store.client import Table
@@ -19,13 +20,19 @@ from gateway.store.codec import Item
 from gateway.store.lifetime import Lifetime
 from gateway.store.queries import by_prefix, expired, listing
 from gateway.store.requests import ConditionFailed, Write, put, update
+from gateway.store.sealing import KEY_NAME, Sealer, sealed
+
+log = logging.getLogger(__name__)
+
+UNREADABLE: Final = b"(this title cannot be read)"
+"""In place of one that was damaged; who renames the session mends it."""
 
 OPEN_SESSION: Final = "attribute_exists(#pk) AND #deleting = :false"
 """The condition on META under which a session takes anything new (with `false=False`)."""
 
 
 def to_item(session: Session, *, expires_at: int) -> Item:
-    """META of a session."""
+    """META of a session, its title in the clear."""
     pk, sk = keys.meta(session.id)
     return {
         "pk": pk,
@@ -47,11 +54,12 @@ def to_item(session: Session, *, expires_at: int) -> Item:
 
 
 def from_item(item: Item) -> Session:
-    """The session of a META."""
+    """The session of a META that is opened. Its title is its body where it was encrypted: a version that knows none
+    shows an empty one."""
     return Session(
         id=item["id"],
         owner=item["owner"],
-        title=item["title"],
+        title=item["body"].decode() if "body" in item else item["title"],
         created_at=float(item["created_at"]),
         updated_at=float(item["updated_at"]),
         sdk_session_id=item["sdk_session_id"],
@@ -105,14 +113,17 @@ def gone(session: str) -> SessionGone:
 class Sessions:
     """What the store does with sessions."""
 
-    def __init__(self, table: Table, lifetime: Lifetime) -> None:
+    def __init__(self, table: Table, lifetime: Lifetime, sealer: Sealer) -> None:
         self._table = table
         self._lifetime = lifetime
+        self._sealer = sealer
 
     async def create(self, session: Session) -> Session:
         """See `Store.create_session`."""
         now = self._lifetime.now()
         item = to_item(session, expires_at=self._lifetime.until())
+        if (key := await self._sealer.key()) is not None:
+            item |= {"title": "", **sealed(key, keys.meta(session.id), {"body": session.title.encode()})}
         try:
             await self._table.transact(
                 [
@@ -124,7 +135,7 @@ class Sessions:
             there = failed.found[0]
             if not there or there["owner"] != session.owner:
                 raise NotOwner(f"session {session.id} is another user's", field="sessionId") from None
-            return from_item(there)
+            return await self._session(there)
         return session
 
     async def meta(self, session: str) -> Item:
@@ -136,12 +147,12 @@ class Sessions:
 
     async def get(self, session: str) -> Session:
         """See `Store.get_session`."""
-        return from_item(await self.meta(session))
+        return await self._session(await self.meta(session))
 
     async def page(self, owner: str, *, limit: int, cursor: str | None) -> Page[Session]:
         """See `Store.list_sessions`. A page may hold less than `limit` when sessions have expired."""
         metas, following = await self.metas(owner, limit=limit, cursor=cursor)
-        return Page(tuple(from_item(meta) for meta in metas), following)
+        return Page(tuple([await self._session(meta) for meta in metas]), following)
 
     async def metas(
         self, owner: str, *, limit: int, cursor: str | None, forward: bool = False
@@ -169,9 +180,13 @@ class Sessions:
 
     async def rename(self, session: str, title: str) -> Session:
         """See `Store.rename_session`."""
-        return await self._change(
-            session, "SET #title = :title, #updated_at = :now ADD #version :one", title=title
-        )
+        change = "SET #title = :title, #updated_at = :now"
+        key = await self._sealer.key()
+        if key is None:
+            return await self._change(session, f"{change} REMOVE #body, #key ADD #version :one", title=title)
+        item = sealed(key, keys.meta(session), {"body": title.encode()})
+        change += ", #body = :body, #key = :named ADD #version :one"
+        return await self._change(session, change, title="", body=item["body"], named=item[KEY_NAME])
 
     async def set_sdk_session(self, session: str, sdk_session_id: str) -> None:
         """See `Store.set_sdk_session`."""
@@ -199,7 +214,7 @@ class Sessions:
 
     async def _set_hosts(self, session: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Session:
         while True:
-            known = from_item(await self.meta(session))
+            known = await self._session(await self.meta(session))
             hosts = change(known.egress_hosts)
             if hosts == known.egress_hosts:
                 return known
@@ -222,7 +237,7 @@ class Sessions:
                 if found["deleting"]:
                     raise gone(session) from None
                 continue  # something else changed it meanwhile
-            return from_item(item)
+            return await self._session(item)
 
     async def use(self, session: str) -> None:
         """See `Store.use_session`. The version stays: nothing that depends on it changes."""
@@ -245,7 +260,16 @@ class Sessions:
         except ConditionFailed as failed:
             raise gone(session) if failed.found[0] else not_found(session) from None
         await order.settle(self._table, item)
-        return from_item(item)
+        return await self._session(item)
+
+    async def _session(self, meta: Item) -> Session:
+        """One whose title does not open has none that could be told; all else of it is there."""
+        try:
+            await self._sealer.ready([meta])
+            return from_item(self._sealer.opened(meta))
+        except StoreDamaged as error:
+            log.warning("session %s: its title cannot be told: %s", meta["id"], error.message)
+            return from_item({**meta, "body": UNREADABLE})
 
     async def settle(self, session: str) -> None:
         """Move its entry where its last use was not one that does so; nothing for a session that is gone."""

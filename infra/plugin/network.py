@@ -8,10 +8,10 @@ from typing import Any
 import docker
 
 from infra.plugin.properties import Properties
-from infra.plugin.resource import Context, MissingError, PluginError, Traits
+from infra.plugin.resource import Context, MissingError, Plain, PluginError, Traits
 
 
-class NetworkType:
+class NetworkType(Plain):
     """A network; every change of it replaces it."""
 
     traits = Traits(
@@ -57,15 +57,6 @@ class NetworkType:
                 {"subnet": item.get("Subnet"), "gateway": item.get("Gateway")} for item in subnets
             ],
         }
-
-    def update(
-        self,
-        context: Context,
-        resource_id: str,
-        inputs: Properties,
-        state: Properties,  # noqa: ARG002
-    ) -> Properties:
-        return self.read(context, resource_id, inputs)
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None:
         try:

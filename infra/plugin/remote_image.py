@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import docker
 
 from infra.plugin.properties import Properties
-from infra.plugin.resource import Context, MissingError, PluginError, Traits
+from infra.plugin.resource import Context, MissingError, Plain, PluginError, Traits
 
 
-class RemoteImageType:
+class RemoteImageType(Plain):
     """Found on the engine, else pulled; not built (`Image` does that). Its id is the image's id and name."""
 
     traits = Traits(
@@ -21,9 +20,6 @@ class RemoteImageType:
         unordered=frozenset({"pullTriggers"}),
         computed=frozenset({"imageId", "repoDigest"}),
     )
-
-    def check(self, inputs: Properties) -> Mapping[str, Any]:  # noqa: ARG002 - nothing follows from them
-        return {}
 
     def create(self, context: Context, inputs: Properties) -> tuple[str, Properties]:
         name = inputs["name"]
@@ -40,15 +36,6 @@ class RemoteImageType:
         except docker.errors.NotFound:
             raise MissingError from None
         return {"imageId": found["Id"], "repoDigest": next(iter(found.get("RepoDigests") or []), "")}
-
-    def update(
-        self,
-        context: Context,
-        resource_id: str,
-        inputs: Properties,
-        state: Properties,  # noqa: ARG002
-    ) -> Properties:
-        return self.read(context, resource_id, inputs)
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None:  # noqa: ARG002
         if state.get("keepLocally"):

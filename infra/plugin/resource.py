@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -93,6 +94,28 @@ class ResourceType(Protocol):
     ) -> Properties: ...
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None: ...
+
+
+class Plain(ABC):
+    """What most types share: nothing follows from their inputs, and an update in place asks the engine alone."""
+
+    def check(self, inputs: Properties) -> Mapping[str, Any]:  # noqa: ARG002 - nothing follows from them
+        """See `ResourceType`."""
+        return {}
+
+    @abstractmethod
+    def read(self, context: Context, resource_id: str, inputs: Properties) -> Properties:
+        """See `ResourceType`."""
+
+    def update(
+        self,
+        context: Context,
+        resource_id: str,
+        inputs: Properties,
+        state: Properties,  # noqa: ARG002
+    ) -> Properties:
+        """See `ResourceType`."""
+        return self.read(context, resource_id, inputs)
 
 
 @runtime_checkable

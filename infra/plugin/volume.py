@@ -9,10 +9,10 @@ import docker
 
 from infra.plugin.network import labels_of
 from infra.plugin.properties import Properties
-from infra.plugin.resource import Context, MissingError, PluginError, Traits
+from infra.plugin.resource import Context, MissingError, Plain, PluginError, Traits
 
 
-class VolumeType:
+class VolumeType(Plain):
     """A volume; its name is its id, and every change of it replaces it."""
 
     traits = Traits(
@@ -21,9 +21,6 @@ class VolumeType:
         computed=frozenset({"mountpoint"}),
         auto_named=True,
     )
-
-    def check(self, inputs: Properties) -> Mapping[str, Any]:  # noqa: ARG002 - nothing follows from them
-        return {}
 
     def create(self, context: Context, inputs: Properties) -> tuple[str, Properties]:
         made = context.api.create_volume(
@@ -39,15 +36,6 @@ class VolumeType:
             return self._outputs(context.api.inspect_volume(resource_id))
         except docker.errors.NotFound:
             raise MissingError from None
-
-    def update(
-        self,
-        context: Context,
-        resource_id: str,
-        inputs: Properties,
-        state: Properties,  # noqa: ARG002
-    ) -> Properties:
-        return self.read(context, resource_id, inputs)
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None:  # noqa: ARG002
         try:

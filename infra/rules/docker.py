@@ -30,6 +30,15 @@ def _table_keys(settings: Settings) -> str | None:
     return None
 
 
+def _kms(settings: Settings) -> str | None:
+    if settings.encrypt_with != "kms":
+        return None
+    return (
+        f"{named('encrypt_with')} is kms; it must be secret on docker: gateways have no key of KMS there, and data "
+        "keys are encrypted with the stack's own secret"
+    )
+
+
 SUBNETS: Final = counted("subnets for sandboxes' networks", shape.sandbox_subnets, "sandbox_networks")
 
 
@@ -77,5 +86,12 @@ RULES: Final[tuple[Rule, ...]] = (
         told="`awsAccessKeyId` and `awsSecretAccessKey` are set, where `dynamodb` is `aws`",
         why="gateways open the table with them; on aws their role does",
         judge=_table_keys,
+    ),
+    Formed(
+        name="kms",
+        targets=DOCKER,
+        told="`encryptWith` is `secret`",
+        why="a key of KMS gateways have on aws alone",
+        judge=_kms,
     ),
 )

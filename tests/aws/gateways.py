@@ -98,6 +98,7 @@ class AwsGateways(Opened):
         self._more = dict(more or {})
         self._dynamodb = dynamodb or cloud.url
         self._clients: dict[str, Any] = {}
+        self._key = ""
 
     async def _open(self) -> None:
         await asyncio.to_thread(self._make)
@@ -140,6 +141,7 @@ class AwsGateways(Opened):
             TimeToLiveSpecification={"Enabled": True, "AttributeName": read_expiry(ROOT)},
         )
         s3.create_bucket(Bucket=self._bucket)
+        self._key = self._client("kms").create_key()["KeyMetadata"]["Arn"]
         cluster = ecs.create_cluster(clusterName=env["VF_ECS_CLUSTER"].rpartition("/")[2])["cluster"]
         assert cluster["clusterArn"] == env["VF_ECS_CLUSTER"]
         [sandbox] = self._told.sandbox["containerDefinitions"]
@@ -195,6 +197,8 @@ class AwsGateways(Opened):
             "VF_DYNAMODB_ENDPOINT": self._dynamodb,
             "VF_S3_ENDPOINT": self._cloud.url,
             "VF_ECS_ENDPOINT": ecs,
+            "VF_KMS_ARN": self._key,
+            "VF_KMS_ENDPOINT": self._cloud.url,
             **self._more,
         }
         log = self._folder / f"gateway-{number}.log"

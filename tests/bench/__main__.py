@@ -19,7 +19,8 @@ import aiohttp
 import uvloop
 from yarl import URL
 
-from tests.bench import live, networks, pool, redaction, relay, stdout, store
+from infra.generated import NAMES
+from tests.bench import live, networks, pool, redaction, relay, rotation, stdout, store
 from tests.bench.direct import DirectSdk
 from tests.bench.figures import shown, summary, table
 from tests.bench.latency import PHASES, PROMPT, Browser
@@ -36,7 +37,7 @@ FLOODS = (
 )
 """(name, connections, frames in each of the upstream's writes)"""
 PARTS = ("latency", "live", "relay", "stdout", "store")
-DOCKER_PARTS = ("pool", "networks")
+DOCKER_PARTS = ("pool", "networks", "rotation")
 """Those that want a Docker engine: only when they are named."""
 
 Samples = dict[str, dict[str, list[float]]]
@@ -61,6 +62,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=50_000, help="frames of each flood (default: 50000)")
     parser.add_argument("--idle", type=int, default=200, help="idle relayed connections (default: 200)")
     parser.add_argument("--sessions", type=int, default=50, help="sessions, and pool (default: 50)")
+    parser.add_argument(
+        "--secrets", default=",".join(NAMES), help=f"rotation: which (default: {','.join(NAMES)})"
+    )
     parser.add_argument("--url", help="measure the latency of a deployed stack instead of this machine's")
     parser.add_argument("--token", help="a token for --url")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
@@ -112,6 +116,11 @@ async def _local(arguments: argparse.Namespace) -> dict[str, Any]:
         if "networks" in parts:
             figures["networks"] = await networks.measure(arguments.sessions)
             say(networks.shown(figures["networks"], relay.load()))
+        if "rotation" in parts:
+            figures["rotation"] = await rotation.measure(
+                folder / "rotation", arguments.secrets.split(","), say
+            )
+            say(rotation.shown(figures["rotation"], relay.load()))
     return figures
 
 

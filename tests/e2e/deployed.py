@@ -75,9 +75,9 @@ class Deployed:
         """`scripts/up`. `secret`: what it reads from stdin for a `--secret` among the arguments."""
         self._command("up", *arguments, secret=secret)
 
-    def rotate(self, name: str, *arguments: str) -> None:
+    def rotate(self, *arguments: str) -> None:
         """`scripts/rotate`."""
-        self._command("rotate", name, *arguments)
+        self._command("rotate", *arguments)
 
     def destroy(self) -> None:
         """`scripts/down --volumes`. Raises `AssertionError` when the engine still has anything of the stack."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import json
+import secrets as random
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +17,7 @@ import pytest
 from infra.generated import NAMES
 from tests.e2e.deployed import run_in
 from tests.e2e.test_replicas import polled, reader, session_of
-from tests.gateway.stack import SECRET, assert_whole, numbered, read_all, read_until
+from tests.gateway.stack import SECRET, assert_whole, numbered, read_all, read_until, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,23 +50,45 @@ def secrets_of(stack: Deployed) -> dict[str, str]:
     [made] = [
         item for item in json.loads(told)["deployment"]["resources"] if item["type"].endswith(":Secrets")
     ]
-    found = {name: _plain(made["outputs"][name]) for name in NAMES}
-    assert all(len(value) >= 32 for value in found.values())
-    return {**found, "jwt": SECRET}
+    kept = {name: _plain(value) for name, value in made["outputs"].items() if name.partition("_")[0] in NAMES}
+    assert kept.keys() >= set(NAMES)
+    assert all(len(value) >= 32 for value in kept.values())
+    return {**kept, "jwt": SECRET}
 
 
 def _plain(value: Any) -> str:
     return str(json.loads(value["plaintext"]) if isinstance(value, dict) else value)
 
 
-def seen_in(secrets: dict[str, str], chunks: Iterable[bytes]) -> set[str]:
-    """The names of the secrets that are in a stream of bytes, also across its chunks."""
-    longest, behind, found = max(map(len, secrets.values())), b"", set[str]()
+def seen_in(secrets: dict[str, str], chunks: Iterable[bytes], *, alone: bool = False) -> set[str]:
+    """The names of the secrets that are in a stream of bytes, also across its chunks, as they are or in base64."""
+    forms = {name: forms_of(value.encode(), alone=alone) for name, value in secrets.items()}
+    longest, behind, found = max(len(form) for each in forms.values() for form in each), b"", set[str]()
     for chunk in chunks:
         data = behind + chunk
-        found |= {name for name, value in secrets.items() if value.encode() in data}
+        found |= {name for name, each in forms.items() if any(form in data for form in each)}
         behind = data[-longest:]
     return found
+
+
+def forms_of(value: bytes, *, alone: bool) -> list[bytes]:
+    """As it is, and as base64 has it: the characters that depend on it alone, wherever it stands in what was encoded
+    (`alone`: it is all that was)."""
+    encoded = [
+        base64.b64encode(b"\0" * before + value)[-(-before * 4 // 3) : (before + len(value)) * 4 // 3]
+        for before in range(1 if alone else 3)
+    ]
+    other = [form.translate(bytes.maketrans(b"+/", b"-_")) for form in encoded]
+    return list(dict.fromkeys([value, *encoded, *other]))
+
+
+def test_a_secret_is_found_wherever_it_stands_in_base64() -> None:
+    value = random.token_urlsafe(48)
+    for before in range(4):
+        for text in (f"{'x' * before}{value}", f"{'x' * before}{value}yy"):
+            encoded = base64.b64encode(text.encode())
+            assert seen_in({"it": value}, [encoded[:40], encoded[40:]]) == {"it"}
+    assert seen_in({"it": value}, [base64.b64encode(value[:-6].encode())]) == set()
 
 
 def test_no_secret_is_seen_but_in_the_files_of_those_who_need_it(demo_stack: Deployed) -> None:
@@ -74,6 +99,7 @@ def test_no_secret_is_seen_but_in_the_files_of_those_who_need_it(demo_stack: Dep
     containers = demo_stack.containers()
     roles = {container.labels["vaporforge.role"] for container in containers}
     assert roles >= PARTS
+    assert not seen_in(others(secrets), on_this_machine()), "a process of this machine"
     for container in containers:
         role = container.labels["vaporforge.role"]
         places = dict(told_by(container))
@@ -84,6 +110,18 @@ def test_no_secret_is_seen_but_in_the_files_of_those_who_need_it(demo_stack: Dep
             files = run_in(container, "sh", "-c", "cat /run/secrets/*")
             assert seen_in(secrets, [files.encode()]) == FILES[role]
         assert not seen_in(secrets, [container.logs()]), f"logs of {container.name}"
+
+
+def others(secrets: dict[str, str]) -> dict[str, str]:
+    """Without the one that other tests give their own gateways."""
+    return {name: value for name, value in secrets.items() if name != "jwt"}
+
+
+def on_this_machine() -> Iterator[bytes]:
+    """Arguments and environment of every process."""
+    for path in [*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")]:
+        with contextlib.suppress(OSError):  # it has ended
+            yield path.read_bytes()
 
 
 def told_by(container: Any) -> Iterator[tuple[str, str]]:
@@ -99,6 +137,29 @@ def told_by(container: Any) -> Iterator[tuple[str, str]]:
     yield "volumes", json.dumps([container.client.volumes.get(name).attrs for name in mounts])
 
 
+async def test_what_people_say_and_keep_is_in_no_part_s_files_or_words(demo_stack: Deployed) -> None:
+    """Credential, title, prompt and answer: not in the table's files, nor in what any part tells of itself."""
+    kept = {name: f"said-{random.token_hex(16)}" for name in ("credential", "title", "prompt")}
+    async with reader() as http:
+        put = {"credential": kept["credential"]}
+        async with http.put(f"{demo_stack.url}/api/settings", json=put) as answer:
+            assert answer.status == 200
+        async with http.post(f"{demo_stack.url}/api/sessions", json={"title": kept["title"]}) as made:
+            session = str((await made.json())["id"])
+        query = {"sessionId": session, "prompt": f"Echo {kept['prompt']}"}
+        async with http.ws_connect(f"{demo_stack.url}/api/sdk/ws", params=query) as socket:
+            frames = await read_all(socket)
+        assert kept["prompt"] in text_of(frames)
+        async with http.get(f"{demo_stack.url}/api/sessions") as listed:
+            assert kept["title"] in await listed.text()
+    [table] = demo_stack.containers("vaporforge.role=table")
+    for container in demo_stack.containers():
+        if container.labels["vaporforge.role"] != "sandbox":  # which has the prompt
+            assert not seen_in(kept, [container.logs()]), container.name
+    files, _ = await asyncio.to_thread(table.get_archive, "/data")
+    assert seen_in({**kept, "control": session}, files) == {"control"}
+
+
 def test_no_secret_is_in_an_image(demo_stack: Deployed) -> None:
     secrets = secrets_of(demo_stack)
     found = [container.image for container in demo_stack.containers()]
@@ -106,7 +167,7 @@ def test_no_secret_is_in_an_image(demo_stack: Deployed) -> None:
     assert len(images) >= 3
     for image in images.values():
         assert not seen_in(secrets, [json.dumps([image.attrs, image.history()]).encode()])
-        layers = seen_in({**secrets, "control": "manifest.json"}, image.save(chunk_size=16 << 20))
+        layers = seen_in({**secrets, "control": "manifest.json"}, image.save(chunk_size=16 << 20), alone=True)
         assert layers == {"control"}, image.tags
 
 
@@ -119,19 +180,27 @@ def test_no_secret_is_in_pulumi_s_state_or_what_else_a_deployment_writes(demo_st
 
 
 async def test_a_rotation_is_not_noticed(demo_stack: Deployed) -> None:
-    """Of the sandboxes' secret, which all parts share and a running sandbox keeps: somebody reads, others ask, and the
-    run goes on in its sandbox."""
+    """Of the sandboxes' secret, which all parts share and a running sandbox keeps, and of two more: somebody reads,
+    others ask, the run goes on in its sandbox, and what the user keeps stays. (`scripts/bench --parts rotation` has all
+    of them.)"""
     before = secrets_of(demo_stack)["sandbox"]
+    servers = {"notes": {"type": "stdio", "command": "true", "env": {"NOTES_TOKEN": "of-the-user"}}}
     async with reader() as http:
+        async with http.put(f"{demo_stack.url}/api/settings", json={"mcpServers": servers}) as answer:
+            assert answer.status == 200
         session = await session_of(http, demo_stack)
         run, frames = await begun(http, demo_stack, session)
         container = demo_stack.sandbox(session).id
         async with polled(demo_stack.url) as failed:
-            rotating = asyncio.create_task(asyncio.to_thread(demo_stack.rotate, "sandbox"))
+            rotating = asyncio.create_task(
+                asyncio.to_thread(demo_stack.rotate, "sandbox", "credential", "launcher")
+            )
             while not rotating.done():
                 frames += await read_on(http, demo_stack, session, run, len(frames), rotating)
             await rotating
         assert failed == []
+        async with http.get(f"{demo_stack.url}/api/settings") as answer:
+            assert (await answer.json())["mcpServers"].keys() == servers.keys()
         used = demo_stack.containers("vaporforge.role=gateway")
         for gateway in used:
             told = run_in(gateway, "sh", "-c", "cat /run/secrets/vf_sandbox_secret_accepted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from infra.cli.errors import CliError
 from infra.cli.rotate import steps
-from infra.generated import NAMES, read_versions, write_versions
+from infra.generated import NAMES, Version, read_versions, write_versions
 from infra.plugin.enginelog import EngineLog
 from infra.plugin.properties import plain
 from infra.plugin.resource import Context
@@ -47,29 +48,71 @@ def test_what_is_none_is_refused_by_name(text: str) -> None:
 
 
 def test_first_all_accept_the_new_one_and_then_it_is_used() -> None:
-    assert list(steps({}, "sandbox", finish=False)) == ["sandbox=1+2", "sandbox=2+1"]
-    assert list(steps({"secretVersions": "jwt=4"}, "jwt", finish=False)) == ["jwt=4+5", "jwt=5+4"]
+    assert steps({}, ["sandbox"], finish=False) == ["sandbox=1+2", "sandbox=2+1"]
+    assert steps({"secretVersions": "jwt=4"}, ["jwt"], finish=False) == ["jwt=4+5", "jwt=5+4"]
     others = {"secretVersions": "sandbox=2+1"}
-    assert list(steps(others, "jwt", finish=False)) == ["jwt=1+2, sandbox=2+1", "jwt=2+1, sandbox=2+1"]
+    assert steps(others, ["jwt"], finish=False) == ["jwt=1+2, sandbox=2+1", "jwt=2+1, sandbox=2+1"]
 
 
-def test_an_interrupted_rotation_goes_on() -> None:
-    assert list(steps({"secretVersions": "jwt=1+2"}, "jwt", finish=False)) == ["jwt=2+1"]
+def test_several_are_rotated_by_the_same_updates() -> None:
+    assert steps({}, ["sandbox", "jwt", "jwt"], finish=False) == [
+        "jwt=1+2, sandbox=1+2",
+        "jwt=2+1, sandbox=2+1",
+    ]
+    unlike = {"secretVersions": "jwt=2+1, credential=1+2"}
+    both = ["jwt=2+1, credential=1+2", "jwt=2+1, credential=2+1"]
+    assert steps(unlike, ["jwt", "credential"], finish=False) == both
+    assert steps(unlike, ["credential", "jwt"], finish=False) == both
+    over = {"secretVersions": "jwt=2, sandbox=3+2"}
+    assert steps(over, ["jwt", "sandbox"], finish=True) == ["jwt=2, sandbox=3+2", "jwt=2, sandbox=3"]
 
 
-def test_the_old_one_is_dropped_by_finish_alone_and_before_another_is_begun() -> None:
-    assert list(steps({"secretVersions": "jwt=2+1"}, "jwt", finish=True)) == ["jwt=2"]
-    with pytest.raises(CliError, match=r"^jwt: it is rotated already.*--finish first"):
-        list(steps({"secretVersions": "jwt=2+1"}, "jwt", finish=False))
-    for told in ("", "jwt=2", "jwt=1+2"):
+def test_what_was_interrupted_is_deployed_again_before_what_rests_on_it() -> None:
+    for told, name, finish, values in (
+        ("jwt=1+2", "jwt", False, ["jwt=1+2", "jwt=2+1"]),
+        ("jwt=2+1", "jwt", False, ["jwt=2+1"]),
+        ("jwt=2+1", "jwt", True, ["jwt=2+1", "jwt=2"]),
+        ("jwt=2", "jwt", True, ["jwt=2"]),
+    ):
+        assert steps({"secretVersions": told}, [name], finish=finish) == values
+
+
+ACTS = ("before", "half", "whole")
+"""Where an update is interrupted: when the setting is written, when some gateways are new, not at all."""
+
+
+@pytest.mark.parametrize("acts", [*itertools.product(ACTS, repeat=4)], ids="-".join)
+def test_wherever_it_is_interrupted_all_parts_that_run_know_one_another(acts: tuple[str, ...]) -> None:
+    """Each command is repeated until it ends; parts that run side by side accept what the others use."""
+    configured, running, left = "", {Version()}, list(acts)
+    for finish in (False, True):
+        ended = False
+        while not ended:
+            ended = True
+            for value in steps({"secretVersions": configured}, ["jwt"], finish=finish):
+                configured, new = value, read_versions(value)["jwt"]
+                act = left.pop(0) if left else "whole"
+                if act != "before":
+                    both = {*running, new}
+                    for one, other in itertools.product(both, repeat=2):
+                        assert one.current in (other.current, other.accepted), (running, new)
+                    running = {new} if act == "whole" else both
+                if act != "whole":
+                    ended = False
+                    break
+        assert running == {Version(2, 0 if finish else 1)}
+
+
+def test_the_old_one_is_dropped_by_finish_alone() -> None:
+    for told in ("", "jwt=1+2"):
         with pytest.raises(CliError, match=r"^jwt: there is no old one to drop"):
-            list(steps({"secretVersions": told}, "jwt", finish=True))
+            steps({"secretVersions": told}, ["jwt"], finish=True)
 
 
 def test_what_a_target_has_not_is_not_rotated() -> None:
     for name in ("launcher", "proxy"):
         with pytest.raises(CliError, match=f"^{name}: a stack on AWS has no such secret"):
-            list(steps({"target": "aws"}, name, finish=False))
+            steps({"target": "aws"}, ["jwt", name], finish=False)
 
 
 class Versions(Mocks):

@@ -109,7 +109,13 @@ def test_other_contents_are_another_volume_and_what_a_killed_run_left_goes(
     plugin: Plugin, engine: docker.DockerClient, inputs: dict[str, Any]
 ) -> None:
     left, _ = plugin.create(TYPE, inputs)
+    labels = engine.volumes.get(left).attrs["Labels"]
+    filling = engine.containers.create(
+        inputs["image"], ["true"], labels=labels, network_mode="none", volumes={left: {"bind": "/files"}}
+    )
     first, state = plugin.create(TYPE, inputs)
+    with pytest.raises(docker.errors.NotFound):
+        filling.reload()
     with pytest.raises(docker.errors.NotFound):
         engine.volumes.get(left)
     with reader(engine, inputs, first) as before:

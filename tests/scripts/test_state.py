@@ -43,7 +43,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-@pytest.mark.parametrize("command", ["up", "down"])
+@pytest.mark.parametrize("command", ["up", "down", "rotate"])
 def test_the_second_is_refused_and_told_how_to_choose_another_folder(
     holder: subprocess.Popen[str], tmp_path: Path, command: str
 ) -> None:

@@ -37,6 +37,7 @@ const REMEDIES = {
   "queue-full": "Wait until a prompt has been answered, or cancel one that waits.",
   "payload-too-large": "Shorten it, or put it into a file.",
   "store-unavailable": "Nothing is lost. Try again in a moment.",
+  "store-damaged": "Ask whoever runs this gateway. Other sessions work.",
   "sandbox-unavailable": "Try again in a moment.",
   "sandbox-unstartable": "Ask whoever runs this gateway.",
   draining: "Try again in a moment.",

@@ -29,7 +29,7 @@ def is_own(endpoint: str) -> bool:
 
 
 def make_client(
-    service: Literal["dynamodb", "ecs", "s3"],
+    service: Literal["dynamodb", "ecs", "kms", "s3"],
     config: Config,
     *,
     endpoint: str,

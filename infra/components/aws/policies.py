@@ -14,6 +14,9 @@ Statement = Mapping[str, Any]
 
 VERSION: Final = "2012-10-17"
 
+DATA_KEY: Final = "vaporforge:data-key"
+"""What gateways tell KMS a data key's name as."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
@@ -92,6 +95,13 @@ def _store(named: Named) -> tuple[Statement, ...]:
                     ]
                 }
             },
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:Encrypt"],
+            "Resource": named.key,
+            # Data keys alone (gateway/store/kms.py): nothing that was encrypted for table, bucket, secrets or logs.
+            "Condition": {"StringLike": {f"kms:EncryptionContext:{DATA_KEY}": "*"}},
         },
     )
 

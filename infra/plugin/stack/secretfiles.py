@@ -11,7 +11,7 @@ from typing import Any, Final
 import docker
 
 from infra.plugin.properties import Properties
-from infra.plugin.resource import Context, MissingError, PluginError, Traits
+from infra.plugin.resource import Context, MissingError, Plain, PluginError, Traits
 from infra.plugin.stack.engine import engine
 
 ROLE: Final = "secrets"
@@ -23,7 +23,7 @@ IN_USE: Final = 409
 GONE: Final = 404
 
 
-class SecretFilesType:
+class SecretFilesType(Plain):
     """`files` (contents by name) of a `part` of a `stack`, on a volume of their own; mode 0400, its owner `owner` (a
     uid, and the group of that number). Other contents are another volume: who has the old one keeps it until it is gone
     itself. `image`: one that the engine has."""
@@ -36,21 +36,17 @@ class SecretFilesType:
         computed=frozenset({"volume"}),
     )
 
-    def check(self, inputs: Properties) -> Mapping[str, Any]:  # noqa: ARG002 - nothing follows from them
-        """See `ResourceType`."""
-        return {}
-
     def create(self, context: Context, inputs: Properties) -> tuple[str, Properties]:  # noqa: ARG002
         """See `ResourceType`."""
         name = f"{inputs['stack']}-{inputs['part']}-secrets-{secrets.token_hex(4)}"
         labels = _labels(inputs)
         with engine(inputs) as client:
             _remove_unused(client, labels)
-            client.volumes.create(name, labels=labels)
+            volume = client.volumes.create(name, labels=labels)
             try:
                 _fill(client, name, inputs, labels)
             except BaseException:
-                client.volumes.get(name).remove(force=True)
+                volume.remove(force=True)
                 raise
         return name, {"volume": name}
 
@@ -62,16 +58,6 @@ class SecretFilesType:
             except docker.errors.NotFound:
                 raise MissingError from None
         return {"volume": resource_id}
-
-    def update(
-        self,
-        context: Context,
-        resource_id: str,
-        inputs: Properties,
-        state: Properties,  # noqa: ARG002
-    ) -> Properties:
-        """See `ResourceType`."""
-        return self.read(context, resource_id, inputs)
 
     def delete(self, context: Context, resource_id: str, state: Properties) -> None:  # noqa: ARG002
         """See `ResourceType`."""
@@ -92,8 +78,12 @@ def _labels(inputs: Properties) -> dict[str, str]:
 
 
 def _remove_unused(client: docker.DockerClient, labels: Mapping[str, str]) -> None:
-    """What a run that was killed left of the part: no container has it."""
-    for volume in client.volumes.list(filters={"label": [f"{key}={value}" for key, value in labels.items()]}):
+    """What a run that was killed left of the part: containers that volumes were to be filled through, and volumes that
+    no container has."""
+    filters: dict[str, Any] = {"label": [f"{key}={value}" for key, value in labels.items()]}
+    for container in client.containers.list(all=True, filters=filters, ignore_removed=True):
+        container.remove(force=True)
+    for volume in client.volumes.list(filters=filters):
         try:
             volume.remove()
         except docker.errors.APIError as error:

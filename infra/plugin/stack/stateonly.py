@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from typing import Any
 
 from infra.plugin.properties import Properties
-from infra.plugin.resource import Context
+from infra.plugin.resource import Context, Plain
 
 
-class StateOnly:
+class StateOnly(Plain):
     """Changes nothing but the state; a type says in calls of its own what it is for."""
-
-    def check(self, inputs: Properties) -> Mapping[str, Any]:  # noqa: ARG002 - nothing follows from them
-        """See `ResourceType`."""
-        return {}
 
     def create(self, context: Context, inputs: Properties) -> tuple[str, Properties]:
         """See `ResourceType`: what `update` makes of no state."""
         return secrets.token_hex(8), self.update(context, "", inputs, {})
 
     def read(self, context: Context, resource_id: str, inputs: Properties) -> Properties:  # noqa: ARG002
-        """See `ResourceType`."""
-        return {}
-
-    def update(
-        self,
-        context: Context,  # noqa: ARG002
-        resource_id: str,  # noqa: ARG002
-        inputs: Properties,  # noqa: ARG002
-        state: Properties,  # noqa: ARG002
-    ) -> Properties:
         """See `ResourceType`."""
         return {}

@@ -183,6 +183,8 @@ def _gateway_env(
         "VF_PROXY_ONLY": "true",
         "VF_METRICS": "emf",
         "VF_TABLE": data.table_name,
+        "VF_ENCRYPT_WITH": settings.encrypt_with,
+        "VF_KMS_ARN": data.key.arn,
         "VF_BLOBS": pulumi.Output.concat("s3://", data.bucket.bucket_name),
         "VF_DRIVER": "ecs",
         "VF_ECS_CLUSTER": cluster.arn,

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gateway.store.kms import CONTEXT
 from tests.infra.aws_programs import aws_program, role_of
 from tests.infra.components.aws.iam import allows
 
@@ -32,6 +33,7 @@ TAGGED = {
     "aws:RequestTag/vaporforge:role": "sandbox",
 }
 BY_TABLE = {"kms:ViaService": "dynamodb.us-east-1.amazonaws.com"}
+OF_DATA_KEY = {f"kms:EncryptionContext:{CONTEXT}": "content-20260101"}
 TO_TASKS = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
 
 ALLOWED = [
@@ -49,6 +51,8 @@ ALLOWED = [
     ("gateway", "s3:ListBucket", BUCKET, {}),
     ("gateway", "kms:Decrypt", KEY, BY_TABLE),
     ("gateway", "kms:GenerateDataKey", KEY, {"kms:ViaService": "s3.us-east-1.amazonaws.com"}),
+    ("gateway", "kms:Encrypt", KEY, OF_DATA_KEY),
+    ("gateway", "kms:Decrypt", KEY, OF_DATA_KEY),
     ("gateway", "ecs:RunTask", SANDBOX, HERE),
     ("gateway", "ecs:TagResource", TASK, TAGGED),
     ("gateway", "ecs:StopTask", TASK, SANDBOXES),
@@ -74,6 +78,11 @@ DENIED = [
     ("gateway", "s3:DeleteObjectVersion", f"{BUCKET}/abc", {}),
     ("gateway", "s3:PutBucketPolicy", BUCKET, {}),
     ("gateway", "kms:Decrypt", KEY, {}),
+    ("gateway", "kms:Decrypt", KEY, {"kms:EncryptionContext:aws:dynamodb:tableName": "another"}),
+    ("gateway", "kms:Encrypt", KEY, BY_TABLE),
+    ("gateway", "kms:Encrypt", f"{KEY}-of-another", OF_DATA_KEY),
+    ("sandbox", "kms:Decrypt", KEY, OF_DATA_KEY),
+    ("sandbox-start", "kms:Decrypt", KEY, OF_DATA_KEY),
     ("gateway", "kms:ScheduleKeyDeletion", KEY, BY_TABLE),
     ("gateway", "secretsmanager:GetSecretValue", SECRET, {}),
     ("gateway", "ecs:RunTask", SANDBOX, {"ecs:cluster": f"{CLUSTER}-of-another"}),

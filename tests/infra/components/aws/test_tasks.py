@@ -84,6 +84,16 @@ def test_a_gateway_is_told_where_everything_is() -> None:
     # All connections come from the load balancer's few addresses; who is behind them it says.
     assert (env["VF_PROXY_ONLY"], env["VF_ADDRESS_CONNECTIONS"]) == ("true", "500")
     assert env["VF_METRICS"] == "emf"
+    assert (env["VF_ENCRYPT_WITH"], env["VF_KMS_ARN"]) == (
+        "kms",
+        f"arn:aws:kms:us-east-1:123456789012:key/{STACK_ID}-key-0abcdef",
+    )
+
+
+def test_where_kms_does_not_encrypt_what_it_has_encrypted_is_read() -> None:
+    env = env_of(definition(aws_program(encryptWith="secret"), "gateway")[1])
+    assert env["VF_ENCRYPT_WITH"] == "secret"
+    assert env["VF_KMS_ARN"].startswith("arn:aws:kms:")
 
 
 def test_a_sandbox_with_the_internet_has_an_address_where_there_is_no_nat() -> None:
