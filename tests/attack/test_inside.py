@@ -116,8 +116,13 @@ def test_every_wall_is_tried_with_both_rights_and_names_a_probe_that_there_is() 
 def test_what_is_tried_on_a_disk_is_more_than_a_session_may_have(attack: Attack, tmp_path: Path) -> None:
     quota = Quota(mb=8, inodes=200, idle_minutes=1)
     program = attack.work.keywords["program"](quota)  # type: ignore[attr-defined]
-    subprocess.run(
-        [sys.executable, "-I", "-c", program.replace("/workspace", str(tmp_path))], check=True, timeout=60
-    )
-    used = measure([str(tmp_path)])
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    try:
+        subprocess.run(
+            [sys.executable, "-I", "-c", program.replace("/workspace", str(folder))], check=True, timeout=60
+        )
+        used = measure([str(folder)])
+    finally:  # it may be deeper than pytest's own clean-up can go
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
     assert used.endless or used.size > quota.mb << 20 or used.inodes > quota.inodes

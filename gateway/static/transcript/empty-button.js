@@ -4,11 +4,8 @@ import { element } from "../shared/dom.js";
 
 /** @returns {HTMLElement} whose `empty-files` event bubbles, with `detail` {done}: called with whether it was done */
 export function emptyButton() {
-  const button = element(
-    "button",
-    { type: "button", className: "quiet", data: { testid: "empty-files" }, on: { click: ask } },
-    "Empty the workspace…",
-  );
+  const button = element("button", { type: "button", className: "quiet", data: { testid: "empty-files" }, on: { click: ask } });
+  button.textContent = "Empty the workspace…";
 
   function ask() {
     if (button.getAttribute("aria-disabled") === "true") return;

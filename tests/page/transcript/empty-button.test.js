@@ -1,9 +1,9 @@
-/** ask-button.js: a button asks once at a time, says what came of it, and keeps the focus. */
+/** empty-button.js: it asks once at a time, says what came of it, and keeps the focus. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { allowButton, emptyButton } from "../../../gateway/static/transcript/ask-button.js";
+import { emptyButton } from "../../../gateway/static/transcript/empty-button.js";
 
 /** As far as a button needs one. */
 class FakeElement extends EventTarget {
@@ -42,14 +42,4 @@ test("a workspace is asked to be emptied once at a time, and again where it came
   assert.equal(button.textContent, "Workspace emptied");
   button.click();
   assert.equal(asked.length, 2);
-});
-
-test("a host is allowed by its name", () => {
-  const button = allowButton("example.com");
-  const asked = heard(button, "allow-host");
-  assert.equal(button.getAttribute("aria-label"), "Allow example.com for this session");
-  button.click();
-  assert.equal(asked[0].detail.host, "example.com");
-  asked[0].detail.done(true);
-  assert.equal(button.getAttribute("aria-label"), "example.com is allowed for this session");
 });
