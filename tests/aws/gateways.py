@@ -153,8 +153,8 @@ class AwsGateways(Opened):
     def _client(self, service: str) -> Any:
         if service not in self._clients:
             make: Callable[..., Any] = boto3.client
-            # A DynamoDB at an endpoint of one's own is asked in this name (gateway/store/client.py).
-            key = "local" if service == "dynamodb" else ACCOUNT
+            # At an endpoint of one's own these are asked in this name (gateway/store/client.py, gateway/store/kms.py).
+            key = "local" if service in ("dynamodb", "kms") else ACCOUNT
             self._clients[service] = client = make(
                 service,
                 endpoint_url=self._cloud.url,
