@@ -16,7 +16,7 @@ from tests.chaos.reader import WebSocketReader
 
 ENDED_SECONDS = 90.0
 ANSWER_SECONDS = 60.0
-SNAPSHOT_SECONDS = 200.0
+SNAPSHOT_SECONDS = 110.0
 
 TOLD = ["disk-quota", "disk-quota", "lost"]
 """Of the last three frames of its run: the error's code, why the sandbox was lost, how the run ended."""
