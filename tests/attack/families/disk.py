@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from tests.attack.attack import Attack, Field, Found
+from tests.attack.families.hostile import stored_in
 from tests.attack.scene import AttackError, Quota
 from tests.chaos.reader import WebSocketReader
 
@@ -22,7 +23,6 @@ TOLD = ["disk-quota", "disk-quota", "lost"]
 """Of the last three frames of its run: the error's code, why the sandbox was lost, how the run ended."""
 
 LOG_MIB, LOG_MOST_MIB = 80, 21
-SNAPSHOT_MIB = 8.0
 
 FLOOD = f"f = open('/proc/1/fd/1', 'wb', 0)\nfor _ in range({LOG_MIB} << 10): f.write(b'x' * 1023 + b'\\n')"
 """Into the log of the container, which the agent server's own output is."""
@@ -105,18 +105,7 @@ async def snapshot_bomb(field: Field) -> Found:
     quota = await field.scene.quota()
     if quota.idle_minutes > 1:
         raise AttackError("set idleMinutes of the stack to 1: a snapshot is taken of an idle sandbox")
-    before = await field.scene.stored_mib()
-    most = 0.0
-    async with (
-        field.session(warm=True) as session,
-        field.scene.hostile(session, {"seconds": SNAPSHOT_SECONDS + 10, "snapshot": True}),
-    ):
-        until = time.monotonic() + SNAPSHOT_SECONDS
-        while time.monotonic() < until:
-            most = max(most, await field.scene.stored_mib() - before)
-            await asyncio.sleep(1)
-    faults = [f"{most:.0f} MiB were stored"] if most > SNAPSHOT_MIB else []
-    return Found(f"{most:.1f} MiB stored", faults)
+    return await stored_in(field, SNAPSHOT_SECONDS)
 
 
 def _reader(field: Field, session: str, prompt: str) -> WebSocketReader:

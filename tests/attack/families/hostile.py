@@ -84,13 +84,18 @@ async def hangs(field: Field) -> Found:
 
 async def snapshots(field: Field) -> Found:
     """It idles, it says, and its snapshot is a gzip bomb."""
+    return await stored_in(field, SNAPSHOT_SECONDS)
+
+
+async def stored_in(field: Field, seconds: float) -> Found:
+    """What the stack stores of a replaced agent server's snapshots, each of them a bomb, in this time."""
     before = await field.scene.stored_mib()
     most = 0.0
     async with (
         field.session(warm=True) as session,
-        field.scene.hostile(session, {"seconds": SNAPSHOT_SECONDS + 10, "snapshot": True}),
+        field.scene.hostile(session, {"seconds": seconds + 10, "snapshot": True}),
     ):
-        until = time.monotonic() + SNAPSHOT_SECONDS
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             most = max(most, await field.scene.stored_mib() - before)
             await asyncio.sleep(0.2)
