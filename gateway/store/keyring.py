@@ -101,8 +101,7 @@ class Keyring:
         name = f"content-{time.strftime('%Y%m%d', time.gmtime(self._clock()))}"
         if name not in self._keys:
             await self._make(name, secrets.token_bytes(KEY_BYTES))
-        else:
-            await self.tended()
+        await self.tended()
         return self.known(name)
 
     async def learn(self, names: set[str]) -> None:
