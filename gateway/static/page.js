@@ -9,8 +9,10 @@ import { createClient, isSignIn } from "./client/client.js";
 import { Composer } from "./composer/composer.js";
 import { RunStatus } from "./composer/run-status.js";
 import { Login } from "./login/login.js";
+import { PanelDoor } from "./panel/door.js";
 import { SessionList } from "./sessions/session-list.js";
 import { SettingsDialog } from "./settings/settings-dialog.js";
+import { addressOf, readAddress } from "./shared/address.js";
 import { confirmed } from "./shared/confirm.js";
 import { announce, byId, element, refocus } from "./shared/dom.js";
 import { explain } from "./shared/format.js";
@@ -38,7 +40,7 @@ async function accepts(token) {
 }
 
 class Page {
-  #login = new Login({ onToken: () => this.#enter(), onLeave: () => this.#close(), accepts });
+  #login = new Login({ onToken: () => this.#enter(), onLeave: () => this.#leave(), accepts });
   #client = createClient({
     token: () => this.#login.token,
     renew: (error) => this.#login.renew(error),
@@ -61,6 +63,7 @@ class Page {
   );
   #settings = new SettingsDialog(this.#client.api);
   #drawer = new Drawer();
+  #panel = new PanelDoor(this.#client, { onProblem: (error) => this.#problem(error) });
   #updateCheck = new UpdateCheck();
   #chat = null;
   /** The session that is being made; asked for twice it is one. */
@@ -98,7 +101,7 @@ class Page {
     );
     byId("transcript").addEventListener("allow-host", ({ detail }) => this.#allow(detail));
     byId("transcript").addEventListener("empty-files", ({ detail }) => this.#empty(detail));
-    addEventListener("beforeunload", (event) => this.#chat?.unsent && event.preventDefault());
+    addEventListener("beforeunload", (event) => (this.#chat?.unsent || this.#panel.unsaved) && event.preventDefault());
     addEventListener("pagehide", () => this.#chat?.keepPlace());
     addEventListener("hashchange", () => {
       this.#login.takeFromAddress();
@@ -121,13 +124,15 @@ class Page {
   }
 
   #route() {
-    const id = /^#\/s\/([\w-]{1,64})$/.exec(location.hash)?.[1] ?? null;
-    if (!id || id !== this.#chat?.id) this.#show(id);
+    const { session, tab, rest } = readAddress(location.hash);
+    const other = !session || session !== this.#chat?.id;
+    if (other) this.#show(session);
+    if (tab || !other) this.#panel.show(tab, rest);
   }
 
   /** @param {string | null} id */
   #go(id) {
-    const hash = id ? `#/s/${id}` : "#/";
+    const hash = addressOf(id);
     if (location.hash !== hash) history.pushState(null, "", hash);
     this.#show(id);
   }
@@ -135,6 +140,12 @@ class Page {
   #close() {
     this.#chat?.close();
     this.#chat = null;
+  }
+
+  /** Nobody is signed in any more. */
+  #leave() {
+    this.#close();
+    this.#panel.enter(null);
   }
 
   /** Opens a session, or the empty page. @param {string | null} id */
@@ -147,6 +158,7 @@ class Page {
     this.#composer.show(id ?? "");
     this.#setTitle(id ? "" : DEFAULT_TITLE);
     if (id) this.#chat = this.#open(id);
+    this.#panel.enter(id);
     this.#update();
   }
 

@@ -134,7 +134,7 @@ class Person:
 
     @property
     def session(self) -> str:
-        return self.page.url.rpartition("/")[2]
+        return self.page.url.partition("#/s/")[2].partition("/")[0]
 
     async def say(self, prompt: str) -> None:
         """Type a prompt and press Enter, which on a phone begins a new line: there, tap the button."""

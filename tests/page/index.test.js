@@ -1,4 +1,7 @@
-/** index.html: it asks for every style sheet and, early, for every module; it has every element that they look for. */
+/**
+ * index.html: it asks for the style sheets and, early, for the modules that the first page needs, and for no other; it has
+ * every element that they look for. What is loaded on demand is asked for by a module.
+ */
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -11,12 +14,16 @@ const html = read("index.html");
 const files = readdirSync(FOLDER, { recursive: true }).map((name) => name.replaceAll("\\", "/"));
 const modules = files.filter((name) => name.endsWith(".js") && name !== "boot.js" && !name.startsWith("vendor/"));
 
-function importsOf(name, seen = new Set()) {
-  for (const [, path] of read(name).matchAll(/^import .*? from "(\..+?)";$/gms)) {
-    const found = posix.join(posix.dirname(name), path);
+const DEMANDED = /\bimport\("(\..+?)"\)(?!\.)/g;
+const demandedBy = (name) => [...read(name).replace(/\/\*[^]*?\*\//g, "").matchAll(DEMANDED)].map(([, path]) => posix.join(posix.dirname(name), path));
+
+/** What a module imports, and what that imports. @param {boolean} [all]  with what is loaded on demand */
+function importsOf(name, all = false, seen = new Set()) {
+  const first = [...read(name).matchAll(/^import .*? from "(\..+?)";$/gms)].map(([, path]) => posix.join(posix.dirname(name), path));
+  for (const found of [...first, ...(all ? demandedBy(name) : [])]) {
     if (seen.has(found)) continue;
     seen.add(found);
-    if (!found.startsWith("vendor/")) importsOf(found, seen);
+    if (!found.startsWith("vendor/")) importsOf(found, all, seen);
   }
   return seen;
 }
@@ -24,12 +31,16 @@ function importsOf(name, seen = new Set()) {
 test("each module is asked for with the page, not when another one turns out to need it", () => {
   const asked = [...html.matchAll(/<link rel="modulepreload" href="(.+?)">/g)].map(([, path]) => path);
   assert.deepEqual(asked.sort(), [...importsOf("page.js")].sort());
-  assert.deepEqual(modules.sort(), [...importsOf("page.js"), "page.js"].filter((path) => !path.startsWith("vendor/")).sort());
+});
+
+test("each module is used: by the page, or by what it loads on demand", () => {
+  assert.deepEqual(modules.sort(), [...importsOf("page.js", true), "page.js"].filter((path) => !path.startsWith("vendor/")).sort());
 });
 
 test("each style sheet is asked for, once, what is shared before what builds on it", () => {
   const asked = [...html.matchAll(/<link rel="stylesheet" href="(.+?)">/g)].map(([, path]) => path);
-  assert.deepEqual([...asked].sort(), files.filter((name) => name.endsWith(".css")).sort());
+  const demanded = modules.flatMap((name) => [...read(name).matchAll(/\bloadStyles\("(.+?)"\)/g)].map(([, path]) => path));
+  assert.deepEqual([...asked, ...demanded].sort(), files.filter((name) => name.endsWith(".css")).sort());
   const shared = asked.filter((path) => path.startsWith("shared/"));
   assert.equal(asked[0], "shared/base.css");
   assert.deepEqual(asked.slice(0, shared.length), shared);

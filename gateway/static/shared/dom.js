@@ -67,6 +67,27 @@ export function refocus(from, target, options) {
   if (!activeElement || activeElement === document.body || from.contains(activeElement)) target?.focus(options);
 }
 
+/** Sheets that were asked for. */
+const sheets = new Map();
+
+/** A style sheet that is not loaded with the page. @param {string} path  under the page @returns {Promise<void>} settles when it is there, or will not come */
+export function loadStyles(path) {
+  if (!sheets.has(path)) {
+    const link = element("link", { rel: "stylesheet", href: path });
+    const done = new Promise((resolve) => {
+      link.addEventListener("load", resolve);
+      link.addEventListener("error", () => {
+        sheets.delete(path); // The next one who needs it asks again.
+        link.remove();
+        resolve();
+      });
+    });
+    sheets.set(path, done);
+    document.head.append(link);
+  }
+  return sheets.get(path);
+}
+
 /** Says something to screen readers when they have time. @param {string} text */
 export function announce(text) {
   byId("announcer").textContent = text;
