@@ -98,10 +98,12 @@ class Redactor:
             return False
         # Without a hint only a part of a prefix, or of a known value's, can be the beginning of anything.
         end = text[-_LONGEST_PREFIX:]
-        if end[-1:] in self._shorts or end[-2:] in self._shorts or end[-3:] in self._shorts:
-            return False
+        for size in range(1, SHORT):
+            if end[-size:] in self._shorts and not end[-size - 1 : -size].isalnum():
+                return False
         word = end[len(end.rstrip(shapes.LETTERS)) :]
-        return not word or (word.isalnum() and word[:3] not in _STARTS and len(word) < _LONGEST_PREFIX)
+        # A shape begins a word: of one that is as long as any prefix, without a hint, nothing more can come.
+        return not word or (word.isalnum() and (len(word) == _LONGEST_PREFIX or word[:3] not in _STARTS))
 
     def find(self, text: str, start: int = 0) -> Iterable[Found]:
         """The secrets behind `start`, one behind the other."""

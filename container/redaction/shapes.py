@@ -154,20 +154,28 @@ def beginnings() -> str:
     )
 
 
-COMMON: Final = " etaoinsrhldcumfpgwybv\n,.k'-x0126\"()/=:_8j4953q7z;SATCIEMPBDRNLFHWGOVUJYKQXZ"
+COMMON: Final = " etaoinsrhldcumfpgwybv\n,.k'x-0126\"()/=:_8j4953q7z;SATCIEMPBDRNLFHWGOVUJYKQXZ"
 """Characters of texts and code, the commonest first."""
 
 
 def hints(others: Iterable[str] = ()) -> str:
     """The regular expression of any prefix of a shape, and of `others`. It looks for the rarest character of each, and
     so is quick to find nothing."""
-    behind: dict[str, list[str]] = {}
+    around: dict[str, list[tuple[str, str]]] = {}
     prefixes = {prefix for shape in SHAPES for prefix in shape.prefixes} | {KEY_DASHES}
     for prefix in sorted(prefixes.union(others)):
         rare = max(prefix, key=lambda letter: COMMON.find(letter) if letter in COMMON else len(COMMON))
         before, _, after = prefix.partition(rare)
-        behind.setdefault(rare, []).append(f"(?<={re.escape(before + rare)}){re.escape(after)}")
-    return "|".join(f"{re.escape(rare)}(?:{'|'.join(rest)})" for rare, rest in behind.items())
+        around.setdefault(rare, []).append((before, after))
+    return "|".join(_hint(rare, places) for rare, places in around.items())
+
+
+def _hint(rare: str, places: list[tuple[str, str]]) -> str:
+    """`rare` between one of `places`. What stands next to it, in most texts none of theirs, is looked at first."""
+    near = "".join(sorted({before[-1:] for before, _ in places}))
+    first = f"(?<=[{re.escape(near)}]{re.escape(rare)})" if all(before for before, _ in places) else ""
+    rest = [f"(?<={re.escape(before + rare)}){re.escape(after)}" for before, after in places]
+    return f"{re.escape(rare)}{first}(?:{'|'.join(rest)})"
 
 
 def _alternatives(of: Callable[[Shape], str]) -> str:

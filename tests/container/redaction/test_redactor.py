@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from container.redaction.redactor import LEAST_KNOWN, Redactor
-from container.redaction.shapes import SHAPES, Shape
+from container.redaction.shapes import KEY_DASHES, SHAPES, Shape, hints
 from container.redaction.stream import RedactedText, strike
 from container.redaction.values import strike_value
 from tests.container.redaction.secret_samples import AWS, GITHUB, JWT, SAMPLES, SANDBOX, private_key
@@ -190,6 +192,16 @@ def test_frames_that_hold_one_are_known_however_it_is_escaped(secret: str, escap
         text = '{"text":"' + "".join(f"\\u{ord(letter):04x}" for letter in f"a {secret} b") + '"}'
     assert secret in json.loads(text)["text"]
     assert redactor.may_hold(text.encode())
+
+
+PREFIXES = sorted({prefix for shape in SHAPES for prefix in shape.prefixes} | {KEY_DASHES, "hunt", "é-42"})
+
+
+@given(st.lists(st.sampled_from([*PREFIXES, *(p[:-1] for p in PREFIXES), *"x-_K "]), max_size=6))
+def test_hints_find_any_prefix_wherever_it_stands(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    found = re.search(hints(["hunt", "é-42"]), text)
+    assert (found is not None) == any(prefix in text for prefix in PREFIXES)
 
 
 HOSTILE = {

@@ -39,6 +39,8 @@ prose = st.sampled_from(
         ". ",
         "ü ",
         "npm_",
+        "x" * 30,
+        "nothunt",
         '"',
     ]
 ) | st.text(max_size=5)
@@ -84,6 +86,22 @@ def test_a_chunk_that_is_plain_shows_what_feeding_it_shows(
     for chunk in chunks_of(text, cuts):
         shown += chunk if stream.is_plain(chunk) else stream.feed(chunk)
     assert shown + stream.end() == strike(REDACTOR, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("a word" + "x" * 40, True),
+        ("within xhun", True),
+        ("a word hun", False),
+        ("eyJ" + "x" * 40, False),
+        ("=eyx" + "x" * 16, True),
+        ("=ey", False),
+    ],
+)
+def test_a_word_is_plain_unless_it_may_begin_a_secret(text: str, plain: bool) -> None:
+    assert RedactedText(REDACTOR).is_plain(text) is plain
+    assert (RedactedText(REDACTOR).feed(text) == text) >= plain
 
 
 @given(texts(), st.lists(st.integers(0, 10_000), max_size=12), st.data())
