@@ -15,7 +15,7 @@ from typing import Any, Final
 from container.agent.answer import Answer, Outcome
 from container.agent.identity import write_identity
 from container.agent.keeper import Keeper
-from container.agent.lines import AgentFrame, Line, agent_frame
+from container.agent.lines import AgentFrame, Line, Texts, agent_frame
 from container.agent.process import AgentProcess
 from container.protocol import ExitReason, FrameType, encode
 from container.redaction.known import secrets_of, secrets_of_servers
@@ -50,7 +50,9 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._answer: Answer | None = None
-        self._keeper = Keeper(settings, lambda: self._answer is not None, self._lines, self._stderr)
+        self._keeper = Keeper(
+            settings, lambda: self._answer is not None, self._lines, self._stderr, self._texts
+        )
 
     @property
     def state(self) -> AgentState:
@@ -201,6 +203,10 @@ class Agent:
             frames.append(frame)
         if frames and answer is not None:
             answer.take(frames)
+
+    def _texts(self, _process: AgentProcess, texts: Texts) -> bool:
+        answer = self._answer
+        return answer is not None and not answer.finished.done() and answer.take_texts(texts)
 
     def _stderr(self, _process: AgentProcess, lines: list[Line]) -> None:
         answer = self._answer

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from container.agent.lines import AgentFrame, StderrGate
+from container.agent.lines import AgentFrame, StderrGate, Texts
 from container.agent.process import AgentProcess
 from container.agent.redacted import HOLD_SECONDS, RedactedFrames
 from container.protocol import ExitReason, FrameType
@@ -52,6 +52,13 @@ class Answer:
             self.done |= frame.type == DONE
             self.failed |= frame.type == ERROR
         self._show(self._redacted.take(frames))
+
+    def take_texts(self, texts: Texts) -> bool:
+        """Show texts of the agent's stdout; False, and nothing is done, where each has to be looked at by itself."""
+        if not self._redacted.pass_on(texts.text):
+            return False
+        self._show(texts.bodies)
+        return True
 
     def take_stderr(self, frames: list[AgentFrame]) -> None:
         """Show frames of the agent's stderr."""

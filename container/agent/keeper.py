@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from container.agent.lines import Line
+from container.agent.lines import Line, Texts
 from container.agent.process import AgentProcess
 from container.settings import Settings, agent_environment
 
@@ -25,6 +25,7 @@ LASTING_SECONDS: Final = 10.0
 """A process that lived this long before it died is no such process."""
 
 OnLines = Callable[[AgentProcess, list[Line]], None]
+OnTexts = Callable[[AgentProcess, Texts], bool]
 
 
 class Keeper:
@@ -33,7 +34,12 @@ class Keeper:
     the server's own."""
 
     def __init__(
-        self, settings: Settings, is_busy: Callable[[], bool], on_lines: OnLines, on_stderr: OnLines
+        self,
+        settings: Settings,
+        is_busy: Callable[[], bool],
+        on_lines: OnLines,
+        on_stderr: OnLines,
+        on_texts: OnTexts,
     ) -> None:
         """`is_busy`: whether a query is being answered; `free` is to be called when none is any more."""
         self.process: AgentProcess | None = None
@@ -42,7 +48,7 @@ class Keeper:
         self.own_env: Mapping[str, str] = {}
         self._settings = settings
         self._is_busy = is_busy
-        self._on_lines, self._on_stderr = on_lines, on_stderr
+        self._on_lines, self._on_stderr, self._on_texts = on_lines, on_stderr, on_texts
         self._was_asked = False
         self._started_at = 0.0
         self._idle_deaths = 0
@@ -123,6 +129,7 @@ class Keeper:
                 self._settings.user,
                 on_lines=self._on_lines,
                 on_stderr=self._on_stderr,
+                on_texts=self._on_texts,
             )
             return self.process
 

@@ -24,6 +24,11 @@ TEXT_DELTA: Final = FrameType.TEXT_DELTA.value
 _PLAIN_TEXT: Final = re.compile(rb'\{"type": ?"text-delta", ?"text": ?"([^"\\\x00-\x1f]*)"\}').fullmatch
 """Most of what an agent says, whose text needs no parser: without escapes, and with nothing but its text."""
 
+_HEAD: Final = re.compile(rb'\{"type": ?"text-delta", ?"text": ?"').match
+_TAIL: Final = b'"}'
+_NEVER_PLAIN: Final = bytes((*range(0x20), *b'"\\'))
+"""What stands around such a text, and never within it."""
+
 
 class Line(NamedTuple):
     """One line without its newline: at most the framer's limit of its bytes, and how many it had."""
@@ -35,6 +40,35 @@ class Line(NamedTuple):
     def is_whole(self) -> bool:
         """Whether `data` is all of it."""
         return len(self.data) == self.length
+
+
+class Texts(NamedTuple):
+    """Lines that are plain pieces of the agent's text, one or more, and frames as they are; `text`: joined."""
+
+    bodies: list[bytes]
+    text: str
+
+    @property
+    def lines(self) -> list[Line]:
+        """Each by itself."""
+        return [Line(body, len(body)) for body in self.bodies]
+
+
+def plain_texts(block: bytes) -> Texts | None:
+    """The lines in `block`, which newlines part, taken at once: None when one of them may be anything else than plain
+    text, or is written otherwise than the first."""
+    head = _HEAD(block)
+    if head is None or len(block) > MAX_BODY_BYTES or not block.endswith(_TAIL):
+        return None
+    # Where nothing is left that no text has, what was taken out stood between two lines.
+    said = block[head.end() : -len(_TAIL)].replace(_TAIL + b"\n" + head[0], b"")
+    if len(said.translate(None, _NEVER_PLAIN)) != len(said):
+        return None
+    try:
+        block.decode()  # a character over two lines is none
+        return Texts(block.split(b"\n"), said.decode())
+    except UnicodeDecodeError:
+        return None
 
 
 class LineFramer:
@@ -60,6 +94,18 @@ class LineFramer:
         if rest:
             self._keep(rest)
         return lines
+
+    def feed_texts(self, chunk: bytes) -> Texts | None:
+        """Take the next bytes if all lines that they complete are plain texts, at least one; else None, and they are
+        for `feed` to take."""
+        end = chunk.rfind(b"\n")
+        if end < 0 or self._length + len(chunk) > min(self._limit, MAX_BODY_BYTES):
+            return None
+        texts = plain_texts(bytes(self._start) + chunk[:end])
+        if texts is not None:
+            self._start = bytearray(chunk[end + 1 :])
+            self._length = len(self._start)
+        return texts
 
     def finish(self) -> list[Line]:
         """The stream has ended: the last line, when it had no newline."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, cast
 
-from container.agent.lines import MAX_STDERR_LINE, Line, LineFramer
+from container.agent.lines import MAX_STDERR_LINE, Line, LineFramer, Texts
 from container.agent.process_tree import ProcessTree
 from container.uids import SAME, AgentUser
 
@@ -54,11 +54,13 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self,
         on_lines: Callable[[AgentProcess, list[Line]], None],
         on_stderr: Callable[[AgentProcess, list[Line]], None],
+        on_texts: Callable[[AgentProcess, Texts], bool] | None,
         tree: ProcessTree,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._on_lines = on_lines
         self._on_stderr = on_stderr
+        self._on_texts = on_texts
         self._tree = tree
         self._sweeping: asyncio.Task[None] | None = None
         """Ends the tree, once `close` was asked to."""
@@ -82,15 +84,19 @@ class AgentProcess(asyncio.SubprocessProtocol):
         *,
         on_lines: Callable[[AgentProcess, list[Line]], None],
         on_stderr: Callable[[AgentProcess, list[Line]], None],
+        on_texts: Callable[[AgentProcess, Texts], bool] | None = None,
     ) -> AgentProcess:
         """Start `argv` in a new session, as `user`. Raises OSError when the program or `cwd` cannot be had; where the
-        user is another one, the process ends by itself then."""
+        user is another one, the process ends by itself then.
+
+        `on_texts`: is given what comes of stdout where all of it is plain texts; unless it takes them, they come as
+        lines."""
         loop = asyncio.get_running_loop()
         tree = ProcessTree(user)
         program = argv[0]
         if user.is_apart:
             argv, cwd = (*_THERE, str(cwd), *argv), Path("/")
-        protocol = cls(on_lines, on_stderr, tree)
+        protocol = cls(on_lines, on_stderr, on_texts, tree)
         try:
             with contextlib.ExitStack() as theirs:
                 written = [theirs.enter_context(await protocol._output(fd, user)) for fd in (STDOUT, STDERR)]
@@ -198,7 +204,14 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self.pid = self._tree.leader = self._transport.get_pid() or 0
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        lines = self._framers[fd].feed(data)
+        framer = self._framers[fd]
+        texts = framer.feed_texts(data) if fd == STDOUT and self._on_texts is not None else None
+        if texts is None:
+            lines = framer.feed(data)
+        elif self._on_texts is not None and self._on_texts(self, texts):
+            return
+        else:
+            lines = texts.lines
         if lines:
             (self._on_lines if fd == STDOUT else self._on_stderr)(self, lines)
 

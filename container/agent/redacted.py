@@ -85,6 +85,11 @@ class RedactedFrames:
         self._note()
         return bodies
 
+    def pass_on(self, text: str) -> bool:
+        """Whether pieces of the agent's own text that are `text` together may be given out as they are. Then they count
+        as given out; else they are for `take`."""
+        return self._redactor is None or (not self._waiting and self._main.stream.is_plain(text))
+
     def take_stderr(self, frames: list[AgentFrame]) -> list[bytes]:
         """The same for what the agent wrote to stderr, which comes beside its frames."""
         if self._redactor is None:
@@ -116,8 +121,9 @@ class RedactedFrames:
         for frame in frames:
             if frame.type != TEXT_DELTA or not _is_text(frame.fields):
                 return not frames
-        text = frames[0].fields["text"] if len(frames) == 1 else "".join([f.fields["text"] for f in frames])
-        return not self._waiting and self._main.stream.is_plain(text)
+        return self.pass_on(
+            frames[0].fields["text"] if len(frames) == 1 else "".join([f.fields["text"] for f in frames])
+        )
 
     def _text_of(self, frame: AgentFrame, bodies: list[bytes]) -> _Text | None:
         """The text that a frame is a piece of; one that is followed no more for it goes to `bodies`."""

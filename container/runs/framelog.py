@@ -10,10 +10,19 @@ import stat
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-from container.protocol import MAX_BATCH_BYTES, MAX_RUN_BYTES, FrameType, decode, encode, loss_frames, stamp
+from container.protocol import (
+    MAX_BATCH_BYTES,
+    MAX_RUN_BYTES,
+    FrameType,
+    decode,
+    encode,
+    loss_frames,
+    stamp_all,
+)
 
 TAIL_BYTES: Final = 256 * 1024
 """This much of the newest frames stays in memory, so that live readers cost no disk read."""
@@ -84,18 +93,12 @@ class FrameLog:
         Raises RunTooLargeError past the run's bound, and LogFullError when the disk takes nothing and memory is full
         too; `last_words` are taken even then.
         """
-        seq = len(self._ends)
-        end = self._tail_start + len(self._tail)
-        ends: list[int] = []
-        frames: list[bytes] = []
-        for line in lines:
-            seq += 1
-            frame = stamp(line, self.run, seq)
-            end += len(frame) + 1
-            frames.append(frame)
-            ends.append(end)
+        frames = stamp_all(list(lines), self.run, len(self._ends) + 1)
         if not frames:
-            return seq
+            return len(self._ends)
+        start = self._tail_start + len(self._tail)
+        ends = [*accumulate([len(frame) + 1 for frame in frames], initial=start)]
+        end = ends[-1]
         if end > self._max_bytes and not last_words:
             raise RunTooLargeError(f"The run's frames have reached their limit of {self._max_bytes:,} bytes")
         if (
@@ -105,11 +108,10 @@ class FrameLog:
             and not self.flush()
         ):
             raise LogFullError("The sandbox's disk is full")
-        frames.append(b"")
-        self._tail += b"\n".join(frames)
-        self._ends.extend(ends)
+        self._tail += b"\n".join([*frames, b""])
+        self._ends.extend(ends[1:])
         self.flush()
-        return seq
+        return len(self._ends)
 
     def flush(self) -> bool:
         """Write what is not written yet; False when the disk refuses (try again later)."""

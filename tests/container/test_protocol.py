@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.protocol import decode, encode, read_frame, sandbox_token, seq_of, session_of_token, stamp
+from container.protocol import (
+    decode,
+    encode,
+    read_frame,
+    sandbox_token,
+    seq_of,
+    session_of_token,
+    stamp,
+    stamp_all,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -72,6 +81,17 @@ def test_the_stamp_wins_over_the_agents_own_numbers(frame: dict[str, Any], behin
     stamped = json.loads(stamp(line, "run-1", 7))
     assert (stamped.pop("run"), stamped.pop("seq")) == ("run-1", 7)
     assert seq_of(stamp(line, "run-1", 7)) == 7
+
+
+@pytest.mark.parametrize(
+    "odd", [b'{"a":1}', b'{"a":1 }', b"{ }", b"{}", b'{"a":""} ', b'{"a":[]}\t', b'{"a":{}}']
+)
+def test_many_are_stamped_as_each_is(odd: bytes) -> None:
+    lines = [b'{"a":"b"}', odd, b'{"a":[{}]}', b'{"a":{"b":1}}']
+    for given_lines in (lines, lines[::2], [odd], []):
+        assert stamp_all(given_lines, "r", 9) == [
+            stamp(line, "r", n) for n, line in enumerate(given_lines, 9)
+        ]
 
 
 def test_an_empty_object_is_stamped_without_a_comma() -> None:

@@ -6,12 +6,15 @@ import json
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from container.agent import lines
-from container.agent.lines import AgentFrame, Line, LineFramer, StderrGate, agent_frame
-from container.protocol import MAX_BODY_BYTES, SERVER_ONLY
+from container.agent.lines import AgentFrame, Line, LineFramer, StderrGate, agent_frame, plain_texts
+from container.agent.redacted import RedactedFrames
+from container.protocol import MAX_BODY_BYTES, MAX_LINE_BYTES, SERVER_ONLY, stamp, stamp_all
+from container.redaction.redactor import Redactor
+from tests.container.redaction.secret_samples import GITHUB, JWT, private_key
 
 
 def whole(data: bytes) -> Line:
@@ -188,3 +191,111 @@ def test_a_plain_text_is_what_a_parser_makes_of_it(line: bytes, monkeypatch: pyt
     quick = agent_frame(Line(line, len(line)))
     monkeypatch.setattr(lines, "_PLAIN_TEXT", lambda _line: None)
     assert quick == agent_frame(Line(line, len(line)))
+
+
+SECRETS = f"see {GITHUB}, hunter-two-2 {private_key('').replace(chr(10), ' ')} and {JWT} ."
+HEADS = [b'{"type":"text-delta","text":"', b'{"type": "text-delta", "text": "']
+ODD = [
+    *(
+        b"",
+        b" ",
+        b"\r",
+        b"no frame",
+        b'{"type":"done"}',
+        b'{"type":"usage","n":1 }',
+        b'{"type":"text-delta"}',
+        b"{}",
+    ),
+    *(
+        HEADS[0] + rest
+        for rest in (b'a"}\r', b'a"} ', b'a\\nb"}', b'a\tb"}', b'a","n":[1]}', b'a"', b'\xff"}', b'a"}{}')
+    ),
+    *(b'{"type":"%s"}' % kind.encode() for kind in sorted(SERVER_ONLY)),
+    HEADS[1] + b"x" * MAX_BODY_BYTES + b'"}',
+]
+
+
+@st.composite
+def plain_lines(draw: st.DrawFn) -> list[bytes]:
+    """Texts as an agent writes them, a secret in pieces among them; some cut within a character."""
+    head, at = draw(st.sampled_from(HEADS)), draw(st.integers(0, len(SECRETS)))
+    pieces = []
+    for size in draw(st.lists(st.integers(0, 30), min_size=1, max_size=8)):
+        pieces.append(
+            draw(
+                st.sampled_from(
+                    [b"", b"x" * 30, b"\xc3", b"\xa9", "é".encode(), SECRETS[at : at + size].encode()]
+                )
+            )
+        )
+        at += size
+    return [head + piece + b'"}' for piece in pieces]
+
+
+@given(
+    st.lists(plain_lines() | st.sampled_from(ODD).map(lambda line: [line]), max_size=8),
+    st.lists(st.integers(0, 10**6), max_size=8),
+    st.booleans(),
+    st.sampled_from([8, 60, MAX_LINE_BYTES]),
+    st.booleans(),
+)
+@example([[HEADS[0] + b'a"}'] * 4], [], True, MAX_LINE_BYTES, True)
+@example([[HEADS[0] + b'\xc3"}', HEADS[0] + b'\xa9"}']], [], True, MAX_LINE_BYTES, True)
+@example(
+    [[HEADS[0] + b'ghp_","parentId":"p"}', b'{"type":"usage"}'], [HEADS[0] + b'a"}'] * 2],
+    [68],
+    True,
+    MAX_LINE_BYTES,
+    True,
+)
+@settings(max_examples=300, deadline=None)
+def test_texts_taken_at_once_give_what_lines_taken_one_by_one_give(
+    runs: list[list[bytes]], cuts: list[int], ends: bool, limit: int, redacts: bool
+) -> None:
+    stream = b"\n".join(line for run in runs for line in run) + (b"\n" if ends else b"")
+    borders = sorted({cut % (len(stream) + 1) for cut in cuts})
+    redactor = Redactor({"hunter-two-2": "PASSWORD"}) if redacts else None
+    at_once, by_line = (
+        (LineFramer(limit), RedactedFrames(redactor)),
+        (LineFramer(limit), RedactedFrames(redactor)),
+    )
+
+    def taken(lines: list[Line], frames: RedactedFrames) -> list[bytes]:
+        return frames.take([frame for line in lines if (frame := agent_frame(line)) is not None])
+
+    for start, end in zip([0, *borders], [*borders, len(stream)], strict=True):
+        chunk = stream[start:end]
+        texts = at_once[0].feed_texts(chunk)
+        if texts is not None and at_once[1].pass_on(texts.text):
+            bodies = texts.bodies
+        else:
+            bodies = taken(at_once[0].feed(chunk) if texts is None else texts.lines, at_once[1])
+        assert bodies == taken(by_line[0].feed(chunk), by_line[1])
+        assert at_once[1].held_since == by_line[1].held_since
+        assert stamp_all(bodies, "r", 9) == [stamp(body, "r", seq) for seq, body in enumerate(bodies, 9)]
+    last = [taken(framer.finish(), frames) + frames.end() for framer, frames in (at_once, by_line)]
+    assert last[0] == last[1]
+
+
+def test_plain_lines_are_taken_at_once_and_what_is_behind_them_begins_the_next() -> None:
+    line = HEADS[1] + 'naïve, "'.encode()[:-1] + b'"}'
+    framer = LineFramer()
+    texts = framer.feed_texts(line + b"\n" + line + b"\n" + line[:9])
+    assert texts is not None
+    assert (texts.bodies, texts.text, texts.lines) == ([line] * 2, "naïve, " * 2, [whole(line)] * 2)
+    assert framer.feed_texts(line[9:20]) is None
+    assert framer.feed(line[9:20]) == []
+    assert framer.feed_texts(line[20:] + b"\n") == plain_texts(line)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        HEADS[0] + b'a"}\n' + HEADS[1] + b'a"}',
+        HEADS[0] + b'\xc3"}\n' + HEADS[0] + b'\xa9"}',
+        *(HEADS[0] + b'a"}\n' + line for line in ODD),
+        *ODD,
+    ],
+)
+def test_a_block_with_any_other_line_is_not_taken_at_once(block: bytes) -> None:
+    assert plain_texts(block) is None

@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from container.agent import process as agent_process
-from container.agent.lines import Line
+from container.agent.lines import Line, Texts
 from container.agent.process import AgentProcess
 from tests.container.conftest import eventually
 
@@ -23,13 +24,16 @@ class Output:
         self.lines: list[Line] = []
         self.stderr: list[Line] = []
 
-    async def spawn(self, source: str) -> AgentProcess:
+    async def spawn(
+        self, source: str, on_texts: Callable[[AgentProcess, Texts], bool] | None = None
+    ) -> AgentProcess:
         return await AgentProcess.spawn(
             [sys.executable, "-c", source],
             os.environ,
             Path.cwd(),
             on_lines=lambda _process, lines: self.lines.extend(lines),
             on_stderr=lambda _process, lines: self.stderr.extend(lines),
+            on_texts=on_texts,
         )
 
 
@@ -51,6 +55,26 @@ async def test_output_comes_by_lines_from_both_streams_and_then_the_exit_code() 
     assert [line.data for line in output.lines] == [b"a", b"b"]
     assert [line.data for line in output.stderr] == [b"e"]
     assert await process.close() == 7
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_plain_texts_come_at_once_or_as_lines_where_they_are_not_taken(takes: bool) -> None:
+    output = Output()
+    asked: list[bytes] = []
+
+    def on_texts(_process: AgentProcess, texts: Texts) -> bool:
+        asked.extend(texts.bodies)
+        return takes
+
+    text = '{"type":"text-delta","text":"a"}'
+    process = await output.spawn(f"import os; os.write(1, {text.encode()!r} + b'\\nb\\n')", on_texts)
+    await process.ended
+    assert [line.data for line in output.lines] == [text.encode(), b"b"]
+    assert asked == []
+    process = await output.spawn(f"import os; os.write(1, ({text.encode()!r} + b'\\n') * 2)", on_texts)
+    await process.ended
+    assert asked == [text.encode()] * 2
+    assert [line.data for line in output.lines[2:]] == ([] if takes else asked)
 
 
 async def test_a_line_of_20_mb_comes_whole_and_a_stderr_line_is_bounded() -> None:
