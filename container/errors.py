@@ -5,6 +5,7 @@ AgentServerError 500
 ├── Unauthorized 401
 ├── NotFound 404 ─ RunNotFound, NoPendingQuery
 ├── Conflict 409 ─ Busy
+├── Changed 412
 ├── UnsupportedEncoding 415
 ├── CursorAhead 416
 ├── Retiring 503
@@ -12,6 +13,8 @@ AgentServerError 500
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from container.protocol import ApiError, Close
 
@@ -66,6 +69,20 @@ class Busy(Conflict):
     """Something ran or was connected more recently than asked."""
 
     code = "busy"
+
+
+class Changed(AgentServerError):
+    """The file is another version than the request is about. `etag`: the one that is there, None when there is none."""
+
+    status, close, code = 412, Close.CONFLICT, "changed"
+
+    def __init__(self, message: str, *, etag: str | None) -> None:
+        super().__init__(message)
+        self.etag = etag
+
+    def body(self) -> dict[str, Any]:
+        """`etag` too, quoted as a header has it."""
+        return {**super().body(), "etag": None if self.etag is None else f'"{self.etag}"'}
 
 
 class UnsupportedEncoding(AgentServerError):

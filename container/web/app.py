@@ -13,7 +13,7 @@ from container.runs.pending import Pending
 from container.runs.query import MAX_QUERY_BYTES, PendingStore
 from container.runs.service import RunService
 from container.settings import Settings
-from container.web import handlers
+from container.web import files, handlers
 from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS
 from container.web.connections import Connections
 from container.web.middleware import bearer_only, errors_as_json
@@ -50,6 +50,7 @@ def build_app(settings: Settings) -> web.Application:
             web.get("/relay", handlers.relay),
             web.get("/snapshot", snapshots.download),
             web.put("/snapshot", snapshots.upload, expect_handler=handlers.ask_later),
+            *files.routes(),
         ]
     )
     app.cleanup_ctx.append(agent_and_runs)

@@ -16,7 +16,24 @@ class Connections:
         self.open: set[web.WebSocketResponse] = set()
         self.inner: set[web.WebSocketResponse] = set()
         """Those of the agent's own helpers: closed at the end like all, never a sign of a user."""
+        self.working = 0
+        """Requests about files that are answered just now."""
         self.busy_at = time.monotonic()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody is there."""
+        return bool(self.open or self.working)
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[None]:
+        """Count a request while it is answered."""
+        self.working += 1
+        try:
+            yield
+        finally:
+            self.working -= 1
+            self.busy_at = time.monotonic()
 
     @contextlib.contextmanager
     def hold(self, ws: web.WebSocketResponse, *, inner: bool = False) -> Iterator[None]:

@@ -188,7 +188,7 @@ async def retire(request: web.Request) -> web.Response:
     """Take no query from now on, if nothing ran or was connected for `idle` seconds."""
     idle = idle_asked(request)
     seconds = idle_seconds(request.app)
-    if request.app[RUNS].has_work() or request.app[CONNECTIONS].open or seconds < idle:
+    if request.app[RUNS].has_work() or request.app[CONNECTIONS].is_busy or seconds < idle:
         raise Busy(f"The sandbox has been idle for {seconds:.1f} s, not {idle:.1f}.")
     request.app[RUNS].retired = True
     return web.json_response({"status": "retiring", "idleSeconds": round(seconds, 1)})
@@ -243,6 +243,6 @@ def run_id(request: web.Request) -> str:
 def idle_seconds(app: web.Application) -> float:
     """How long nothing ran, waited or was connected."""
     connections = app[CONNECTIONS]
-    if app[RUNS].has_work() or connections.open:
+    if app[RUNS].has_work() or connections.is_busy:
         connections.busy_at = time.monotonic()
     return time.monotonic() - connections.busy_at
