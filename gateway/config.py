@@ -96,6 +96,7 @@ LEAST: Mapping[str, float] = MappingProxyType(
         "sandbox_connections": 1,
         "sandbox_calls": 1,
         "call_mb": 1,
+        "file_mb": 1,
         "head_seconds": 0.1,
         "keepalive_seconds": 1,
         "body_seconds": 0.1,
@@ -280,6 +281,8 @@ class Settings:
     sandbox_calls: int = 16
     """Calls of the model's API that a sandbox may have open at once; `call_mb`: the longest body of one, in MiB."""
     call_mb: int = 32
+    file_mb: int = 2048
+    """What a file of a workspace may have in MiB, up and down, and a folder that is downloaded."""
     egress: str = "none"
     """What sandboxes reach by the proxy at `egress_port`: `none`, then there is no such proxy; `registries`; `list`;
     `all`. `egress_allow`: hosts, `*.suffixes` and presets beside; `egress_proxy`: host and port of the stack's forward

@@ -10,7 +10,10 @@ VaporForgeError
 ├── TooManyConnections 429
 ├── UnsupportedEncoding 415
 ├── TooMany 429 ─ RateLimited, QuotaReached, SignInsLimited
+├── Changed 412
 ├── CursorAhead 416
+├── RangeRefused 416
+├── DiskFull 507
 ├── RunTooLarge 413
 ├── SandboxFaulty 502
 └── Unavailable 503 ─ StoreUnavailable (StoreDamaged 500), SandboxUnavailable (SandboxRetiring,
@@ -182,6 +185,32 @@ class CursorAhead(VaporForgeError):
     """The cursor is past the run's last frame: continuity cannot be kept, read the run again from its start."""
 
     status, close, code = 416, Close.CURSOR_AHEAD, "cursor-ahead"
+
+
+class Changed(VaporForgeError):
+    """A file is another version than the request is about. `etag`: the one that is there, None when there is none."""
+
+    status, close, code = 412, Close.CONFLICT, "changed"
+
+    def __init__(self, message: str, *, etag: str | None = None, field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.etag = etag
+
+    def body(self) -> dict[str, Any]:
+        """`etag` too."""
+        return {**super().body(), "etag": self.etag}
+
+
+class RangeRefused(VaporForgeError):
+    """The file is shorter than the range that is asked for."""
+
+    status, close, code = 416, Close.BAD_REQUEST, "range-refused"
+
+
+class DiskFull(VaporForgeError):
+    """The sandbox's disk does not take it."""
+
+    status, close, code = 507, Close.CONFLICT, "disk-full"
 
 
 class RunTooLarge(VaporForgeError):

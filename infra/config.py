@@ -131,6 +131,7 @@ class Settings:
     sandbox_connections: int = number(32, 1)
     sandbox_calls: int = number(16, 1)
     call_mb: int = number(32, 1)
+    file_mb: int = number(2048, 1)
     head_seconds: int = number(10, 1)
     body_seconds: int = number(10, 1)
     body_kb_per_second: int = number(16, 1)

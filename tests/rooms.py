@@ -9,7 +9,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
     "gateway": (
         "wiring",
         "web",
-        "web.streams",
+        "web.files | web.streams",
         "web.request",
         "runs",
         "runs.recording",
@@ -22,7 +22,16 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "store.blobs | concurrency | websocket | audit",
         "words",
     ),
-    "container": ("wiring", "web", "workspace", "runs", "agents", "agent", "listener | redaction", "words"),
+    "container": (
+        "wiring",
+        "web",
+        "files | workspace",
+        "runs",
+        "agents",
+        "agent",
+        "listener | redaction",
+        "words",
+    ),
     "infra": (
         "cli",
         "wiring | plugin",

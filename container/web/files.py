@@ -14,12 +14,12 @@ from typing import Any, Final, TypeVar
 from aiohttp import hdrs, web
 
 from container.errors import BadRequest, PayloadTooLarge
+from container.files import beneath, content, search, tree, uploads, zips
+from container.files.ignored import ignored
+from container.files.names import encoded, fields_of, file_parts, parts_of, shown
 from container.protocol import decode
 from container.settings import agent_environment
 from container.web.app_keys import CONNECTIONS, SETTINGS, SNAPSHOTS
-from container.workspace import beneath, content, search, tree, uploads, zips
-from container.workspace.ignored import ignored
-from container.workspace.names import encoded, fields_of, file_parts, parts_of, shown
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

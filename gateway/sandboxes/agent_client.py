@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import hdrs
+from yarl import URL
 
 from container.protocol import MAX_BATCH_BYTES, MAX_FRAME_BYTES
 from gateway import errors
+from gateway.sandboxes import file_errors
 from gateway.sandboxes.drivers import Sandbox
 from gateway.sandboxes.drivers.answers import read_object, read_start
 from gateway.sandboxes.drivers.proof import proven_client
@@ -42,6 +45,11 @@ CALL = aiohttp.ClientTimeout(total=10, connect=3)
 
 MESSAGE_LIMIT: Final = MAX_BATCH_BYTES + MAX_FRAME_BYTES
 RELAY_MESSAGE_LIMIT: Final = 4 * 1024 * 1024
+
+FILES_SECONDS: Final = 60.0
+"""For what is done to files without a body: a folder of many is deleted in some seconds."""
+
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 ERROR_BODY_LIMIT: Final = 16 * 1024
 """Bytes read of an error's body: a sandbox may send one without end."""
@@ -169,6 +177,34 @@ class AgentClient:
         await self._dial(upstream, sandbox, "/relay")
         return upstream
 
+    @asynccontextmanager
+    async def files(
+        self,
+        method: str,
+        sandbox: Sandbox,
+        target: str,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+        data: Any = None,
+        seconds: float | None = FILES_SECONDS,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer of a route about files; `target`: its path and raw query. It must begin within `seconds`, and say
+        something every minute. A body that comes in pieces is sent once the sandbox wants it. Raises what
+        `file_errors.error_of` makes of a refusal."""
+        pieces = {} if data is None or isinstance(data, bytes) else {"expect100": True}
+        async with self._response(
+            method,
+            sandbox,
+            target,
+            headers=headers,
+            data=data,
+            timeout=RESTORE if pieces else SNAPSHOT,
+            head=seconds,
+            error_of=file_errors.error_of,
+            **pieces,
+        ) as response:
+            yield response
+
     async def _dial(self, connection: Connection, sandbox: Sandbox, target: str) -> None:
         try:
             await dial(connection, sandbox.host, sandbox.port, target, await self._headers(sandbox))
@@ -192,15 +228,18 @@ class AgentClient:
         *,
         timeout: aiohttp.ClientTimeout | None = None,
         head: float | None = None,
+        error_of: Callable[[int, str], errors.VaporForgeError] | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
         **kwargs: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """`head`: seconds within which the answer must begin, and an error be read."""
+        """`head`: seconds within which the answer must begin, and an error be read. `error_of`: makes an error of a
+        status and what was said with it."""
         try:
             async with AsyncExitStack() as stack:
                 asked = self._client.request(
                     method,
-                    sandbox.url + path,
-                    headers=await self._headers(sandbox),
+                    URL(sandbox.url + path, encoded=True),
+                    headers={**headers, **await self._headers(sandbox)},
                     timeout=timeout or CALL,
                     allow_redirects=False,
                     **kwargs,
@@ -209,7 +248,7 @@ class AgentClient:
                     response = await stack.enter_async_context(asked)
                     if response.status >= 300:
                         said = await read_start(response, ERROR_BODY_LIMIT)
-                        raise _error_of(response.status, said.decode(errors="replace"))
+                        raise (error_of or _error_of)(response.status, said.decode(errors="replace"))
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.SandboxUnavailable(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway import errors
 
 if TYPE_CHECKING:
     from gateway.store import Store
+
+NOTED_SECONDS: Final = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,7 @@ class Uses:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._held: Counter[str] = Counter()
+        self._noted: dict[str, float] = {}
 
     @asynccontextmanager
     async def hold(self, session: str) -> AsyncIterator[None]:
@@ -36,6 +40,15 @@ class Uses:
             if self._held[session] == 0:
                 del self._held[session]
             await self._tell(session)
+
+    async def note(self, session: str) -> None:
+        """The session is in use just now; the store is told once in NOTED_SECONDS."""
+        now = time.monotonic()
+        if self._noted.get(session, now) > now:
+            return
+        self._noted = {key: until for key, until in self._noted.items() if until > now}
+        self._noted[session] = now + NOTED_SECONDS
+        await self._tell(session)
 
     async def tell_forever(self, *, idle: float) -> None:
         """Tell it again ten times in an idle limit and at least once a minute, whatever the reaper waits for."""

@@ -11,7 +11,8 @@ from gateway.fields import text
 from gateway.web.request.app_keys import AUDIT, AUTH, EGRESS, STORE
 from gateway.web.request.bodies import json_response, read_json
 from gateway.web.request.clients import client_of
-from gateway.web.sessions import owned_session, session_json
+from gateway.web.request.owned import owned_session
+from gateway.web.sessions import session_json
 
 
 async def allow(request: web.Request) -> web.Response:

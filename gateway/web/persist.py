@@ -13,7 +13,7 @@ from gateway.fields import identifier, text
 from gateway.model import Message
 from gateway.web.request.app_keys import AUTH, STORE
 from gateway.web.request.bodies import json_response, read_json
-from gateway.web.sessions import owned_session
+from gateway.web.request.owned import owned_session
 
 if TYPE_CHECKING:
     from gateway.model import Session

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiohttp import hdrs, web
 
 from gateway.errors import BadRequest, Draining, Forbidden, Unauthorized
-from gateway.web import admin, egress, health, pages, persist, sdk, sessions, tickets, usage, user_settings
+from gateway.web import (
+    admin,
+    egress,
+    health,
+    pages,
+    persist,
+    sdk,
+    sessions,
+    tickets,
+    usage,
+    user_settings,
+)
+from gateway.web.files import handlers as files
 from gateway.web.request.app_keys import AUTH, RUNS, SEATS, SETTINGS
 from gateway.web.request.clients import client_of
 from gateway.web.request.paths import inner_path
@@ -32,12 +44,14 @@ class Auth(StrEnum):
     """`Authorization: Bearer <token>`"""
     ADMIN = "admin"
     """The same, of one of the stack's admins."""
+    DOWNLOAD = "download"
+    """The same, or a ticket: what a browser downloads by itself it asks for without headers."""
     WEBSOCKET = "websocket"
     """A ticket, a token in the query or as a subprotocol, or the header; and the browser's Origin is checked."""
 
 
 class Owner(StrEnum):
-    """Whose session the request is about, and where its id is; the handler asks `sessions.owned_session` first."""
+    """Whose session the request is about, and where its id is; the handler asks `request.owned.owned_session` first."""
 
     NONE = "none"
     SELF = "self"
@@ -78,6 +92,18 @@ ROUTES: Final = (
     Route("PATCH", "/api/sessions/{session}", sessions.rename, Auth.BEARER, Owner.PATH),
     Route("DELETE", "/api/sessions/{session}", sessions.delete, Auth.BEARER, Owner.PATH),
     Route("DELETE", "/api/sessions/{session}/files", sessions.empty_files, Auth.BEARER, Owner.PATH),
+    Route("GET", "/api/sessions/{session}/files", files.listing, Auth.BEARER, Owner.PATH),
+    Route("POST", "/api/sessions/{session}/files", files.change, Auth.BEARER, Owner.PATH),
+    Route("GET", "/api/sessions/{session}/file", files.read, Auth.DOWNLOAD, Owner.PATH),
+    Route("PUT", "/api/sessions/{session}/file", files.write, Auth.BEARER, Owner.PATH),
+    Route("DELETE", "/api/sessions/{session}/file", files.delete, Auth.BEARER, Owner.PATH),
+    Route("GET", "/api/sessions/{session}/zip", files.archive, Auth.DOWNLOAD, Owner.PATH),
+    Route("GET", "/api/sessions/{session}/search", files.search, Auth.BEARER, Owner.PATH),
+    Route("POST", "/api/sessions/{session}/upload", files.begin_upload, Auth.BEARER, Owner.PATH),
+    Route("GET", "/api/sessions/{session}/upload", files.look_at_upload, Auth.BEARER, Owner.PATH),
+    Route("PATCH", "/api/sessions/{session}/upload", files.append, Auth.BEARER, Owner.PATH),
+    Route("PUT", "/api/sessions/{session}/upload", files.finish_upload, Auth.BEARER, Owner.PATH),
+    Route("DELETE", "/api/sessions/{session}/upload", files.cancel_upload, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/sessions/{session}/messages", sessions.messages, Auth.BEARER, Owner.PATH),
     Route("POST", "/api/sessions/{session}/egress", egress.allow, Auth.BEARER, Owner.PATH),
     Route("DELETE", "/api/sessions/{session}/egress/{host}", egress.disallow, Auth.BEARER, Owner.PATH),
@@ -128,9 +154,14 @@ def guarded(route: Route) -> Handle:
             user = await _counted(request, request.app[AUTH].user(request))
             if route.auth is Auth.ADMIN and user not in request.app[SETTINGS].admins:
                 raise Forbidden("Only the stack's admins may ask this; its setting `admins` names them")
-            if route.handler in (sdk.stream, sdk.replay):
+            if route.handler in (sdk.stream, sdk.replay, *files.HANDLERS):
                 with request.app[SEATS].hold(user):
                     return await route.handler(request)
+        elif route.auth is Auth.DOWNLOAD:
+            asked = request.app[AUTH].download_caller(request, request.match_info["session"])
+            user = (await _counted(request, asked)).user
+            with request.app[SEATS].hold(user):
+                return await route.handler(request)
         return await route.handler(request)
 
     return handle

@@ -18,7 +18,7 @@ from gateway.web.request import audited
 from gateway.web.request.app_keys import AUTH, RUNS, SETTINGS
 from gateway.web.request.audited import refused
 from gateway.web.request.bodies import json_response, read_json
-from gateway.web.sessions import owned_session
+from gateway.web.request.owned import owned_session
 from gateway.web.streams.browser_connection import (
     BrowserConnection,
     browser_socket,

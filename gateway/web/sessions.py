@@ -1,4 +1,4 @@
-"""Sessions: whose they are, and the routes that create, list, read, rename and delete them."""
+"""The routes that create, list, read, rename and delete sessions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.errors import BadRequest, Conflict, NotOwner, SessionGone
-from gateway.fields import identifier, text, whole
+from gateway.errors import BadRequest, Conflict
+from gateway.fields import text, whole
 from gateway.ids import new_id
 from gateway.model import Message, Session
 from gateway.sandboxes.drivers import empty
@@ -17,27 +17,11 @@ from gateway.web.metered import metered
 from gateway.web.request import audited
 from gateway.web.request.app_keys import AUTH, BACKGROUND, DRIVER, RUNS, STORE
 from gateway.web.request.bodies import iso, json_response, read_json
+from gateway.web.request.owned import owned_session
 
 MAX_TITLE_CHARS: Final = 200
 DEFAULT_TITLE: Final = "New session"
 MAX_CURSOR_CHARS: Final = 4096
-
-
-async def owned_session(
-    app: web.Application, user: str, session_id: str | None, *, deleting: bool = False
-) -> Session:
-    """The session, when it is `user`'s; nothing else is touched before that is known. One that is being deleted only
-    with `deleting`: nobody may wake it any more.
-
-    Raises `BadRequest`, `SessionNotFound`, `NotOwner`, `SessionGone`.
-    """
-    wanted = identifier({"sessionId": session_id}, "sessionId", required=True)
-    session = await app[RUNS].session.ask(wanted)
-    if session.owner != user:
-        raise NotOwner("This session belongs to another user")
-    if session.deleting and not deleting:
-        raise SessionGone("This session is being deleted", field="sessionId")
-    return session
 
 
 async def create(request: web.Request) -> web.Response:
@@ -91,6 +75,10 @@ async def empty_files(request: web.Request) -> web.Response:
     """`DELETE /api/sessions/{session}/files`: the sandbox is ended, and its files and their snapshot go; messages stay.
     Raises `Conflict` while a run is on."""
     session = await _asked(request)
+    if request.query_string:
+        raise BadRequest(
+            "This empties the whole workspace and takes no query; one file goes by DELETE …/file?path="
+        )
     if session.active_run is not None:
         raise Conflict("A run is on in this session: stop it, then empty its workspace")
     work = request.app[BACKGROUND]

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from gateway.web.request.app_keys import AUTH, RUNS, SETTINGS
 from gateway.web.request.bodies import json_response, read_json
-from gateway.web.sessions import owned_session
+from gateway.web.request.owned import owned_session
 
 
 async def issue(request: web.Request) -> web.Response:

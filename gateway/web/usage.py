@@ -11,7 +11,7 @@ from gateway.store import keys
 from gateway.store.usage import NANO, day_of
 from gateway.web.request.app_keys import AUTH, SETTINGS, STORE
 from gateway.web.request.bodies import json_response
-from gateway.web.sessions import owned_session
+from gateway.web.request.owned import owned_session
 
 if TYPE_CHECKING:
     from gateway.store.usage import Used

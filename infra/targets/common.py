@@ -35,6 +35,7 @@ GATEWAY_NUMBERS: Final = (
     "sandbox_connections",
     "sandbox_calls",
     "call_mb",
+    "file_mb",
     "head_seconds",
     "body_seconds",
     "body_kb_per_second",

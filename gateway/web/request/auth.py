@@ -87,6 +87,17 @@ class Authenticator:
         """The user of `Authorization: Bearer <token>`. Raises `Unauthorized`."""
         return (await self.caller(request)).user
 
+    async def download_caller(self, request: web.Request, session: str) -> Caller:
+        """Who asks for a file: by a `ticket=` for `session`, as a browser's downloads have no headers, or by the
+        header. Raises `Unauthorized`."""
+        if _CALLER not in request:
+            if ticket := request.query.get("ticket"):
+                request[_CALLER] = (await self._take_ticket(ticket, session), None)
+                request[USER] = request[_CALLER][0].user
+            else:
+                await self.caller(request)
+        return request[_CALLER][0]
+
     async def websocket_caller(self, request: web.Request) -> tuple[Caller, str | None]:
         """(who asks, the subprotocol to select or None) of a WebSocket's upgrade request.
 

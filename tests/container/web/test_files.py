@@ -8,7 +8,6 @@ import hashlib
 import io
 import os
 import socket
-import subprocess
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Mapping
@@ -19,8 +18,8 @@ from urllib.parse import quote_from_bytes
 import pytest
 from yarl import URL
 
+from container.files import tree, zips
 from container.web.app_keys import CONNECTIONS
-from container.workspace import tree, zips
 from tests.container.conftest import Sandbox
 from tests.container.runs.test_framelog import no_file_grows_past
 
@@ -133,7 +132,8 @@ class TestTree:
         assert (len(body["entries"]), body["total"], body["more"]) == (3, 3, True)
 
     async def test_what_git_ignores_is_left_out_unless_asked(self, files: Files) -> None:
-        await asyncio.to_thread(subprocess.run, ["git", "init", "-q", files.root], check=True)
+        git = await asyncio.create_subprocess_exec("git", "init", "-q", files.root)
+        assert await git.wait() == 0
         (files.root / ".gitignore").write_text("build/\n*.log\n")
         (files.root / "build").mkdir()
         (files.root / "a.log").touch()

@@ -43,6 +43,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/sessions": {"title": "x"},
     "/api/sessions/{session}": {"title": "x"},
     "/api/sessions/{session}/egress": {"host": "example.com"},
+    "/api/sessions/{session}/files": {"folder": "x"},
     "/api/settings": {"mcpServers": {}},
 }
 """A good body for each route that takes one, but for its sessionId."""
@@ -50,7 +51,9 @@ BODIES: dict[str, dict[str, Any]] = {
 ALL = (*ROUTES, RELAY)
 GUARDED = [route for route in ALL if route.auth is not Auth.NONE]
 OWNED = [route for route in ALL if route.owner in (Owner.PATH, Owner.QUERY, Owner.BODY)]
-WITH_BODY = [route for route in ROUTES if route.method in ("POST", "PUT", "PATCH")]
+RAW = ("/api/sessions/{session}/file", "/api/sessions/{session}/upload")
+"""Their bodies are contents, or none."""
+WITH_BODY = [route for route in ROUTES if route.method in ("POST", "PUT", "PATCH") and route.path not in RAW]
 
 
 def name_of(route: Route) -> str:

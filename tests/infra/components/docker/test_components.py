@@ -367,6 +367,7 @@ KEYS = [
     ("sandboxConnections", "37", "gateway-0", "VF_SANDBOX_CONNECTIONS"),
     ("sandboxCalls", "36", "gateway-0", "VF_SANDBOX_CALLS"),
     ("callMb", "38", "gateway-0", "VF_CALL_MB"),
+    ("fileMb", "44", "gateway-0", "VF_FILE_MB"),
     ("headSeconds", "39", "gateway-0", "VF_HEAD_SECONDS"),
     ("bodySeconds", "40", "gateway-0", "VF_BODY_SECONDS"),
     ("bodyKbPerSecond", "41", "gateway-0", "VF_BODY_KB_PER_SECOND"),

@@ -11,8 +11,8 @@ from typing import Any, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from container.errors import BadRequest, Conflict
-from container.workspace import beneath
-from container.workspace.names import PARTIAL, Parts, encoded, shown
+from container.files import beneath
+from container.files.names import PARTIAL, Parts, encoded, shown
 
 MOST_NAMES: Final = 200_000
 """Of a folder that are looked at; of the others only is said that there are more."""

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from container.errors import BadRequest, Conflict, NotFound
-from container.workspace import beneath
-from container.workspace.content import CHUNK_BYTES, Condition, replace
-from container.workspace.names import PARTIAL, Parts
+from container.files import beneath
+from container.files.content import CHUNK_BYTES, Condition, replace
+from container.files.names import PARTIAL, Parts
 
 ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 

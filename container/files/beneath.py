@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from container.errors import AgentServerError, BadRequest, Conflict, InsufficientStorage, NotFound
-from container.workspace.names import Parts
+from container.files.names import Parts
 
 _STEP: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

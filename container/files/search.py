@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from container.errors import BadRequest
+from container.files import programs
+from container.files.names import PARTIAL, Parts, encoded, shown
 from container.uids import AgentUser
-from container.workspace import programs
-from container.workspace.names import PARTIAL, Parts, encoded, shown
 
 SECONDS: Final = 10.0
 OUTPUT_BYTES: Final = 8 * 1024 * 1024

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from container.errors import BadRequest, PayloadTooLarge
-from container.workspace import beneath
-from container.workspace.content import CHUNK_BYTES
-from container.workspace.names import PARTIAL, Parts, shown
+from container.files import beneath
+from container.files.content import CHUNK_BYTES
+from container.files.names import PARTIAL, Parts, shown
 
 MOST_ENTRIES: Final = 100_000
 MOST_LEVELS: Final = 200

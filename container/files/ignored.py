@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from container.files import programs
 from container.uids import AgentUser
-from container.workspace import programs
 
 SECONDS: Final = 5.0
 """For an answer: who gets none in time ignores nothing."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from container.errors import BadRequest, Changed
-from container.workspace import beneath
-from container.workspace.names import PARTIAL, Parts
+from container.files import beneath
+from container.files.names import PARTIAL, Parts
 
 HASHED_BYTES: Final = 8 * 1024 * 1024
 """Files up to this size are known by what is in them; larger ones by what the system says of them."""

@@ -1,0 +1,1 @@
+"""The routes about a session's files, and the way to its sandbox and back."""
