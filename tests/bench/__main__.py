@@ -284,18 +284,17 @@ async def _stdout(
             ("batch=1, redact: false", unredacted, "1"),
         ):
             session, _ = await Browser(http, place.url, place.token).ask(None, "flood 1")
-            ask = {"sessionId": session, "prompt": f"flood {arguments.frames}", "batch": batch}
-            url_of = URL(f"{place.url}/api/sdk/ws").with_query(ask)
-            ways.append(relay.Way(name, url_of, {"Authorization": f"Bearer {place.token}"}, ()))
+            flood = {"sessionId": session, "prompt": f"flood {arguments.frames}", "batch": batch}
+            url_of = URL(f"{place.url}/api/sdk/ws").with_query(flood)
+            ways.append(relay.Way(name, url_of, {"Authorization": f"Bearer {place.token}"}, (place.pid,)))
         plain = relay.Way("websocketd", url, {}, ())
         for _ in range(arguments.rounds):
             asked = stdout.query(arguments.frames)
-            found["websocketd"].append(
-                await asyncio.to_thread(stdout.lines_a_second, plain, asked, arguments.frames)
-            )
-            for way in ways:
+            for way, ask in ((plain, asked), *((way, None) for way in ways)):
+                for before in ways:  # a recorder is not done with its run when the client is
+                    await asyncio.to_thread(relay.settle, before)
                 found[way.name].append(
-                    await asyncio.to_thread(stdout.lines_a_second, way, None, arguments.frames)
+                    await asyncio.to_thread(stdout.lines_a_second, way, ask, arguments.frames)
                 )
     figures = {name: summary(values) for name, values in found.items()}
     base = figures["websocketd"]["median"]
