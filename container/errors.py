@@ -3,7 +3,7 @@
 AgentServerError 500
 ├── BadRequest 400 ─ PayloadTooLarge 413
 ├── Unauthorized 401
-├── NotFound 404 ─ RunNotFound, NoPendingQuery
+├── NotFound 404 ─ RunNotFound, TerminalNotFound, NoPendingQuery
 ├── Conflict 409 ─ Busy
 ├── Changed 412
 ├── UnsupportedEncoding 415
@@ -51,6 +51,12 @@ class RunNotFound(NotFound):
     """This sandbox knows no such run."""
 
     code = "run-not-found"
+
+
+class TerminalNotFound(NotFound):
+    """This sandbox has no such terminal (any more)."""
+
+    code = "terminal-not-found"
 
 
 class NoPendingQuery(NotFound):

@@ -86,6 +86,16 @@ class FrameType(StrEnum):
     READY = "ready"
 
 
+class TerminalFrame(StrEnum):
+    """Types of a terminal's text messages, besides `ping`, `error` and `reconnect`; its bytes are binary messages."""
+
+    TERMINAL = "terminal"
+    INPUT = "input"
+    RESIZE = "resize"
+    ACK = "ack"
+    EXIT = "exit"
+
+
 SERVER_ONLY: Final = frozenset(
     {
         FrameType.RUN,

@@ -21,6 +21,11 @@ CODE_ROOT: Final = Path(__file__).resolve().parent.parent
 RESTORE_BYTES: Final = 16 * 1024**3
 """What a snapshot may unpack to, unless `VF_RESTORE_BYTES` says otherwise."""
 
+TERMINALS: Final = 8
+TERMINAL_BYTES: Final = 2 * 1024 * 1024
+"""How many terminals a sandbox has at once, and how much of each one's output it keeps, unless `VF_TERMINALS` and
+`VF_TERMINAL_BYTES` say otherwise."""
+
 NOT_THE_AGENTS: Final = frozenset({"VF_SANDBOX_TOKEN", "VF_START"})
 """Variables of the agent server that no agent is told."""
 
@@ -61,6 +66,8 @@ class Settings:
     lost_reason: str
     start: str = ""
     restore_bytes: int = RESTORE_BYTES
+    terminals: int = TERMINALS
+    terminal_bytes: int = TERMINAL_BYTES
     redact: bool = True
     """Whether secrets are struck from frames."""
     user: AgentUser = SAME
@@ -92,6 +99,10 @@ class Settings:
             lost_reason=env.get("VF_LOST_REASON", ""),
             start=_start(env.get("VF_START", "")),
             restore_bytes=_size(env, "VF_RESTORE_BYTES", RESTORE_BYTES),
+            terminals=_whole(env, "VF_TERMINALS", TERMINALS, most=64),
+            terminal_bytes=_whole(
+                env, "VF_TERMINAL_BYTES", TERMINAL_BYTES, least=64 * 1024, most=64 * 1024**2
+            ),
             redact=_flag(env, "VF_REDACT", default=True),
             user=user,
         )
@@ -152,6 +163,13 @@ def _size(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(name) or str(default)
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**63:
         raise SettingsError(f"{name} must be a number of bytes, not {text!r}")
+    return int(text)
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, *, least: int = 0, most: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or len(text) > 15 or not least <= int(text) <= most:
+        raise SettingsError(f"{name} must be a whole number from {least} to {most}, not {text!r}")
     return int(text)
 
 

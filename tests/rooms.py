@@ -27,7 +27,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
         "web",
         "files | workspace",
         "runs",
-        "agents",
+        "agents | terminals",
         "agent",
         "listener | redaction",
         "words",

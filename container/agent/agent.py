@@ -17,6 +17,7 @@ from container.agent.identity import write_identity
 from container.agent.keeper import Keeper
 from container.agent.lines import AgentFrame, Line, Texts, agent_frame
 from container.agent.process import AgentProcess
+from container.agent.spared import Spared
 from container.protocol import ExitReason, FrameType, encode
 from container.redaction.known import secrets_of, secrets_of_servers
 from container.redaction.redactor import Redactor
@@ -67,6 +68,11 @@ class Agent:
     def process(self) -> AgentProcess | None:
         """The newest process, which may have ended."""
         return self._keeper.process
+
+    @property
+    def spared(self) -> Spared:
+        """What of the agent's user is not the agent's: it does not end, halt or count with it."""
+        return self._keeper.spared
 
     def start(self, env: Mapping[str, str] | None = None, *, after: float = 0.0) -> None:
         """Begin to keep a process alive. `env`: what every one of them is told, on top of the server's own, but for a

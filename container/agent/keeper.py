@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from container.agent.lines import Line, Texts
 from container.agent.process import AgentProcess
+from container.agent.spared import Spared
 from container.settings import Settings, agent_environment
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ OnTexts = Callable[[AgentProcess, Texts], bool]
 class Keeper:
     """`process`: the newest one, which may have ended. `ready`: it has said that it takes queries one behind the other.
     `one_shot`: the last one took one query and ended well, without a word of it. `own_env`: what each is told on top of
-    the server's own."""
+    the server's own. `spared`: what of the agent's user is not the agent's, and stays when that ends."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Keeper:
         self.ready = False
         self.one_shot = False
         self.own_env: Mapping[str, str] = {}
+        self.spared = Spared()
         self._settings = settings
         self._is_busy = is_busy
         self._on_lines, self._on_stderr, self._on_texts = on_lines, on_stderr, on_texts
@@ -130,6 +132,7 @@ class Keeper:
                 on_lines=self._on_lines,
                 on_stderr=self._on_stderr,
                 on_texts=self._on_texts,
+                spared=self.spared,
             )
             return self.process
 

@@ -16,6 +16,7 @@ from typing import IO, Final, cast
 
 from container.agent.lines import MAX_STDERR_LINE, Line, LineFramer, Texts
 from container.agent.process_tree import ProcessTree
+from container.agent.spared import Spared
 from container.uids import SAME, AgentUser
 
 log = logging.getLogger(__name__)
@@ -85,14 +86,15 @@ class AgentProcess(asyncio.SubprocessProtocol):
         on_lines: Callable[[AgentProcess, list[Line]], None],
         on_stderr: Callable[[AgentProcess, list[Line]], None],
         on_texts: Callable[[AgentProcess, Texts], bool] | None = None,
+        spared: Spared | None = None,
     ) -> AgentProcess:
         """Start `argv` in a new session, as `user`. Raises OSError when the program or `cwd` cannot be had; where the
         user is another one, the process ends by itself then.
 
         `on_texts`: is given what comes of stdout where all of it is plain texts; unless it takes them, they come as
-        lines."""
+        lines. `spared`: what of the user's is not its."""
         loop = asyncio.get_running_loop()
-        tree = ProcessTree(user)
+        tree = ProcessTree(user, spared)
         program = argv[0]
         if user.is_apart:
             argv, cwd = (*_THERE, str(cwd), *argv), Path("/")

@@ -12,10 +12,11 @@ import contextlib
 import os
 import re
 import secrets
-import signal
 from pathlib import Path
+from signal import Signals
 from typing import Final
 
+from container.agent.spared import ENDED, HALTED, Spared
 from container.uids import SAME, AgentUser
 
 MARK: Final = "VF_AGENT_FAMILY"
@@ -31,17 +32,16 @@ _STATE_LINE: Final = re.compile(r"^State:\s+(\S)", re.MULTILINE)
 _UID_LINE: Final = re.compile(r"^Uid:((?:\s+\d+)+)$", re.MULTILINE)
 """Of `/proc/<pid>/status`, which everybody may read, whatever a process does."""
 
-ENDED: Final = "ZX"
-"""States of what runs no more."""
-
 
 class ProcessTree:
     """All that has come of one agent process. `leader`: its pid, which is its group's number too, once there is one.
-    `user`: whose these processes are; one that is apart has one tree at a time, and nothing else."""
+    `user`: whose these processes are; one that is apart has one tree at a time, and nothing else but what is
+    `spared`."""
 
-    def __init__(self, user: AgentUser = SAME) -> None:
+    def __init__(self, user: AgentUser = SAME, spared: Spared | None = None) -> None:
         self.leader = 0
         self._user = user
+        self._spared = spared or Spared()
         self._value = secrets.token_hex(16)
 
     @property
@@ -52,14 +52,14 @@ class ProcessTree:
     def members(self) -> set[int]:
         """The pids of those that run or are halted; zombies are none."""
         is_member = self._is_users if self._user.is_apart else self._is_marked
-        found = set()
+        found: set[int] = set()
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             with contextlib.suppress(OSError):  # it ended just now, or is another user's
                 if is_member(entry):
                     found.add(int(entry.name))
-        return found
+        return found - self._spared.members().keys()
 
     def _is_users(self, entry: Path) -> bool:
         status = (entry / "status").read_text(errors="replace")
@@ -76,17 +76,36 @@ class ProcessTree:
             return True
         return f"{MARK}={self._value}".encode() in (entry / "environ").read_bytes().split(b"\0")
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Send a signal to each member; none left is fine."""
-        if self._user.is_apart:
+        if not self._user.is_apart:
+            self._signal_each(number)
+        elif not self._spared.leaders:
             self._user.signal_all(number)
-            return
+        elif number in (Signals.SIGSTOP, Signals.SIGKILL):
+            self._signal_halted(number)
+        else:
+            self._signal_each(number)
+
+    def _signal_halted(self, number: Signals) -> None:
+        """The kernel halts all of the user's at once, so that none forks or runs on into another; what is spared goes
+        on behind that, but for what was halted before. Parents go on last, and see no child of theirs halted."""
+        before = self._spared.members()
+        self._user.signal_all(Signals.SIGSTOP)
+        try:
+            if number is Signals.SIGKILL:
+                self._signal_each(number)
+        finally:
+            for pid in reversed(self._spared.members()):
+                if before.get(pid, "") not in HALTED:
+                    _send(pid, Signals.SIGCONT)
+
+    def _signal_each(self, number: Signals) -> None:
         reached: set[int] = set()
         for _ in range(PASSES):
             new = self.members() - reached
             for pid in new:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, number)
+                _send(pid, number)
             if not new:
                 return
             reached |= new
@@ -98,3 +117,8 @@ class ProcessTree:
         while self.members() and clock() < deadline:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.1)
+
+
+def _send(pid: int, number: Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)

@@ -33,7 +33,7 @@ def read_query(data: bytes, workspace: Path, session: str) -> dict[str, Any]:
     return {
         "prompt": _prompt(given.get("prompt")),
         "sessionId": _identifier(given, "sessionId") or session,
-        "cwd": str(_cwd(given.get("cwd"), workspace)),
+        "cwd": str(directory(given.get("cwd"), workspace)),
         "env": _env(given.get("env")),
         "mode": _mode(given.get("mode")),
         "model": _model(given.get("model")),
@@ -73,7 +73,9 @@ def _identifier(given: dict[str, Any], field: str) -> str | None:
     return value
 
 
-def _cwd(cwd: Any, workspace: Path) -> Path:
+def directory(cwd: Any, workspace: Path) -> Path:
+    """An existing directory of the sandbox, the workspace where none is given; `/workspace` is it wherever it lies.
+    Raises BadRequest."""
     if cwd is None or cwd == "":
         return workspace
     if not isinstance(cwd, str) or "\0" in cwd or len(cwd) > 4096:

@@ -13,8 +13,9 @@ from container.runs.pending import Pending
 from container.runs.query import MAX_QUERY_BYTES, PendingStore
 from container.runs.service import RunService
 from container.settings import Settings
-from container.web import files, handlers
-from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS
+from container.terminals.service import Terminals
+from container.web import files, handlers, terminals
+from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS, TERMINALS
 from container.web.connections import Connections
 from container.web.middleware import bearer_only, errors_as_json
 from container.web.relay import Relay
@@ -31,6 +32,7 @@ def build_app(settings: Settings) -> web.Application:
     app[RUNS] = RunService(settings, agent, pending)
     app[RELAY] = Relay()
     app[CONNECTIONS] = Connections()
+    app[TERMINALS] = Terminals(settings, agent.spared)
     app[SNAPSHOTS] = snapshots = Snapshots(settings, agent, app[RUNS], lambda: handlers.idle_seconds(app))
     app.add_routes(
         [
@@ -48,6 +50,10 @@ def build_app(settings: Settings) -> web.Application:
             web.get("/files/{path:.*}", handlers.get_file),
             web.put("/files/{path:.*}", handlers.put_file),
             web.get("/relay", handlers.relay),
+            web.post("/terminals", terminals.create),
+            web.get("/terminals", terminals.listing),
+            web.delete("/terminals/{terminal}", terminals.delete),
+            web.get("/terminals/{terminal}", terminals.attach),
             web.get("/snapshot", snapshots.download),
             web.put("/snapshot", snapshots.upload, expect_handler=handlers.ask_later),
             *files.routes(),
@@ -67,7 +73,7 @@ async def agent_and_runs(app: web.Application) -> AsyncIterator[None]:
     await app[RUNS].start()
     yield
     await app[RUNS].close()
-    await app[AGENT].close()
+    await asyncio.gather(app[AGENT].close(), app[TERMINALS].close())
 
 
 async def close_connections(app: web.Application) -> None:

@@ -10,6 +10,7 @@ from container.agent.agent import Agent
 from container.occupant import Occupant
 from container.runs.service import RunService
 from container.settings import Settings
+from container.terminals.service import Terminals
 from container.web.connections import Connections
 from container.web.relay import Relay
 from container.workspace.snapshot import Snapshots
@@ -21,3 +22,4 @@ RUNS: Final = web.AppKey("runs", RunService)
 RELAY: Final = web.AppKey("relay", Relay)
 CONNECTIONS: Final = web.AppKey("connections", Connections)
 SNAPSHOTS: Final = web.AppKey("snapshots", Snapshots)
+TERMINALS: Final = web.AppKey("terminals", Terminals)

@@ -35,6 +35,10 @@ class Connections:
             self.working -= 1
             self.busy_at = time.monotonic()
 
+    def touch(self) -> None:
+        """Somebody has just done something."""
+        self.busy_at = time.monotonic()
+
     @contextlib.contextmanager
     def hold(self, ws: web.WebSocketResponse, *, inner: bool = False) -> Iterator[None]:
         """Count `ws` while it is served."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from container.egress import blocked_frame
 from container.errors import AgentServerError, BadRequest, Busy, Unauthorized
 from container.protocol import PROOF_NONCE, RUN_ID, VERSION, Close, FrameType, decode, encode, server_proof
-from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS
+from container.web.app_keys import AGENT, CONNECTIONS, OCCUPANT, RELAY, RUNS, SETTINGS, SNAPSHOTS, TERMINALS
 from container.web.masked_frames import MaskedWebSocketResponse
 from container.web.middleware import has_token
 from container.web.outgoing import Outgoing
@@ -42,7 +42,7 @@ async def ping(request: web.Request) -> web.Response:
     if not has_token(request):
         return web.json_response({"status": "ok", "version": VERSION})
     runs, connections = app[RUNS], app[CONNECTIONS]
-    quiet = runs.jobs.quiet_seconds
+    quiet = 0.0 if app[TERMINALS].is_busy else runs.jobs.quiet_seconds
     return web.json_response(
         {
             "status": "ok",
