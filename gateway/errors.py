@@ -4,7 +4,7 @@ VaporForgeError
 ├── BadRequest 400 ─ PayloadTooLarge 413
 ├── Unauthorized 401
 ├── Forbidden 403 ─ NotOwner, CredentialMissing, OriginRefused
-├── NotFound 404 ─ SessionNotFound, RunNotFound, BlobNotFound (gateway/blobs)
+├── NotFound 404 ─ SessionNotFound, RunNotFound, TerminalNotFound, BlobNotFound (gateway/blobs)
 ├── Conflict 409 ─ SessionBusy, QueueFull (429), SessionGone (410)
 ├── BudgetExceeded 402, ModelUnpriced 400
 ├── TooManyConnections 429
@@ -98,6 +98,12 @@ class RunNotFound(NotFound):
     """No such run in this session."""
 
     code = "run-not-found"
+
+
+class TerminalNotFound(NotFound):
+    """No such terminal in this session (any more)."""
+
+    code = "terminal-not-found"
 
 
 class Conflict(VaporForgeError):

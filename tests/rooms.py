@@ -9,6 +9,7 @@ FLOORS: Final[Mapping[str, tuple[str, ...]]] = {
     "gateway": (
         "wiring",
         "web",
+        "web.terminals",
         "web.files | web.streams",
         "web.request",
         "runs",

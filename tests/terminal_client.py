@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import Callable
@@ -18,7 +19,8 @@ class Shell:
     """`output`: all that came. `connect`: a WebSocket at the terminal, with these query fields. `missed`: bytes that
     were told to be gone. `cuts`: connections that ended before the shell did."""
 
-    def __init__(self, connect: Callable[[dict[str, str]], Any]) -> None:
+    def __init__(self, connect: Callable[[dict[str, str]], Any], name: str = "") -> None:
+        self.name = name
         self.client = f"c-{secrets.token_hex(8)}"
         self.output = bytearray()
         self.typed = bytearray()
@@ -37,10 +39,8 @@ class Shell:
         data = text.encode() if isinstance(text, str) else text
         self.typed += data
         if self._ws is not None and self._begun and not self._ws.closed:
-            try:
+            with contextlib.suppress(ConnectionError):
                 await self._ws.send_bytes(data)
-            except ConnectionError:
-                pass
 
     async def resize(self, cols: int, rows: int) -> None:
         assert self._ws is not None
@@ -111,10 +111,8 @@ class Shell:
                 self.exit_code = frame["exitCode"]
 
     async def _send(self, ws: Any, frame: dict[str, Any]) -> None:
-        try:
+        with contextlib.suppress(ConnectionError):
             await ws.send_json(frame)
-        except ConnectionError:
-            pass
 
     @property
     def is_connected(self) -> bool:

@@ -67,7 +67,7 @@ async def attach(request: web.Request) -> web.StreamResponse:
     if client and not RUN_ID.fullmatch(client):
         raise BadRequest(f"client must match {RUN_ID.pattern}.", field="client")
     ws = MaskedWebSocketResponse(
-        compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=MESSAGE_BYTES, timeout=2.0
+        compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=MESSAGE_BYTES + 1, timeout=2.0
     )
     if not ws.can_prepare(request):
         raise BadRequest("This route is a WebSocket: the request must ask for an upgrade.")

@@ -51,6 +51,12 @@ FILES_SECONDS: Final = 60.0
 
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
+TERMINAL_MESSAGE_LIMIT: Final = 64 * 1024
+"""Longest message of a terminal, each way."""
+
+TERMINALS_BYTES: Final = 64 * 1024
+"""Longest answer about terminals: each has some 200 bytes."""
+
 ERROR_BODY_LIMIT: Final = 16 * 1024
 """Bytes read of an error's body: a sandbox may send one without end."""
 
@@ -205,11 +211,38 @@ class AgentClient:
         ) as response:
             yield response
 
-    async def _dial(self, connection: Connection, sandbox: Sandbox, target: str) -> None:
+    async def terminals(
+        self, method: str, sandbox: Sandbox, name: str = "", body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What the agent server says of its terminals, or of this one, unjudged. Raises `TerminalNotFound`, `Conflict`
+        where there are as many as may be."""
+        path = f"/terminals/{name}" if name else "/terminals"
+        async with self._response(method, sandbox, path, error_of=_terminal_error_of, json=body) as response:
+            return {} if response.status == 204 else await read_object(response, TERMINALS_BYTES)
+
+    async def terminal(self, sandbox: Sandbox, name: str, query: Mapping[str, str]) -> Messages:
+        """A connection to a terminal. Raises `TerminalNotFound`."""
+        upstream = Messages(
+            server=False,
+            limit=TERMINAL_MESSAGE_LIMIT,
+            pace=self._pace,
+            name=f"session {sandbox.session}: sandbox's end of a terminal",
+            binary=True,
+        )
+        await self._dial(upstream, sandbox, f"/terminals/{name}?{urlencode(query)}", _terminal_error_of)
+        return upstream
+
+    async def _dial(
+        self,
+        connection: Connection,
+        sandbox: Sandbox,
+        target: str,
+        error_of: Callable[[int, str], errors.VaporForgeError] | None = None,
+    ) -> None:
         try:
             await dial(connection, sandbox.host, sandbox.port, target, await self._headers(sandbox))
         except Refused as refused:
-            raise _error_of(refused.status, refused.body) from refused
+            raise (error_of or _error_of)(refused.status, refused.body) from refused
         except (TimeoutError, OSError) as error:
             raise errors.SandboxUnavailable(
                 f"The sandbox does not answer ({type(error).__name__})."
@@ -282,3 +315,15 @@ def _error_of(status: int, body: str) -> errors.VaporForgeError:
     if status == 503 and '"retiring"' in body:
         return errors.SandboxRetiring("The sandbox is being retired.")
     return errors.SandboxUnavailable(f"The sandbox answered with status {status}.")
+
+
+def _terminal_error_of(status: int, body: str) -> errors.VaporForgeError:
+    if status == 404:
+        return errors.TerminalNotFound(
+            "This session has no such terminal, or not any more.", field="terminal"
+        )
+    if status == 409:
+        return errors.Conflict(
+            "This session has as many terminals as it may have at once: close one of them."
+        )
+    return _error_of(status, body)

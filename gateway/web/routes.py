@@ -25,6 +25,7 @@ from gateway.web.files import handlers as files
 from gateway.web.request.app_keys import AUTH, RUNS, SEATS, SETTINGS
 from gateway.web.request.clients import client_of
 from gateway.web.request.paths import inner_path
+from gateway.web.terminals import terminals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -80,6 +81,7 @@ ROUTES: Final = (
     Route("GET", "/api/ready", health.ready, Auth.NONE, Owner.NONE),
     Route("POST", "/api/sdk/ticket", tickets.issue, Auth.BEARER, Owner.BODY),
     Route("GET", "/api/sdk/ws", sdk.ws, Auth.WEBSOCKET, Owner.QUERY),
+    Route("GET", "/api/sdk/terminal", terminals.attach, Auth.WEBSOCKET, Owner.QUERY),
     Route("POST", "/api/sdk/stream", sdk.stream, Auth.BEARER, Owner.BODY),
     Route("POST", "/api/sdk/persist", persist.persist, Auth.BEARER, Owner.BODY),
     Route("POST", "/api/sdk/stop", sdk.stop, Auth.BEARER, Owner.BODY),
@@ -105,6 +107,11 @@ ROUTES: Final = (
     Route("PUT", "/api/sessions/{session}/upload", files.finish_upload, Auth.BEARER, Owner.PATH),
     Route("DELETE", "/api/sessions/{session}/upload", files.cancel_upload, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/sessions/{session}/messages", sessions.messages, Auth.BEARER, Owner.PATH),
+    Route("POST", "/api/sessions/{session}/terminals", terminals.create, Auth.BEARER, Owner.PATH),
+    Route("GET", "/api/sessions/{session}/terminals", terminals.listing, Auth.BEARER, Owner.PATH),
+    Route(
+        "DELETE", "/api/sessions/{session}/terminals/{terminal}", terminals.delete, Auth.BEARER, Owner.PATH
+    ),
     Route("POST", "/api/sessions/{session}/egress", egress.allow, Auth.BEARER, Owner.PATH),
     Route("DELETE", "/api/sessions/{session}/egress/{host}", egress.disallow, Auth.BEARER, Owner.PATH),
     Route("GET", "/api/sessions/{session}/usage", usage.of_session, Auth.BEARER, Owner.PATH),
@@ -116,9 +123,9 @@ ROUTES: Final = (
 )
 
 RELAY: Final = Route("GET", "any other", sdk.relay, Auth.WEBSOCKET, Owner.QUERY)
-"""A WebSocket at whatever path but `/api/sdk/ws`: the session's relay."""
+"""A WebSocket at whatever path but those of the table: the session's relay."""
 
-WS_PATH: Final = "/api/sdk/ws"
+WS_PATHS: Final = frozenset(route.path for route in ROUTES if route.auth is Auth.WEBSOCKET)
 
 
 def add_routes(app: web.Application, base: str = "") -> None:
@@ -194,7 +201,7 @@ def _is_handshake(request: web.Request) -> bool:
 def _relay_upgrades(relay: Handle) -> Middleware:
     @web.middleware
     async def upgrades(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if is_upgrade(request) and inner_path(request) != WS_PATH:
+        if is_upgrade(request) and inner_path(request) not in WS_PATHS:
             return await relay(request)
         return await handler(request)
 

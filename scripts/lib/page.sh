@@ -3,6 +3,6 @@
 
 setup_page() {
   if ! have node || ! have npm; then apt_install nodejs npm; fi
-  doing "npm ci: two libraries"
+  doing "npm ci: the page's libraries"
   "$VF_ROOT/scripts/page"
 }

@@ -169,11 +169,12 @@ def _package(
     kind: str, namespace: str | None, item: dict[str, Any], qualifiers: dict[str, str] | None
 ) -> Component:
     licence = item["licence"] or item.get("license", "")
+    scope, _, name = item["name"].rpartition("/") if kind == "npm" else (namespace, "", item["name"])
     return Component(
         type=ComponentType.LIBRARY,
         name=item["name"],
         version=item["version"],
-        purl=PackageURL(kind, namespace, item["name"], item["version"], qualifiers),
+        purl=PackageURL(kind, scope or None, name, item["version"], qualifiers),
         licenses=[LicenseFactory().make_from_string(licence)] if licence else None,
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from infra.components.docker.machine import Machine
 from infra.config import ROOT, read_settings
+from infra.images import LIBRARIES
 from infra.targets.docker import deploy
 from infra.values import ConfigError
 from tests.infra.mocked import run
@@ -137,12 +138,12 @@ def test_only_the_real_agent_makes_the_image_large(tree: Path, unchanged: dict[s
     assert names(tree, agent="my-own-program")["agent"] == slim["agent"]
 
 
-@pytest.mark.parametrize("library", ["marked.js", "purify.js"])
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("empty", [True, False])
 def test_a_page_without_its_libraries_is_refused_at_preview(library: str, empty: bool, tree: Path) -> None:
     vendor = tree / "gateway/static/vendor"
     vendor.mkdir(exist_ok=True)
-    for name in ("marked.js", "purify.js"):
+    for name in LIBRARIES:
         (vendor / name).write_text("export {};\n")
     run(lambda: declare(tree), page=True)
     (vendor / library).write_text("")

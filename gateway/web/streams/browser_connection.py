@@ -82,7 +82,7 @@ class BrowserConnection:
         async def take() -> None:
             frames.append(await self._start_frame())
 
-        if await _first(take(), self._runs.drained.wait(), expired(self._until)) == 1:
+        if await first(take(), self._runs.drained.wait(), expired(self._until)) == 1:
             await self._send_elsewhere()
         return frames[0] if frames else None
 
@@ -112,7 +112,7 @@ class BrowserConnection:
         await tell(self._sink, FrameType.TIMING, run=run.id, **timing)
         follower = Follower(self._runs, self._sink, self._session, run.id, after)
         reading = self._read()
-        ended = await _first(follower.follow(run), reading, self._runs.drained.wait(), expired(self._until))
+        ended = await first(follower.follow(run), reading, self._runs.drained.wait(), expired(self._until))
         if ended == 0:
             await self._socket.close(Close.OK)
         elif ended == 2:
@@ -172,7 +172,7 @@ async def serve_events(
     follower = Follower(runs, sink, run.session, run.id, after)
     try:
         await tell(sink, FrameType.TIMING, run=run.id, **timing)
-        ended = await _first(follower.follow(run), sink.heartbeat(), runs.drained.wait(), expired(until))
+        ended = await first(follower.follow(run), sink.heartbeat(), runs.drained.wait(), expired(until))
         if ended == 2:
             delay = random.randint(*RECONNECT_SPREAD_MS)
             await tell(sink, FrameType.RECONNECT, run=run.id, after=follower.cursor, delayMs=delay)
@@ -194,7 +194,7 @@ async def serve_relay(runs: RunService, socket: End, session: Session, until: fl
         await runs.places.claim(session)
         sandboxes.append(await runs.driver.ensure(session.id))
 
-    ended = await _first(wake(), asyncio.wait((socket.lost,)), runs.drained.wait(), expired(until))
+    ended = await first(wake(), asyncio.wait((socket.lost,)), runs.drained.wait(), expired(until))
     if ended == 2:
         await socket.close(Close.GOING_AWAY)
         return
@@ -213,7 +213,7 @@ async def _over(runs: RunService, until: float) -> tuple[int, str]:
     return Close.GOING_AWAY, ""
 
 
-async def _first(*works: Coroutine[Any, Any, Any]) -> int:
+async def first(*works: Coroutine[Any, Any, Any]) -> int:
     """Run side by side until one ends; cancel the others; which one it was, and its error raised here.
 
     A peer that is gone (ConnectionError) is a normal end: -1.

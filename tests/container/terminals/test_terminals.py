@@ -31,9 +31,9 @@ async def opened(sandbox: Sandbox, **body: Any) -> Shell:
 
 
 def shell_at(sandbox: Sandbox, name: str) -> Shell:
-    shell = Shell(lambda query: sandbox.http.ws_connect(f"/terminals/{name}", params=query, max_msg_size=0))
-    shell.name = name  # type: ignore[attr-defined]
-    return shell
+    return Shell(
+        lambda query: sandbox.http.ws_connect(f"/terminals/{name}", params=query, max_msg_size=0), name
+    )
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def following(shell: Shell, pause: float = 0.0) -> AsyncIterator[asyncio.T
             await task
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | bytearray) -> str:
     return f"{len(data)} bytes, {hashlib.sha256(data).hexdigest()}"
 
 
@@ -94,7 +94,7 @@ async def test_it_is_in_the_workspace_as_the_agent_without_what_opens_the_sandbo
 
 async def test_a_size_is_told_to_the_shell_and_to_every_reader(sandbox: Sandbox) -> None:
     shell = await opened(sandbox)
-    other = shell_at(sandbox, shell.name)  # type: ignore[attr-defined]
+    other = shell_at(sandbox, shell.name)
     async with following(shell), following(other):
         await shell.until(lambda: shell.size == (80, 24))
         await other.until(lambda: other.size == (80, 24))
@@ -173,7 +173,7 @@ async def test_who_was_cut_off_is_waited_for(start: Start) -> None:
 
 async def test_a_client_s_second_connection_takes_the_place_of_its_first(sandbox: Sandbox) -> None:
     shell = await opened(sandbox)
-    twin = shell_at(sandbox, shell.name)  # type: ignore[attr-defined]
+    twin = shell_at(sandbox, shell.name)
     twin.client = shell.client
     first = asyncio.create_task(shell.read_one_connection())
     await shell.until(lambda: bool(shell.frames))
@@ -192,12 +192,12 @@ async def test_deleting_one_ends_all_that_runs_in_it(sandbox: Sandbox) -> None:
         await shell.type(command + "echo $! > pid2.txt; touch do''ne\r")
         await eventually(lambda: (workspace / "done").exists() and (workspace / "pid.txt").exists())
         pids = [int((workspace / name).read_text()) for name in ("pid.txt", "pid2.txt")]
-        async with sandbox.http.delete(f"/terminals/{shell.name}") as response:  # type: ignore[attr-defined]
+        async with sandbox.http.delete(f"/terminals/{shell.name}") as response:
             assert response.status == 204
         await asyncio.wait_for(end, SECONDS)
     for pid in pids:
         await eventually(lambda pid=pid: is_gone(pid))  # type: ignore[misc]
-    async with sandbox.http.delete(f"/terminals/{shell.name}") as response:  # type: ignore[attr-defined]
+    async with sandbox.http.delete(f"/terminals/{shell.name}") as response:
         assert (response.status, (await response.json())["code"]) == (404, "terminal-not-found")
 
 
@@ -252,7 +252,7 @@ async def test_as_many_as_may_be_and_no_more(start: Start) -> None:
     await opened(sandbox)
     async with sandbox.http.post("/terminals", json={}) as response:
         assert (response.status, (await response.json())["code"]) == (409, "conflict")
-    async with sandbox.http.delete(f"/terminals/{first.name}") as response:  # type: ignore[attr-defined]
+    async with sandbox.http.delete(f"/terminals/{first.name}") as response:
         assert response.status == 204
     await opened(sandbox)
 
@@ -283,7 +283,7 @@ async def test_messages_that_mean_nothing_end_the_connection_and_not_the_shell(
 ) -> None:
     shell = await opened(sandbox)
     query = {"client": "c", "acks": "1"}
-    async with sandbox.http.ws_connect(f"/terminals/{shell.name}", params=query) as ws:  # type: ignore[attr-defined]
+    async with sandbox.http.ws_connect(f"/terminals/{shell.name}", params=query) as ws:
         await ws.send_str(message)
         async for _ in ws:
             pass
@@ -294,7 +294,7 @@ async def test_messages_that_mean_nothing_end_the_connection_and_not_the_shell(
 async def test_a_cursor_past_the_end_is_told(sandbox: Sandbox) -> None:
     shell = await opened(sandbox)
     query = {"cursor": "99999999"}
-    async with sandbox.http.ws_connect(f"/terminals/{shell.name}", params=query) as ws:  # type: ignore[attr-defined]
+    async with sandbox.http.ws_connect(f"/terminals/{shell.name}", params=query) as ws:
         assert (await ws.receive_json())["code"] == "cursor-ahead"
         await ws.receive()
         assert ws.close_code == 4416
@@ -302,7 +302,7 @@ async def test_a_cursor_past_the_end_is_told(sandbox: Sandbox) -> None:
 
 async def test_they_end_with_the_sandbox(sandbox: Sandbox) -> None:
     shell = await opened(sandbox)
-    pid = sandbox.app[TERMINALS].get(shell.name).pty.pid  # type: ignore[attr-defined]
+    pid = sandbox.app[TERMINALS].get(shell.name).pty.pid
     os.kill(pid, signal.SIGSTOP)
     await sandbox.server.close()
     assert is_gone(pid)

@@ -16,7 +16,7 @@ from gateway.web.persist import MAX_BODY_BYTES as MAX_PERSIST_BYTES
 from gateway.web.request.app_keys import DRIVER
 from gateway.web.request.auth import mint
 from gateway.web.request.bodies import MAX_BODY_BYTES
-from gateway.web.routes import RELAY, ROUTES, WS_PATH, Auth, Owner, Route
+from gateway.web.routes import RELAY, ROUTES, WS_PATHS, Auth, Owner, Route
 from tests.gateway.stack import SECRET
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/sdk/resume": {},
     "/api/sessions": {"title": "x"},
     "/api/sessions/{session}": {"title": "x"},
+    "/api/sessions/{session}/terminals": {},
     "/api/sessions/{session}/egress": {"host": "example.com"},
     "/api/sessions/{session}/files": {"folder": "x"},
     "/api/settings": {"mcpServers": {}},
@@ -100,6 +101,7 @@ class Caller:
         body: dict[str, Any] | None = dict(BODIES.get(route.path, {})) if route in WITH_BODY else None
         if route.owner is Owner.PATH:
             where = where.replace("{session}", str(session)).replace("{host}", "example.com")
+            where = where.replace("{terminal}", "t1")
         elif route.owner is Owner.QUERY and session is not None:
             query["sessionId"] = str(session)
         elif route.owner is Owner.BODY and session is not None and body is not None:
@@ -283,7 +285,7 @@ class TestUpgrades:
 
     async def test_the_stream_s_address_is_for_websockets(self, stack: Stack) -> None:
         session = await stack.session()
-        url = f"{stack.url}{WS_PATH}?sessionId={session}"
+        url = f"{stack.url}/api/sdk/ws?sessionId={session}"
         async with stack.http.get(url, headers=stack.headers()) as response:
             assert response.status == 400
             assert "WebSocket" in (await response.json())["error"]
@@ -308,7 +310,7 @@ class TestUpgrades:
         session = await stack.session()
         before = await asyncio.to_thread(scan)
         headers = {**UPGRADE, **stack.headers()}
-        url = f"{stack.url}{WS_PATH}"
+        url = f"{stack.url}/api/sdk/ws"
         async with stack.http.get(url, params={"sessionId": session, **query}, headers=headers) as response:
             body = await response.json()
             assert (response.status, body["code"], body["field"]) == (400, "bad-request", field)
@@ -334,7 +336,7 @@ class TestElsewhere:
 
 
 @pytest.mark.parametrize("header", ["Sec-WebSocket-Key", "Sec-WebSocket-Version", "Connection"])
-@pytest.mark.parametrize("path", [WS_PATH, "/relay"])
+@pytest.mark.parametrize("path", [*sorted(WS_PATHS), "/relay"])
 async def test_a_handshake_with_bytes_that_are_no_text_is_none(stack: Stack, path: str, header: str) -> None:
     lines = UPGRADE | {"Host": URL(stack.url).authority, header: "\xff"}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
