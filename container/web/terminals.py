@@ -11,11 +11,11 @@ from aiohttp import web
 from container.errors import BadRequest, Retiring
 from container.protocol import RUN_ID
 from container.runs.query import directory
+from container.terminals.reader import MESSAGE_BYTES, TerminalReader, size_of
 from container.web.app_keys import CONNECTIONS, RUNS, SETTINGS, SNAPSHOTS, TERMINALS
 from container.web.handlers import HEARTBEAT_SECONDS, closed_when_it_fails
 from container.web.masked_frames import MaskedWebSocketResponse
 from container.web.outgoing import Outgoing
-from container.web.terminal_reader import MESSAGE_BYTES, TerminalReader, size_of
 
 COLS, ROWS = 80, 24
 """Of a terminal whose size nobody says."""
@@ -77,12 +77,12 @@ async def attach(request: web.Request) -> web.StreamResponse:
         async with closed_when_it_fails(ws):
             reader = TerminalReader(
                 ws,
-                Outgoing(ws, request),
                 terminal,
                 client or f"-{secrets.token_hex(8)}",
                 int(cursor),
                 acks=bool(client) and request.query.get("acks") == "1",
                 typed=connections.touch,
+                abort=Outgoing(ws, request).abort,
             )
             await reader.serve()
     return ws

@@ -276,7 +276,7 @@ class TestUpgrades:
         before = await asyncio.to_thread(scan)
         await stack.gateways[0].runs.drain()
         path = route.path if route is not RELAY else "/mcp/relay"
-        query = {"sessionId": session, "ticket": answer["ticket"]}
+        query = {"sessionId": session, "ticket": answer["ticket"], "terminal": "t1"}
         async with stack.http.get(stack.url + path, params=query, headers=UPGRADE) as response:
             assert (response.status, (await response.json())["code"]) == (503, "draining")
         await untouched(stack, scan, before)

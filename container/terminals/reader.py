@@ -14,8 +14,6 @@ from aiohttp import WSMsgType, web
 from container.errors import BadRequest
 from container.protocol import PING_SECONDS, Close, FrameType, TerminalFrame, encode
 from container.terminals.terminal import Terminal
-from container.web.outgoing import Outgoing
-from container.web.readers import STALL_SECONDS, TICK_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +22,12 @@ MESSAGE_BYTES: Final = 64 * 1024
 
 WINDOW_BYTES: Final = 512 * 1024
 """So much may be on its way to a client that says what it has."""
+
+STALL_SECONDS: Final = 60.0
+"""A reader that takes nothing for this long is closed with 1013; it resumes with its cursor."""
+
+TICK_SECONDS: Final = 5.0
+"""How often a reader's ping and stall are looked at."""
 
 MOST_CELLS: Final = 500
 """Columns, and rows, of a terminal."""
@@ -46,17 +50,18 @@ class TerminalReader:
     def __init__(
         self,
         ws: web.WebSocketResponse,
-        out: Outgoing,
         terminal: Terminal,
         client: str,
         cursor: int,
         *,
         acks: bool,
         typed: Callable[[], None],
+        abort: Callable[[], None],
     ) -> None:
-        """`acks`: the client says how far it has got, and is waited for when it is cut off. Raises CursorAhead."""
+        """`typed`: called when the client types. `abort`: cuts the connection, whatever waits. `acks`: the client says
+        how far it has got, and is waited for when it is cut off. Raises CursorAhead."""
         self._ws = ws
-        self._out = out
+        self._abort = abort
         self._terminal = terminal
         self._client = client
         self._acks = acks
@@ -107,7 +112,7 @@ class TerminalReader:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 async with asyncio.timeout(1):
                     await self._ws.close(code=Close.TRY_AGAIN, message=b"too slow")
-            self._out.abort()  # what waits for one that takes nothing would wait for ever
+            self._abort()  # what waits for one that takes nothing would wait for ever
 
     # -- out --
     async def _send_all(self) -> None:
