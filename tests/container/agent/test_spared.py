@@ -1,5 +1,5 @@
-"""What is the agent's user's and not the agent's: it neither halts nor ends with it. Two users take root; elsewhere there
-is one, and the same holds."""
+"""What is the agent's user's and not the agent's: it neither halts nor ends with it. Two users take root; elsewhere
+there is one, and the same holds."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ async def main():
     await holds(lambda: b"ready" in said)
     assert not WAS_ROOT or b"%d" in said, said
     tree = ProcessTree(user, spared)
+    command = ("/bin/sh", "-c", "setsid sleep 997 & sleep 996; true")
+    theirs = {**env, **tree.environment}
     agent = await asyncio.create_subprocess_exec(
-        "/bin/sh", "-c", "setsid sleep 997 & sleep 996; true", env={**env, **tree.environment}, start_new_session=True, **user.spawn_arguments)
+        *command, env=theirs, start_new_session=True, **user.spawn_arguments)
     tree.leader = agent.pid
     shells = spared.members()
     assert len(shells) == 3 and sorted(shells.values()).count("T") == 1, shells
