@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 
 VENDOR = "gateway/static/vendor"
 
-LIBRARIES = ("marked.js", "purify.js", "xterm.js", "xterm.css")
+LIBRARIES = ("highlight.js", "marked.js", "purify.js", "xterm.js", "xterm.css")
 """Of the page, beside the repository's own files: gateway/Dockerfile asks for them too, minutes later."""
 
 

@@ -19,12 +19,14 @@ const TOKENS = 3;
 
 /** A request that failed. `status` is 0 and `code` is `network` or `timeout` when no answer came. */
 export class ApiError extends Error {
-  constructor(message, { status = 0, code = "network", field } = {}) {
+  constructor(message, { status = 0, code = "network", field, etag = null } = {}) {
     super(message);
     this.name = "ApiError";
     this.status = status;
     this.code = code;
     this.field = field;
+    /** Of a file that is another version: the one that is there, null when there is none. */
+    this.etag = etag;
   }
 
   /** Whether the same request may succeed later: no answer, overload, or a gateway that is going away. */
@@ -45,7 +47,8 @@ export async function errorOf(response) {
     // Not ours: a proxy's page. Its status says enough.
   }
   const message = typeof body.error === "string" ? body.error : `The gateway answered ${response.status}.`;
-  return new ApiError(message, { status: response.status, code: body.code ?? "http", field: body.field });
+  const { code = "http", field, etag } = body;
+  return new ApiError(message, { status: response.status, code, field, etag });
 }
 
 /** What `promise` gives; rejects as a request that was given up when `signal` aborts first. */
@@ -159,9 +162,30 @@ export function createApi(env) {
     }
   }
 
+  /**
+   * A request of bytes, sent once, whose answer is a `Response` that has begun well.
+   *
+   * @param {string} path  with its query as it is to be sent
+   * @param {{headers?: object, body?: BodyInit, signal?: AbortSignal}} how
+   */
+  const exchange = (method, path, { headers = {}, body, signal } = {}) =>
+    signedIn(
+      async () => {
+        const sent = { ...headers, Authorization: `Bearer ${env.token()}` };
+        const asked = { method, headers: sent, body, signal, cache: "no-store" };
+        const response = await env.fetch(new URL(path, env.origin).href, asked).catch((error) => {
+          throw new ApiError(signal?.aborted ? "The request was given up." : "The gateway cannot be reached.", { code: "network", cause: error });
+        });
+        if (!response.ok) throw await errorOf(response);
+        return response;
+      },
+      { signal },
+    );
+
   const session = (id) => `api/sessions/${encodeURIComponent(id)}`;
   return {
     renewed,
+    exchange,
     /** A time of the gateway's as one of this clock's, in ms; not in the future. @param {string} iso */
     here: (iso) => Math.min(Date.parse(iso) - ahead, env.now()),
     /** The gateway's time, in ms, as far as its answers have told. */

@@ -20,4 +20,4 @@
  */
 
 /** @type {Tab[]} */
-export const TABS = [];
+export const TABS = [{ id: "files", title: "Files", load: () => import("../files/files.js") }];

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 POLICY: Final = "Content-Security-Policy"
 CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """`connect-src 'self'` takes in the page's own WebSockets (Content Security Policy Level 3, section 6.7.2.8)."""
