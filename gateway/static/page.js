@@ -6,6 +6,7 @@ import { setUpTheme } from "./app/theme.js";
 import { UpdateCheck } from "./app/update-check.js";
 import { Chat } from "./chat/chat.js";
 import { createClient, isSignIn } from "./client/client.js";
+import { setUpAttachments } from "./composer/attachments.js";
 import { Composer } from "./composer/composer.js";
 import { RunStatus } from "./composer/run-status.js";
 import { Login } from "./login/login.js";
@@ -85,6 +86,7 @@ class Page {
     });
     byId("sign-out").addEventListener("click", () => this.#login.signOut());
     byId("earlier").addEventListener("click", () => this.#earlier());
+    setUpAttachments((files) => this.#attach(files));
     byId("examples").replaceChildren(
       ...EXAMPLES.map(([title, prompt]) =>
         element(
@@ -211,6 +213,19 @@ class Page {
     else if (this.#composer.empty) this.#composer.fill(prompt);
     this.#composer.focus();
     return Boolean(chat);
+  }
+
+  /** @param {File[]} files  that go with the next prompt */
+  async #attach(files) {
+    this.#notice("");
+    const chat = this.#chat ?? (await this.#create({ prompted: true }));
+    if (!chat) return;
+    await this.#guard(async () => {
+      const { attach } = await import("./files/attach.js");
+      const { id: session } = chat;
+      const named = (name) => this.#composer.mention(session, name);
+      await attach(files, { session, client: this.#client, place: byId("composer"), named });
+    });
   }
 
   async #earlier() {

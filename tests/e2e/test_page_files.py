@@ -166,3 +166,31 @@ async def test_a_large_upload_goes_on_where_it_was_cut_and_comes_back_whole(
     assert hashlib.sha256(got).digest() == hashlib.sha256(content).digest()
     await ada.see("tree").get_by_role("treeitem", name="small.png").tap()
     await expect(ada.see("file").get_by_role("img")).to_have_attribute("src", re.compile("^blob:"))
+
+
+async def test_files_go_with_a_prompt_and_what_the_agent_names_opens(
+    people: People, stack: Stack, tmp_path: Path
+) -> None:
+    ada = await people.person(viewport={"width": 1440, "height": 900})
+    await ada.open()
+    (tmp_path / "notes.md").write_text("# Notes")
+    await ada.see("attach-files").set_input_files(tmp_path / "notes.md")
+    await expect(ada.see("prompt")).to_have_value("`uploads/notes.md` ")
+    assert await content(stack, ada.session, "uploads/notes.md") == b"# Notes"
+    await ada.see("prompt").evaluate(
+        """(field) => {
+          const data = new DataTransfer();
+          data.items.add(new File(["x"], "image.png", { type: "image/png" }));
+          field.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+        }"""
+    )
+    await expect(ada.see("prompt")).to_have_value(
+        re.compile(r"^`uploads/notes\.md`\n`uploads/pasted-[0-9-]+\.png` $")
+    )
+    await ada.ask("Echo see `uploads/notes.md:1` and `array.map`")
+    await expect(ada.prose.get_by_role("link")).to_have_count(1)
+    await ada.prose.get_by_role("link", name="uploads/notes.md:1").click()
+    await expect(ada.see("code").locator(".marked")).to_contain_text("# Notes")
+    await ada.ask("Create a file called test.txt in /workspace with 'Hello'")
+    await ada.see("tool-card").last.get_by_role("link").first.click()
+    await expect(ada.see("code")).to_contain_text("Hello")

@@ -78,9 +78,14 @@ async def test_tabs_are_opened_kept_and_deep_linked(people: People) -> None:
     assert ada.page.url.endswith("/one")
     await ada.page.goto(other)
     await expect(panel.get_by_text(f"{session}:")).to_be_visible()
+    await panel.get_by_role("textbox").fill("kept")
+    await panel.get_by_role("textbox").press("Tab")
     await panel.get_by_role("button", name="Close the panel").click()
     await expect(ada.see("panel-open")).to_be_focused()
     assert ada.page.url.endswith(session)
+    await ada.see("panel-open").click()
+    await expect(panel.get_by_role("textbox")).to_have_value("kept")
+    assert ada.page.url.endswith("/one/kept")
 
 
 async def test_on_a_phone_it_is_a_sheet_that_escape_closes(people: People) -> None:

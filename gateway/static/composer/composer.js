@@ -103,6 +103,14 @@ export class Composer {
     this.#fit();
   }
 
+  /** Names a file at the end of what is written for a session, open or not. @param {string} session @param {string} name */
+  mention(session, name) {
+    const before = (session === this.#session ? this.#prompt.value : draftOf(session)).trimEnd();
+    const text = `${before}${before ? "\n" : ""}\`${name}\` `;
+    if (session === this.#session) this.fill(text);
+    else keepDraft(session, text);
+  }
+
   /** Puts a prompt that was not taken before what has been written since. @param {string} text */
   giveBack(text) {
     this.fill([text, promptOf(this.#prompt.value)].filter(Boolean).join("\n\n"));

@@ -3,13 +3,6 @@
 /** What is written at once, and the longest piece of an upload. */
 export const PIECE_BYTES = 8 * 1024 * 1024;
 
-/** A name that was typed, or that a browser tells, as a path. @param {string} name  with `/` between folders */
-export const pathOf = (name) =>
-  name
-    .split("/")
-    .map((part) => encodeURIComponent(part.toWellFormed?.() ?? part))
-    .join("/");
-
 /** The folder of a path; empty for the workspace itself. @param {string} path */
 export const folderOf = (path) => path.slice(0, Math.max(0, path.lastIndexOf("/")));
 

@@ -1,11 +1,12 @@
 /** One file: shown, edited, saved; where it was changed meanwhile both versions are there, and the reader says which. */
 
 import { copyButton, element, icon, announce } from "../shared/dom.js";
+import { pathOf } from "../shared/file-address.js";
 import { explain } from "../shared/format.js";
 import { renderMarkdown } from "../shared/markdown.js";
 import { own } from "../shared/storage.js";
 import { CodeView } from "./code-view.js";
-import { folderOf, pathOf, shownPath, within } from "./file-api.js";
+import { folderOf, shownPath, within } from "./file-api.js";
 
 /** Of a text that is shown; of a longer one its beginning is. */
 const MOST_SHOWN = 32 * 1024 * 1024;

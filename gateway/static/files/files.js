@@ -1,9 +1,10 @@
 /** The Files tab: the workspace's tree, search and uploads, and the file that is open. */
 
 import { announce, element, icon, loadStyles } from "../shared/dom.js";
+import { pathOf } from "../shared/file-address.js";
 import { explain } from "../shared/format.js";
 import { ask } from "./ask.js";
-import { FileApi, folderOf, pathOf, shownPath, within } from "./file-api.js";
+import { FileApi, folderOf, shownPath, within } from "./file-api.js";
 import { FileView } from "./file-view.js";
 import { SearchBox } from "./search-box.js";
 import { droppedFiles, Transfers } from "./transfers.js";
@@ -43,7 +44,7 @@ class FilesTab {
       onWritten: () => this.#tree.refresh(),
       onDownload: (path, route) => this.#download(path, route),
     });
-    this.#transfers = new Transfers(this.#files, session, () => this.#tree.refresh());
+    this.#transfers = new Transfers(this.#files, session, { onDone: () => this.#tree.refresh() });
     this.#search = new SearchBox(this.#files, {
       onOpen: (path, line) => this.#open(path, line),
       onShown: (shown) => {

@@ -1,9 +1,10 @@
 /** Uploads on their way, as a list with how far each is; what fails can be tried again or given up. */
 
 import { announce, element } from "../shared/dom.js";
+import { pathOf } from "../shared/file-address.js";
 import { explain } from "../shared/format.js";
 import { ask } from "./ask.js";
-import { pathOf, shownPath, within } from "./file-api.js";
+import { shownPath, within } from "./file-api.js";
 import { forget, upload } from "./upload.js";
 
 const AT_ONCE = 2;
@@ -35,15 +36,21 @@ export class Transfers {
   #files;
   #session;
   #onDone;
+  #onCame;
   #waiting = [];
   #running = 0;
   #controllers = new Set();
 
-  /** @param {import("./file-api.js").FileApi} files @param {string} session @param {() => void} onDone  all that was on its way has come or failed */
-  constructor(files, session, onDone) {
+  /**
+   * @param {import("./file-api.js").FileApi} files @param {string} session
+   * @param {{onDone: () => void, onCame?: (path: string) => void}} hooks  `onDone`: all that was on its way has come or
+   *   failed; `onCame`: one has come
+   */
+  constructor(files, session, { onDone, onCame = () => {} }) {
     this.#files = files;
     this.#session = session;
     this.#onDone = onDone;
+    this.#onCame = onCame;
     this.element = element("ul", { className: "transfers", hidden: true, data: { testid: "transfers" }, aria: { label: "Uploads" } });
   }
 
@@ -98,6 +105,7 @@ export class Transfers {
       try {
         await upload(this.#files, { file, path, etag, key, signal, progress });
         row.remove();
+        this.#onCame(path);
         announce(`${name} is uploaded.`);
       } catch (error) {
         if (signal.aborted) return;

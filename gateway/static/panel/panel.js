@@ -85,7 +85,10 @@ export class Panel {
     this.#element.hidden = false;
     this.#app.classList.add("with-panel");
     byId("panel-open").setAttribute("aria-expanded", "true");
-    this.#select(wanted, rest);
+    // Nothing in particular: what was shown last.
+    const shown = tab ? rest : (this.#views.get(wanted)?.rest ?? "");
+    this.#select(wanted, shown);
+    if (!tab) this.#went(wanted, shown, false);
     this.#cover();
     if (focus) this.#tabs.get(wanted).focus();
   }
@@ -94,7 +97,6 @@ export class Panel {
   follow(session) {
     if (!session || !this.open || SHEET.matches) return false;
     this.show(session);
-    this.#went(this.#current, "", false);
     return true;
   }
 

@@ -2,6 +2,7 @@
 
 import DOMPurify from "../vendor/purify.js";
 import { copyButton, element } from "./dom.js";
+import { fileNamedBy } from "./file-address.js";
 import { lex, settledBlocks, toHtml } from "./markdown-dialect.js";
 import { patch } from "./patch.js";
 
@@ -49,6 +50,13 @@ function toFragment(tokens) {
   }
   for (const styled of fragment.querySelectorAll("[class]")) {
     if (!styled.matches("code") || !/^language-\S+$/.test(styled.className)) styled.removeAttribute("class");
+  }
+  for (const code of fragment.querySelectorAll("code:not(pre code, a code)")) {
+    const href = fileNamedBy(code.textContent);
+    if (!href) continue;
+    const link = element("a", { className: "file-link", href });
+    code.replaceWith(link);
+    link.append(code);
   }
   for (const block of fragment.children) block.dir = "auto"; // What is in it goes by its own words, see markdown.css.
   for (const pre of fragment.querySelectorAll("pre")) dressCode(pre);

@@ -2,6 +2,7 @@
 
 import { toJson } from "../client/json.js";
 import { copyButton, element, icon } from "../shared/dom.js";
+import { fileAddress } from "../shared/file-address.js";
 import { asTerminalShows } from "../shared/terminal.js";
 
 const MAIN_ARGUMENTS = ["command", "file_path", "path", "notebook_path", "pattern", "query", "url", "description", "prompt"];
@@ -13,6 +14,14 @@ export function mainArgument(input) {
   const name = MAIN_ARGUMENTS.find((key) => typeof input[key] === "string" && input[key]);
   const value = name ? input[name] : Object.values(input).find((one) => typeof one === "string" && one);
   return value ? value.split("\n")[0].slice(0, 200) : "";
+}
+
+/** The same, as a link where it names a file of the workspace. */
+function mainParts(input) {
+  const text = mainArgument(input);
+  const name = [input?.file_path, input?.notebook_path].find((path) => typeof path === "string" && path === text);
+  const href = name ? fileAddress(name) : null;
+  return [href ? element("a", { className: "file-link", href }, text) : text];
 }
 
 const asText = (value) => (typeof value === "string" ? value : toJson(value, 2));
@@ -29,7 +38,7 @@ export class ToolCard {
       { on: { click: () => (this.touched = true) } },
       this.badge,
       element("span", { className: "tool-name" }, name),
-      element("span", { className: "tool-main one-line", dir: "ltr" }, mainArgument(input)),
+      element("span", { className: "tool-main one-line", dir: "ltr" }, ...mainParts(input)),
       icon("chevron"),
     );
     this.root = element("details", { className: "card tool", open, data: { testid: "tool-card" } }, summary, this.body);

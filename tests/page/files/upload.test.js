@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError } from "../../../gateway/static/client/api.js";
-import { folderOf, pathOf, PIECE_BYTES, shownPath } from "../../../gateway/static/files/file-api.js";
+import { folderOf, PIECE_BYTES, shownPath } from "../../../gateway/static/files/file-api.js";
 import { upload } from "../../../gateway/static/files/upload.js";
+import { pathOf } from "../../../gateway/static/shared/file-address.js";
 
 const BIG = new File([new Uint8Array(3 * PIECE_BYTES + 5).map((_, at) => at % 251)], "big.bin", { lastModified: 7 });
 
