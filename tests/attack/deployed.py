@@ -136,10 +136,7 @@ class Deployed:
 
     async def sandbox_token(self, session: str) -> str:
         """See `Scene`: as the sandbox itself makes it."""
-        container = await self._sandbox(session)
-        told = dict(line.split("=", 1) for line in container.attrs["Config"]["Env"])
-        if not (told.get("VF_SANDBOX_TOKEN") and told.get("VF_START")):
-            raise AttackError("the sandbox has no token, or its start no name, in its environment")
+        told = _told_sandbox(await self._sandbox(session))
         return broker_token(told["VF_SANDBOX_TOKEN"], told["VF_SESSION"], told["VF_START"])
 
     async def meet(self, session: str) -> None:
@@ -243,7 +240,12 @@ class Deployed:
         async with started(
             place(taker),
             "hostile",
-            {"host": "127.0.0.1", "takeover": True, "token": await self.sandbox_token(session), **order},
+            {
+                "host": "127.0.0.1",
+                "takeover": True,
+                "token": _told_sandbox(sandbox)["VF_SANDBOX_TOKEN"],
+                **order,
+            },
         ) as process:
             async with asyncio.timeout(ANNOUNCE_SECONDS):
                 await outcome(process)
@@ -261,6 +263,14 @@ class Deployed:
         )
         self._made.append(made)
         return place(made)
+
+
+def _told_sandbox(container: Container) -> Mapping[str, str]:
+    """A sandbox's environment, the agent server's token in it. Raises `AttackError`."""
+    told = dict(line.split("=", 1) for line in container.attrs["Config"]["Env"])
+    if not (told.get("VF_SANDBOX_TOKEN") and told.get("VF_START")):
+        raise AttackError("the sandbox has no token, or its start no name, in its environment")
+    return told
 
 
 def addresses(container: Container) -> Mapping[str, str]:

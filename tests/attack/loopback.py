@@ -92,9 +92,8 @@ class Loopback:
 
     async def sandbox_token(self, session: str) -> str:
         """See `Scene`."""
-        own = sandbox_token(self._processes.sandbox_secret.encode(), session)
         record = json.loads((self._port_file(session).parent / "state.json").read_text())
-        return broker_token(own, session, record["start"])
+        return broker_token(self._servers_token(session), session, record["start"])
 
     async def meet(self, session: str) -> None:
         """See `Scene`."""
@@ -147,7 +146,7 @@ class Loopback:
     async def hostile(self, session: str, order: Mapping[str, Any]) -> AsyncIterator[None]:
         """See `Scene`: the sandbox goes on, and its port is said to be the hostile server's."""
         bounded("seconds", order["seconds"], LONG_SECONDS)
-        told = {"host": "127.0.0.1", "token": await self.sandbox_token(session), **order}
+        told = {"host": "127.0.0.1", "token": self._servers_token(session), **order}
         async with started((), "hostile", told) as process:
             async with asyncio.timeout(ANNOUNCE_SECONDS):
                 port = (await outcome(process))["port"]
@@ -162,6 +161,10 @@ class Loopback:
             finally:
                 if file.exists() and file.read_text() == f"{port}\n":
                     file.write_text(good)
+
+    def _servers_token(self, session: str) -> str:
+        """What a gateway shows the session's agent server, and that has to know."""
+        return sandbox_token(self._processes.sandbox_secret.encode(), session)
 
     def _port_file(self, session: str) -> Path:
         return self._processes.disk.root / session / "port"

@@ -8,6 +8,7 @@ import zlib
 
 import pytest
 
+from tests.attack.families.hostile import refusals
 from tests.attack.force.fire import Fire, fire
 from tests.attack.force.flood import Flood, flood
 from tests.attack.force.hold import Hold, hold
@@ -188,3 +189,16 @@ async def test_a_neighbour_computes_and_says_how_much() -> None:
     assert 0 < seen["cpu"] < 1
     with pytest.raises(AttackError, match="share is 2"):
         await exert(Gate("x", "127.0.0.1", 0), "neighbour", seconds=1, share=2)
+
+
+def test_snapshots_that_were_asked_for_and_refused_are_told_by_the_gateways_log() -> None:
+    log = (
+        b"12:00:00 INFO gateway.sandboxes.reaper session s-1: not reaped: An answer is encoded (Content-Encoding)\n"
+        b"12:00:01 INFO gateway.sandboxes.snapshots session s-1: snapshot of 12 bytes kept\n"
+        b"12:00:02 INFO gateway.sandboxes.snapshots session s-1: no snapshot: it broke off\n"
+        b"12:00:03 WARNING gateway.sandboxes.snapshots session s-1: snapshot failed, its sandbox is kept: too long\n"
+        b"12:00:04 INFO gateway.sandboxes.reaper session s-1: not reaped: The sandbox does not answer\n"
+        b"12:00:05 INFO gateway.sandboxes.snapshots session s-12: no snapshot: it broke off\n"
+    )
+    assert refusals("s-1", log) == 3
+    assert refusals("s-2", log) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from functools import partial
 
@@ -88,19 +89,32 @@ async def snapshots(field: Field) -> Found:
 
 
 async def stored_in(field: Field, seconds: float) -> Found:
-    """What the stack stores of a replaced agent server's snapshots, each of them a bomb, in this time."""
+    """What the stack stores of a replaced agent server's snapshots, each of them a bomb, in this time; and whether it
+    took one at all, by the gateways' log."""
     before = await field.scene.stored_mib()
     most = 0.0
     async with (
         field.session(warm=True) as session,
         field.scene.hostile(session, {"seconds": seconds + 10, "snapshot": True}),
     ):
+        written = await field.scene.log_from_now()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             most = max(most, await field.scene.stored_mib() - before)
             await asyncio.sleep(0.2)
+        refused = refusals(session, await written())
     faults = [f"{most:.0f} MiB were stored"] if most > SNAPSHOT_MIB else []
-    return Found(f"{most:.1f} MiB stored", faults)
+    if not refused:
+        faults.append("no snapshot was asked for, so that nothing is shown")
+    return Found(f"asked for and refused {refused} times, {most:.1f} MiB stored", faults)
+
+
+def refusals(session: str, log: bytes) -> int:
+    """How many snapshots of this session the gateways say that they asked for, were answered, and did not keep."""
+    told = (
+        rf"session {re.escape(session)}: (?:not reaped: An answer is encoded|no snapshot: |snapshot failed)"
+    )
+    return len(re.findall(told.encode(), log))
 
 
 async def _ended_by_stop(field: Field, session: str) -> list[str]:
