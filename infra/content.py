@@ -9,6 +9,10 @@ from pathlib import Path
 
 from docker.utils import exclude_paths
 
+EPOCH = "1767225600"
+"""`SOURCE_DATE_EPOCH` of every build, 2026-01-01 UTC: the time of the files that it writes, and, from Docker's engine
+23 on, of the image itself. The same in every commit, so that what did not change keeps its id."""
+
 
 def context_files(context: Path) -> list[str]:
     """Every file and link of a build context that its `.dockerignore` lets in: sorted paths relative to it."""

@@ -10,7 +10,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.cleanup import ImageTag
-from infra.content import content_hash
+from infra.content import EPOCH, content_hash
 from infra.values import ConfigError
 
 HERE = Path(__file__).resolve().parent
@@ -75,7 +75,7 @@ class Images(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vaporforge:docker:Images", name, None, opts)
-        base = {"BASE": args.base_image}
+        base = {"BASE": args.base_image, "SOURCE_DATE_EPOCH": EPOCH}
         shared = {**base, "CA_CERTS": args.ca_bundle}
         requirements = "requirements.txt" if args.slim else "requirements-claude.txt"
         self.gateway = self._build(args, "gateway", ".", "gateway/Dockerfile", shared)

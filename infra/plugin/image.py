@@ -18,6 +18,7 @@ from infra.content import content_hash
 from infra.plugin.properties import Properties, has_unknown
 from infra.plugin.remote_image import inspect_image
 from infra.plugin.resource import Context, MissingError, PluginError, Traits
+from infra.plugin.settled import settle_image
 
 LINES_SHOWN = 40
 """How much of a failed build's output its error carries."""
@@ -109,6 +110,8 @@ class ImageType:
             environment["DOCKER_HOST"] = context.host
         shown = Shown(arguments.values())
         _run(context, [*command, str(place)], environment, inputs["imageName"], shown)
+        if "SOURCE_DATE_EPOCH" in arguments:
+            settle_image(context.api, inputs["imageName"])
         return self._outputs(context, inputs)
 
 

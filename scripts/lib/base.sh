@@ -29,12 +29,13 @@ base_bootstrap() {
   # shellcheck disable=SC2064
   trap "as_root rm -rf --one-file-system '$root'" EXIT
   doing "making it of Debian's packages" base_far
+  touch "$VF_STATE/debootstrap.begin"
   base_fill "$root" >"$VF_STATE/debootstrap.log" 2>&1 || {
     tail -n 20 "$VF_STATE/debootstrap.log" >&2
     die "debootstrap failed (log: $VF_STATE/debootstrap.log)"
   }
   doing "packing it"
-  as_root tar -C "$root" --one-file-system -c . | docker import \
+  as_root tar -C "$root" --one-file-system --sort=name -c . | docker import \
     --change 'ENV LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
     --change 'CMD ["python3"]' - "$1" >/dev/null
   as_root rm -rf --one-file-system "$root"
@@ -56,6 +57,14 @@ base_fill() {
       "$1/etc/apt/sources.list" &&
     as_root chroot "$1" apt-get update &&
     as_root env DEBIAN_FRONTEND=noninteractive chroot "$1" apt-get upgrade -y &&
-    as_root find "$1/var/cache/apt" "$1/var/lib/apt/lists" "$1/usr/share/doc" "$1/usr/share/man" \
-      "$1/usr/share/locale" "$1/var/log" -type f ! -name copyright -delete
+    as_root find "$1/var/cache/apt" "$1/var/cache/ldconfig" "$1/var/lib/apt/lists" "$1/usr/share/doc" "$1/usr/share/man" \
+      "$1/usr/share/locale" "$1/var/log" -type f ! -name copyright -delete &&
+    base_settle "$1"
+}
+
+# This machine's name is nobody's business. /etc/hosts is there, or a build on the engine before 23 puts one and takes it
+# away after each step, and /etc tells when. What was written just now gets the time that builds give to files.
+base_settle() {
+  as_root sh -c ': >"$1/etc/hosts" && : >"$1/etc/hostname" && : >"$1/etc/resolv.conf"' sh "$1" &&
+    as_root find "$1" -xdev -newer "$VF_STATE/debootstrap.begin" -exec touch --no-dereference --date=@1767225600 {} +
 }

@@ -12,7 +12,7 @@ python_commands() {
 
 shell_files() {
   local file
-  for file in "$VF_ROOT"/{scripts/*,scripts/lib/*.sh,.ci/run,infra/proxy/*,infra/egress/*,infra/plugin/*,infra/plugin/stack/*,tests/aws/plugin/*}; do
+  for file in "$VF_ROOT"/{scripts/*,scripts/lib/*.sh,.ci/run,container/*,infra/proxy/*,infra/egress/*,infra/plugin/*,infra/plugin/stack/*,tests/aws/plugin/*}; do
     [ -f "$file" ] || continue
     if [[ $file == *.sh ]] || { IFS= read -r line <"$file" && [[ $line == '#!'*sh ]]; }; then printf '%s\n' "$file"; fi
   done

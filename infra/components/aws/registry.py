@@ -12,7 +12,7 @@ import pulumi_aws as aws
 import pulumi_docker as docker
 
 from infra.components.aws.names import tags_of
-from infra.content import content_hash
+from infra.content import EPOCH, content_hash
 from infra.images import proxy_args, relative
 
 PLATFORM: Final = "linux/amd64"
@@ -56,7 +56,7 @@ class Registry(pulumi.ComponentResource):
         super().__init__("vaporforge:aws:Registry", name, None, opts)
         self._args = args
         self._token = aws.ecr.get_authorization_token_output(opts=pulumi.InvokeOutputOptions(parent=self))
-        shared = {"BASE": args.base_image, "CA_CERTS": args.ca_bundle}
+        shared = {"BASE": args.base_image, "CA_CERTS": args.ca_bundle, "SOURCE_DATE_EPOCH": EPOCH}
         requirements = "requirements.txt" if args.slim else "requirements-claude.txt"
         self.gateway = self._push("gateway", ".", "gateway/Dockerfile", shared)
         self.sandbox = self._push(
