@@ -72,6 +72,8 @@ class Page {
   /** What was open when it was last asked for, and whether a prompt waits for it. */
   #awaited = null;
   #reachable = true;
+  /** Whether a run was on when that was looked at last. */
+  #wasOn = false;
   /** Whether what the notice says ends with the next look at the gateway that goes well. */
   #passing = false;
 
@@ -273,6 +275,9 @@ class Page {
     const opening = this.#chat !== null && this.#chat.session === null;
     byId("empty").hidden = opening || !this.#transcript.empty;
     byId("earlier").hidden = !this.#chat?.hasEarlier;
+    const on = Boolean(this.#chat?.active);
+    if (this.#wasOn && !on) this.#panel.runEnded();
+    this.#wasOn = on;
   }
 
   async #guard(action) {

@@ -192,5 +192,8 @@ async def test_files_go_with_a_prompt_and_what_the_agent_names_opens(
     await ada.prose.get_by_role("link", name="uploads/notes.md:1").click()
     await expect(ada.see("code").locator(".marked")).to_contain_text("# Notes")
     await ada.ask("Create a file called test.txt in /workspace with 'Hello'")
+    await expect(
+        ada.see("tree").get_by_role("treeitem", name="test.txt")
+    ).to_be_visible()  # without a look again
     await ada.see("tool-card").last.get_by_role("link").first.click()
     await expect(ada.see("code")).to_contain_text("Hello")

@@ -31,6 +31,9 @@ class FilesTab {
   #note = element("p", { className: "files-note", role: "alert", hidden: true });
   #side;
   #begun = null;
+  #hidden = false;
+  /** Whether files may be others by now than those that are shown. */
+  #stale = false;
   #styles;
 
   constructor({ element: root, session, client, went }) {
@@ -69,6 +72,12 @@ class FilesTab {
   async show(rest) {
     const { path, line } = readRest(rest);
     await this.#styles;
+    this.#hidden = false;
+    if (this.#stale) {
+      this.#begun = null;
+      this.#view.check();
+    }
+    this.#stale = false;
     this.#begun ??= this.#tree.refresh();
     if (!path) {
       this.#close({ told: true });
@@ -77,6 +86,17 @@ class FilesTab {
     await this.#open(path, line, { told: true });
     await this.#begun;
     await this.#tree.reveal(path);
+  }
+
+  hide() {
+    this.#hidden = true;
+  }
+
+  runEnded() {
+    this.#stale = this.#hidden || this.#begun === null;
+    if (this.#stale) return;
+    this.#tree.refresh();
+    this.#view.check();
   }
 
   close() {

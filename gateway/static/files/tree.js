@@ -75,7 +75,7 @@ export class FileTree {
     if (cursor) list.append(...items);
     else list.replaceChildren(...items);
     const opened = items.filter((item) => this.#open.has(this.#entries.get(item)?.path));
-    await Promise.all(opened.map((item) => this.#expand(item)));
+    for (const item of opened) await this.#expand(item); // A user has so many requests at once.
   }
 
   #item(entry, level) {

@@ -36,6 +36,11 @@ export class PanelDoor {
     else if (TABS.some(({ id }) => id === tab)) await this.#open(tab, rest);
   }
 
+  /** The agent has done what it was asked. */
+  runEnded() {
+    this.#panel?.runEnded();
+  }
+
   async #toggle() {
     if (this.#panel?.open) {
       this.#panel.hide();

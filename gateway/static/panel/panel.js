@@ -112,6 +112,11 @@ export class Panel {
     if (had) byId("panel-open").focus();
   }
 
+  /** The agent has done what it was asked. */
+  runEnded() {
+    for (const { view } of this.#views.values()) view?.runEnded?.();
+  }
+
   /** Ends what is shown of a session. */
   close() {
     this.hide();

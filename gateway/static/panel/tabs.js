@@ -11,6 +11,7 @@
  * @property {(rest: string) => void} show  `rest`: what the address asks for, percent-encoded; empty for nothing in particular
  * @property {() => void} [hide]  another tab is shown, or none
  * @property {boolean} [unsaved]  whether leaving the page would lose work
+ * @property {() => void} [runEnded]  the agent has done what it was asked, with files perhaps
  * @property {() => void} close  another session is shown
  *
  * @typedef {object} Tab
