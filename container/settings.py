@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from container.egress import proxy_environment
+from container.git import git_environment
 from container.protocol import AGENT_PORT, RUN_ID, SEED_PENDING_PATH
 from container.uids import SAME, AgentUser
 
@@ -132,10 +133,10 @@ def agent_environment(
     settings: Settings, process_env: Mapping[str, str], query_env: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment an agent is started with: the agent server's own, but for what opens the sandbox
-    (`NOT_THE_AGENTS`), where its programs find the proxy, the agent's home, and a query's on top."""
+    (`NOT_THE_AGENTS`), where its programs find the proxy and git its hosts, the agent's home, and a query's on top."""
     theirs = {name: value for name, value in process_env.items() if name not in NOT_THE_AGENTS}
     own = {"HOME": str(settings.home), "VF_WORKSPACE": str(settings.workspace)}
-    return {**theirs, **proxy_environment(theirs), **own, **query_env}
+    return {**theirs, **proxy_environment(theirs), **git_environment(theirs), **own, **query_env}
 
 
 def _agent_command(agent: str, workspace: Path) -> AgentCommand:

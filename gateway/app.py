@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.audit.ledger import Audit
+from gateway.broker.git.hosts import git_hosts_of
 from gateway.config import Settings
 from gateway.egress.policy import policy_of
 from gateway.ids import new_id
@@ -42,6 +43,7 @@ from gateway.web.request.app_keys import (
     DISK,
     DRIVER,
     EGRESS,
+    GIT_HOSTS,
     POOL,
     RUNS,
     SEATS,
@@ -76,6 +78,7 @@ def build_app(
     app[STORE] = store
     app[BLOBS] = blobs
     app[EGRESS] = policy_of(settings)
+    app[GIT_HOSTS] = git_hosts_of(settings)
     app[STATS] = stats = Stats()
     app[AUDIT] = audit = Audit(
         store.audit,

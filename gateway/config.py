@@ -106,6 +106,8 @@ LEAST: Mapping[str, float] = MappingProxyType(
         "stream_mb_per_second": 1,
         "stream_control_burst": 20,
         "messages_per_second": 1,
+        "git_push_mb": 1,
+        "git_fetch_mb": 1,
         "egress_connections": 1,
         "sandbox_egress_connections": 1,
         "egress_idle_seconds": 1,
@@ -283,6 +285,13 @@ class Settings:
     call_mb: int = 32
     file_mb: int = 2048
     """What a file of a workspace may have in MiB, up and down, and a folder that is downloaded."""
+    git_hosts: tuple[str, ...] = ()
+    """Git hosts that sandboxes reach through the broker, where their users do too; an entry may have a scheme, a port
+    and a path below which repositories must be. `git_force_push`: whether pushes may delete, and lose what a branch
+    had. `git_push_mb`, `git_fetch_mb`: the longest of each, in MiB."""
+    git_force_push: bool = False
+    git_push_mb: int = 512
+    git_fetch_mb: int = 8192
     egress: str = "none"
     """What sandboxes reach by the proxy at `egress_port`: `none`, then there is no such proxy; `registries`; `list`;
     `all`. `egress_allow`: hosts, `*.suffixes` and presets beside; `egress_proxy`: host and port of the stack's forward

@@ -31,6 +31,7 @@ from infra.values import (
     checked,
     choice,
     egress_entries,
+    git_host_entries,
     key_of,
     number,
     parse_value,
@@ -209,6 +210,10 @@ class Settings:
     egress_idle_seconds: int = number(300, 10)
     egress_mb_per_day: int = number(50_000, 0)
     egress_memory_mb: int = number(512, 128)
+    git_hosts: str = checked("github.com,gitlab.com,bitbucket.org,codeberg.org", git_host_entries)
+    git_force_push: bool = False
+    git_push_mb: int = number(512, 1)
+    git_fetch_mb: int = number(8192, 1)
     sandbox_networks: str = checked("10.213.0.0/16", read_pool)
     sandbox_runtime: str = text("", r"[A-Za-z0-9_.-]+", "the name of a runtime that the engine knows")
     dynamodb: str = choice("local", "aws")

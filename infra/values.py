@@ -30,6 +30,14 @@ _EGRESS_ENTRY: Final = re.compile(
 """As gateway/egress/hosts.py takes it: a name of two labels or more, or `*.` and one; no address."""
 
 
+_GIT_PART: Final = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~+-]{1,100}"
+_GIT_HOST: Final = re.compile(
+    r"(?:https?://)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?"
+    rf"(?:/{_GIT_PART}(?:/{_GIT_PART}){{0,18}})?/?"
+)
+"""As gateway/broker/git/hosts.py takes it."""
+
+
 class ConfigError(pulumi.RunError):
     """A configuration value is bad; the message names the key and says what it must be."""
 
@@ -123,6 +131,18 @@ def egress_entries(given: str) -> list[str]:
             raise ValueError(
                 f"it must be hosts such as example.com, all below one as *.example.com, or presets "
                 f"({', '.join(known)}), separated by commas, and {entry!r} is none"
+            )
+    return entries
+
+
+def git_host_entries(given: str) -> list[str]:
+    """Git hosts, separated by commas. Raises `ValueError` naming the first that is none."""
+    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+    for entry in entries:
+        if not _GIT_HOST.fullmatch(entry):
+            raise ValueError(
+                "it must be hosts such as github.com, with a port and a path where these are meant "
+                f"(git.example.com:8443/team), separated by commas, and {entry!r} is none"
             )
     return entries
 

@@ -1,4 +1,4 @@
-"""A user's secrets, encrypted at rest: the model credential (or else the deployment's), and the MCP servers."""
+"""A user's secrets, encrypted at rest: the model credential (or else the deployment's), the MCP servers, git tokens."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 CREDENTIAL: Final = "credential"
 SERVERS: Final = "MCP servers"
+GIT: Final = "git hosts"
 """Purposes: what is encrypted for one does not open for another."""
 
 
@@ -91,7 +92,7 @@ def servers_of(
 def renewed(keys: CredentialKeys, owner: str, settings: dict[str, Any]) -> dict[str, Any]:
     """A user's stored settings with all that an earlier key opens encrypted with the current one."""
     changed = dict(settings)
-    for name, purpose in (("credential", CREDENTIAL), ("mcpServers", SERVERS)):
+    for name, purpose in (("credential", CREDENTIAL), ("mcpServers", SERVERS), ("git", GIT)):
         stored = settings.get(name)
         if isinstance(stored, str) and key_of(stored) != keys.current:
             opened = decrypt(keys, owner, stored, purpose=purpose)

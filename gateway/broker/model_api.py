@@ -18,6 +18,8 @@ from container.listener.refusals import Refusal, encoding_of
 from gateway import errors
 from gateway.broker.api_errors import api_error, error_event
 from gateway.broker.bodies import Bodies, Body
+from gateway.broker.git.asked import PREFIX
+from gateway.broker.git.route import GitRoute
 from gateway.broker.headers import authorize, key_of, returned
 from gateway.broker.known_credentials import KnownCredentials
 from gateway.broker.metering.asked import Asked, asked_of
@@ -73,6 +75,7 @@ def build_broker(
     broker = _Broker(settings, store, client, counter, Meter(settings, store, tell), audit, look)
     app = web.Application()
     app.cleanup_ctx.append(broker.session)
+    app.router.add_route("*", PREFIX + "{path:.*}", broker.git.handle)
     app.router.add_route("*", "/{path:.*}", broker.handle)
     return app
 
@@ -102,6 +105,7 @@ class _Broker:
         self._policy = RequestPolicy.of(settings)
         self._bodies = Bodies(settings)
         self._credentials = KnownCredentials(settings, store)
+        self.git = GitRoute(settings, store, self._starts, self._quotas, self._slot, audit)
 
     async def session(self, _: web.Application) -> AsyncIterator[None]:
         """`cleanup_ctx`: a client that keeps bodies as they are, and no cookies, which would be everybody's. At its end
@@ -114,6 +118,7 @@ class _Broker:
             **way_to_model(self._settings),
             timeout=TIMEOUT,
         )
+        git = self.git.opened(self._shared)
         looking = asyncio.create_task(self._starts.look_forever(), name="starts")
         yield
         looking.cancel()
@@ -121,6 +126,7 @@ class _Broker:
         await self._quotas.close()
         await self._meter.close()
         await self._client.close()
+        await git.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request of a sandbox; errors of ours look like the API's own."""

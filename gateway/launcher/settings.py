@@ -48,6 +48,7 @@ class LauncherSettings:
     disk_folder: str = ""
     broker_url: str = "http://gateway:8081"
     egress_proxy: str = ""
+    git_hosts: str = ""
     """The URL of the proxy by which sandboxes reach hosts outside; empty where they reach none."""
     agent: str = "demo"
     model: str = ""
@@ -78,6 +79,7 @@ _VARIABLES = {
     "disk_folder": "VF_DISK_FOLDER",
     "broker_url": "VF_BROKER_URL",
     "egress_proxy": "VF_EGRESS_PROXY",
+    "git_hosts": "VF_GIT_HOSTS",
     "agent": "VF_AGENT",
     "model": "VF_MODEL",
     "redact": "VF_REDACT",

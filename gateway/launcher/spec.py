@@ -117,6 +117,7 @@ def environment(
         "HOME": VOLUMES["home"],
         "ANTHROPIC_BASE_URL": settings.broker_url,
         **({"VF_EGRESS_PROXY": settings.egress_proxy} if settings.egress_proxy else {}),
+        **({"VF_GIT_HOSTS": settings.git_hosts} if settings.git_hosts else {}),
     }
 
 
@@ -127,6 +128,7 @@ def fingerprint(settings: LauncherSettings) -> str:
         settings.image,
         settings.networks,
         settings.egress_proxy,
+        settings.git_hosts,
         str(settings.memory_mb),
         str(settings.cpus),
         str(settings.pids),

@@ -11,10 +11,12 @@ from aiohttp import web
 
 from container.protocol import RUN_ID
 from gateway.broker.credentials import encrypt, encrypt_servers, keys_for, renewed, servers_of
+from gateway.broker.git import user_hosts
+from gateway.broker.git.grants import Grant, encrypt_grants, grants_of
 from gateway.errors import BadRequest
 from gateway.fields import text
 from gateway.web.request import audited
-from gateway.web.request.app_keys import AUTH, STORE
+from gateway.web.request.app_keys import AUTH, GIT_HOSTS, STORE
 from gateway.web.request.bodies import json_response, read_json
 
 MAX_BODY_BYTES: Final = 128 * 1024
@@ -41,22 +43,26 @@ _SHAPES: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
 
 
 async def read(request: web.Request) -> web.Response:
-    """`GET /api/settings` → `{mcpServers, credential: {set}}`, the values of env and headers masked."""
+    """`GET /api/settings` → `{mcpServers, credential: {set}, git: {hosts, known}}`, the values of env, headers and
+    tokens masked."""
     user = await request.app[AUTH].user(request)
     store = request.app[STORE]
     kept = await store.get_settings(user)
-    servers = servers_of(await keys_for(store, kept), user, kept)
-    return json_response(_public(kept, servers))
+    keys = await keys_for(store, kept)
+    return json_response(
+        _public(kept, servers_of(keys, user, kept), _git(request, grants_of(keys, user, kept)))
+    )
 
 
 async def write(request: web.Request) -> web.Response:
-    """`PUT /api/settings` `{mcpServers?, credential?}`: what is absent stays; a credential of null is forgotten."""
+    """`PUT /api/settings` `{mcpServers?, credential?, git?}`: what is absent stays; a credential of null is
+    forgotten."""
     user = await request.app[AUTH].user(request)
     body = await read_json(request, MAX_BODY_BYTES)
     store = request.app[STORE]
     kept = await store.get_settings(user)
     keys = await keys_for(store, kept)
-    servers = servers_of(keys, user, kept)
+    servers, grants = servers_of(keys, user, kept), grants_of(keys, user, kept)
     changes: dict[str, Any] = {}
     if "mcpServers" in body:
         servers = unmask(check_servers(body["mcpServers"]), servers)
@@ -64,6 +70,9 @@ async def write(request: web.Request) -> web.Response:
     if "credential" in body:
         credential = _credential(body)
         changes["credential"] = credential and encrypt(keys, user, credential)
+    if "git" in body:
+        grants = user_hosts.read(body["git"], grants, request.app[GIT_HOSTS], mask=MASK)
+        changes["git"] = encrypt_grants(keys, user, grants) if grants else None
     if changes:
         kept = {
             name: value
@@ -73,9 +82,11 @@ async def write(request: web.Request) -> web.Response:
         await store.put_settings(user, kept)
         if "mcpServers" in changes:
             audited.record(request, "settings-change", servers=len(servers))
+        if "git" in changes:
+            audited.record(request, "settings-change", gitHosts=len(grants))
         if "credential" in changes:
             audited.record(request, "credential-set" if changes["credential"] else "credential-clear")
-    return json_response(_public(kept, servers))
+    return json_response(_public(kept, servers, _git(request, grants)))
 
 
 def mask(servers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -188,5 +199,9 @@ def _credential(body: dict[str, Any]) -> str | None:
     return value
 
 
-def _public(kept: dict[str, Any], servers: dict[str, Any]) -> dict[str, Any]:
-    return {"mcpServers": mask(servers), "credential": {"set": bool(kept.get("credential"))}}
+def _git(request: web.Request, grants: Mapping[str, Grant]) -> dict[str, Any]:
+    return user_hosts.shown(grants, request.app[GIT_HOSTS], mask=MASK)
+
+
+def _public(kept: dict[str, Any], servers: dict[str, Any], git: dict[str, Any]) -> dict[str, Any]:
+    return {"mcpServers": mask(servers), "credential": {"set": bool(kept.get("credential"))}, "git": git}

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pulumi
 
 from infra.config import Settings
-from infra.values import egress_entries
+from infra.values import egress_entries, git_host_entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,8 @@ GATEWAY_NUMBERS: Final = (
     "sandbox_egress_connections",
     "egress_idle_seconds",
     "egress_mb_per_day",
+    "git_push_mb",
+    "git_fetch_mb",
     "budget_run_usd",
     "budget_session_usd",
     "budget_user_day_usd",
@@ -103,6 +105,11 @@ def egress_environment(settings: Settings, port: int, proxy: str) -> dict[str, p
     }
 
 
+def git_hosts(settings: Settings) -> str:
+    """As gateways and sandboxes are told of them."""
+    return ",".join(git_host_entries(settings.git_hosts))
+
+
 def gateway_environment(settings: Settings) -> dict[str, pulumi.Input[str]]:
     """The gateway's settings (`gateway/config.py`) that are the stack's own, and no secrets."""
     env: dict[str, pulumi.Input[str]] = {
@@ -125,6 +132,8 @@ def gateway_environment(settings: Settings) -> dict[str, pulumi.Input[str]]:
         "VF_MODEL_API_ALLOW_CONTENT": settings.model_api_allow_content,
         "VF_HTTP_PROXY": settings.http_proxy,
         "VF_NO_PROXY": settings.no_proxy,
+        "VF_GIT_HOSTS": git_hosts(settings),
+        "VF_GIT_FORCE_PUSH": "true" if settings.git_force_push else "",
         "VF_POOL_SCHEDULE": settings.pool_schedule,
         "VF_LOG_LEVEL": settings.log_level,
     }

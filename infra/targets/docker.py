@@ -28,6 +28,7 @@ from infra.targets.common import (
     Deployed,
     egress_environment,
     gateway_environment,
+    git_hosts,
     instance_of,
     own_secrets,
 )
@@ -277,6 +278,7 @@ def _launcher_env(settings: Settings, agent_image: str) -> dict[str, pulumi.Inpu
         "VF_SANDBOX_NETWORKS": settings.sandbox_networks,
         "VF_SANDBOX_NETWORK_PREFIX": str(sandbox_prefix(settings.gateway_replicas)),
         "VF_EGRESS_PROXY": "" if settings.egress == "none" else f"http://{GATEWAY_ALIAS}:{EGRESS_PORT}",
+        "VF_GIT_HOSTS": git_hosts(settings),
         "VF_SANDBOX_MEMORY_MB": str(settings.sandbox_memory_mb),
         "VF_SANDBOX_CPUS": str(settings.sandbox_cpus),
         "VF_SANDBOX_PIDS": str(settings.sandbox_pids),

@@ -96,7 +96,14 @@ class ProcessDriver:
         """See `Poolable`."""
         settings = self._settings
         agent = (settings.agent, settings.model, settings.redact)
-        parts = (*agent, settings.broker_port, settings.sandbox_secret, self._egress(), self._env)
+        parts = (
+            *agent,
+            settings.broker_port,
+            settings.sandbox_secret,
+            self._egress(),
+            self._git(),
+            self._env,
+        )
         return fingerprint_of(*map(repr, parts))
 
     async def close(self) -> None:
@@ -186,6 +193,10 @@ class ProcessDriver:
             else {"VF_EGRESS_PROXY": f"http://127.0.0.1:{settings.egress_port}"}
         )
 
+    def _git(self) -> dict[str, str]:
+        hosts = ",".join(self._settings.git_hosts)
+        return {"VF_GIT_HOSTS": hosts} if hosts else {}
+
     def _environment(self, folder: Folder, lost_reason: str, start: str) -> dict[str, str]:
         """All that a sandbox knows; nothing of the gateway's own environment enters it."""
         session = folder.path.name
@@ -210,6 +221,7 @@ class ProcessDriver:
             "VF_START": start,
             "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{self._settings.broker_port}",
             **self._egress(),
+            **self._git(),
             **self._env,
         }
 

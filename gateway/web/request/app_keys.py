@@ -10,7 +10,10 @@ from aiohttp import ClientSession, web
 from gateway.config import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.audit.ledger import Audit
+    from gateway.broker.git.hosts import GitHost
     from gateway.egress.policy import Policy
     from gateway.runs.service import RunService
     from gateway.runs.stats import Stats
@@ -41,4 +44,5 @@ BACKGROUND: web.AppKey[set[asyncio.Task[None]]] = web.AppKey("background")
 SEATS: web.AppKey[Seats] = web.AppKey("seats")
 AUDIT: web.AppKey[Audit] = web.AppKey("audit")
 EGRESS: web.AppKey[Policy] = web.AppKey("egress")
+GIT_HOSTS: web.AppKey[Mapping[str, GitHost]] = web.AppKey("git_hosts")
 STATS: web.AppKey[Stats] = web.AppKey("stats")

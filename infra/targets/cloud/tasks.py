@@ -22,7 +22,7 @@ from infra.rules.shape import has_egress_proxy, sandboxes_public
 from infra.targets.cloud.data import Data
 from infra.targets.cloud.front import Front
 from infra.targets.cloud.place import Place
-from infra.targets.common import egress_environment, gateway_environment
+from infra.targets.common import egress_environment, gateway_environment, git_hosts
 
 WORKSPACE: Final = "/workspace"
 HOME: Final = "/home/agent"
@@ -209,5 +209,6 @@ def _sandbox_env(settings: Settings, domain: str) -> dict[str, pulumi.Input[str]
         "VF_PENDING_DIR": "/run/vaporforge",
         "HOME": HOME,
         "ANTHROPIC_BASE_URL": broker_url(domain),
+        "VF_GIT_HOSTS": git_hosts(settings),
         **({"VF_EGRESS_PROXY": egress_url(domain)} if has_egress_proxy(settings) else {}),
     }

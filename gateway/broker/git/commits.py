@@ -1,0 +1,138 @@
+"""The commits of a pack, as it passes: enough to tell whether a push only adds to a branch. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from gateway.broker.git.pack_entries import COMMIT, OFS_DELTA, BadPack, entry_head, patched
+
+STEP: Final = 1024 * 1024
+"""So much is unpacked at once of what is not kept."""
+
+_PARENT: Final = re.compile(rb"^parent ([0-9a-f]{40,64})$", re.MULTILINE)
+
+
+class Commits:
+    """Feed it a pack in any pieces; then ask it. Trees and blobs are unpacked to find their ends, and not kept."""
+
+    def __init__(
+        self, *, digest: Callable[[bytes], Any] = hashlib.sha1, kept_bytes: int, unpacked_bytes: int
+    ) -> None:
+        """`digest`: what objects are named by. `kept_bytes`: most bytes of commits; `unpacked_bytes`: most bytes that
+        all objects may have."""
+        self._digest = digest
+        self._size = digest(b"").digest_size
+        self._room = kept_bytes
+        self._left = unpacked_bytes
+        self._parents: dict[str, tuple[str, ...]] = {}
+        self._by_offset: dict[int, bytes] = {}
+        self._buffer = bytearray()
+        self._offset = 0
+        self._objects: int | None = None
+        self._read = self._header
+        # Of the object that is being unpacked:
+        self._began = 0
+        self._kept: bytearray | None = None
+        self._base: bytes | None = None
+        self._unpacked = 0
+        self._expected = 0
+        self._inflate = zlib.decompressobj()
+
+    def feed(self, piece: bytes) -> None:
+        """More of it. Raises `BadPack`."""
+        self._buffer += piece
+        while self._read():
+            pass
+
+    def only_adds(self, old: str, new: str) -> bool:
+        """Whether `old` is among the forebears of `new`, by the commits of the pack."""
+        seen: set[str] = set()
+        ahead = [new]
+        while ahead:
+            one = ahead.pop()
+            for parent in self._parents.get(one, ()):
+                if parent == old:
+                    return True
+                if parent not in seen:
+                    seen.add(parent)
+                    ahead.append(parent)
+        return False
+
+    def _took(self, count: int) -> None:
+        del self._buffer[:count]
+        self._offset += count
+
+    def _header(self) -> bool:
+        if len(self._buffer) < 12:
+            return False
+        if self._buffer[:4] != b"PACK" or int.from_bytes(self._buffer[4:8], "big") not in (2, 3):
+            raise BadPack("it is no pack of version 2 or 3")
+        self._objects = int.from_bytes(self._buffer[8:12], "big")
+        self._took(12)
+        self._read = self._entry
+        return True
+
+    def _entry(self) -> bool:
+        """An object's kind, size and base."""
+        if not self._objects:
+            self._read = self._rest
+            return True
+        head = entry_head(self._buffer, self._size)
+        if head is None:
+            return False
+        base = self._by_offset.get(self._offset - head.back) if head.kind == OFS_DELTA else None
+        self._began, self._base, self._expected, self._unpacked = self._offset, base, head.size, 0
+        self._kept = bytearray() if head.kind == COMMIT or base is not None else None
+        if self._kept is not None and head.size > self._room:
+            raise BadPack("its commits are too large together")
+        self._inflate = zlib.decompressobj()
+        self._took(head.length)
+        self._read = self._body
+        return True
+
+    def _body(self) -> bool:
+        if not self._buffer:
+            return False
+        try:
+            data = self._inflate.decompress(bytes(self._buffer), STEP)
+        except zlib.error as error:
+            raise BadPack("an object does not unpack") from error
+        left = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
+        self._took(len(self._buffer) - len(left))
+        self._unpacked += len(data)
+        self._left -= len(data)
+        if self._unpacked > self._expected or self._left < 0:
+            raise BadPack("it unpacks to more than it says or may")
+        if self._kept is not None:
+            self._kept += data
+        if self._inflate.eof:
+            if self._unpacked != self._expected:
+                raise BadPack("an object is shorter than it says")
+            self._ended()
+            self._objects = (self._objects or 0) - 1
+            self._read = self._entry
+            return True
+        return bool(data) or bool(self._buffer)
+
+    def _rest(self) -> bool:
+        """The digest at its end, and what a host would not read."""
+        if len(self._buffer) > self._size:
+            raise BadPack("there is more behind its end")
+        return False
+
+    def _ended(self) -> None:
+        if self._kept is None:
+            return
+        data = bytes(self._kept) if self._base is None else patched(self._base, bytes(self._kept), self._room)
+        self._kept = self._base = None
+        self._room -= len(data)
+        if self._room < 0:
+            raise BadPack("its commits are too large together")
+        self._by_offset[self._began] = data
+        name = self._digest(b"commit %d\0" % len(data) + data).hexdigest()
+        head = data.partition(b"\n\n")[0]
+        self._parents[name] = tuple(parent.decode() for parent in _PARENT.findall(head))

@@ -1,0 +1,152 @@
+"""Git's pkt-lines (gitprotocol-common), as far as pushes and their answers need them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+MAX_LINE: Final = 65520
+FLUSH: Final = b"0000"
+BAND: Final = 65515
+"""Bytes that a line of side-band-64k has room for."""
+
+_LENGTH: Final = re.compile(rb"[0-9a-fA-F]{4}")
+_COMMAND: Final = re.compile(
+    rb"([0-9a-f]{40}(?:[0-9a-f]{24})?) ([0-9a-f]{40}(?:[0-9a-f]{24})?) ([^\x00\n]{1,4096})"
+)
+_SHALLOW: Final = re.compile(rb"shallow [0-9a-f]{40}(?:[0-9a-f]{24})?\n?")
+
+
+class BadPktLine(ValueError):
+    """What is no pkt-line, or none that may stand here."""
+
+
+def line(payload: bytes) -> bytes:
+    """One line."""
+    return b"%04x%s" % (len(payload) + 4, payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One ref of a push: object ids in hexadecimal, all zeros for none."""
+
+    old: str
+    new: str
+    ref: str
+
+    @property
+    def deletes(self) -> bool:
+        return not self.new.strip("0")
+
+    @property
+    def creates(self) -> bool:
+        return not self.old.strip("0")
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What a push asks for. `capabilities`: those that the client has chosen."""
+
+    commands: tuple[Command, ...]
+    capabilities: frozenset[str]
+
+
+class PushReader:
+    """Reads the beginning of a push, whatever pieces it comes in, up to the end of its commands."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: bytes that the commands may have."""
+        self._most = most
+        self._data = bytearray()
+        self._at = 0
+        self._commands: list[Command] = []
+        self._capabilities: frozenset[str] = frozenset()
+        self._first = True
+
+    def feed(self, piece: bytes) -> Push | None:
+        """The push once all its commands have come. Raises `BadPktLine`."""
+        self._data += piece
+        while (read := self._next()) is not None:
+            if read == b"":
+                return Push(tuple(self._commands), self._capabilities)
+            self._take(read)
+        if len(self._data) > self._most:
+            raise BadPktLine(f"its commands have more than {self._most} bytes")
+        return None
+
+    def taken(self) -> bytes:
+        """All that was fed."""
+        return bytes(self._data)
+
+    def rest(self) -> bytes:
+        """What came after the commands."""
+        return bytes(self._data[self._at :])
+
+    def _next(self) -> bytes | None:
+        """The next line's payload; empty for a flush, None when it has not come whole."""
+        head = bytes(self._data[self._at : self._at + 4])
+        if len(head) < 4:
+            return None
+        if not _LENGTH.fullmatch(head):
+            raise BadPktLine("a line's length is no number")
+        size = int(head, 16)
+        if size == 0:
+            self._at += 4
+            return b""
+        if not 4 < size <= MAX_LINE:
+            raise BadPktLine(f"a line has {size} bytes")
+        if len(self._data) < self._at + size:
+            return None
+        payload = bytes(self._data[self._at + 4 : self._at + size])
+        self._at += size
+        return payload
+
+    def _take(self, payload: bytes) -> None:
+        if _SHALLOW.fullmatch(payload):
+            return
+        text, nul, capabilities = payload.partition(b"\0")
+        read = _COMMAND.fullmatch(text.removesuffix(b"\n"))
+        if read is None or (nul and not self._first):
+            raise BadPktLine("a command is none that is known here")
+        if nul:
+            self._capabilities = frozenset(capabilities.decode("utf-8", "replace").split())
+        self._first = False
+        old, new, ref = (part.decode("utf-8", "surrogateescape") for part in read.groups())
+        self._commands.append(Command(old, new, ref))
+
+
+def refusal(push: Push, reasons: Iterable[tuple[str, str]]) -> bytes:
+    """The answer to a push of which nothing is taken: `(ref, why)` for each command."""
+    said = line(b"unpack ok\n")
+    for ref, why in reasons:
+        said += line(b"ng %s %s\n" % (ref.encode("utf-8", "surrogateescape"), why.encode()))
+    said += FLUSH
+    if "side-band-64k" not in push.capabilities:
+        return said
+    bands = (line(b"\x01" + said[at : at + BAND]) for at in range(0, len(said), BAND))
+    return b"".join(bands) + FLUSH
+
+
+def advertised(answer: bytes, *, add: str, without: Iterable[str]) -> bytes:
+    """A host's list of refs for pushes, with a capability more and without those that begin so. What is no such list
+    stays as it is."""
+    at = 0
+    while _LENGTH.fullmatch(answer[at : at + 4]):
+        size = int(answer[at : at + 4], 16)
+        if size == 0:
+            at += 4
+            continue
+        payload = answer[at + 4 : at + size]
+        ref, nul, given = payload.partition(b"\0")
+        if nul and len(payload) == size - 4:
+            words = [
+                word
+                for word in given.decode("utf-8", "surrogateescape").split()
+                if not word.startswith(tuple(without))
+            ]
+            mended = ref + b"\0" + " ".join([*words, add]).encode("utf-8", "surrogateescape") + b"\n"
+            return answer[:at] + line(mended) + answer[at + size :]
+        at += max(size, 4)
+    return answer
