@@ -43,8 +43,8 @@ _SHAPES: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
 
 
 async def read(request: web.Request) -> web.Response:
-    """`GET /api/settings` → `{mcpServers, credential: {set}, git: {hosts, known}}`, the values of env, headers and
-    tokens masked."""
+    """`GET /api/settings` → `{mcpServers, credential: {set}, git?: {hosts, known}}`, the values of env, headers and
+    tokens masked; without `git` where the stack has no git hosts."""
     user = await request.app[AUTH].user(request)
     store = request.app[STORE]
     kept = await store.get_settings(user)
@@ -204,4 +204,5 @@ def _git(request: web.Request, grants: Mapping[str, Grant]) -> dict[str, Any]:
 
 
 def _public(kept: dict[str, Any], servers: dict[str, Any], git: dict[str, Any]) -> dict[str, Any]:
-    return {"mcpServers": mask(servers), "credential": {"set": bool(kept.get("credential"))}, "git": git}
+    told = {"mcpServers": mask(servers), "credential": {"set": bool(kept.get("credential"))}}
+    return {**told, "git": git} if git["known"] or git["hosts"] else told

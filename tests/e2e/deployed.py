@@ -160,10 +160,11 @@ class Claude:
         finally:
             self.stack.destroy()
 
-    def give_key(self) -> None:
-        """Set the deployment's key, as a person would, unless it is set."""
+    def give_key(self, *more: str) -> None:
+        """Set the deployment's key, as a person would, unless it is set; `more`: what else is set with it."""
         if not self._has_key:
-            self.stack.up("--set", f"modelApiUrl={self.api.url}", "--secret", "modelApiKey", secret=self.KEY)
+            model = ("--set", f"modelApiUrl={self.api.url}", "--secret", "modelApiKey")
+            self.stack.up(*model, *more, secret=self.KEY)
             self._has_key = True
 
     def take_key(self) -> None:

@@ -1,9 +1,10 @@
-/** The settings dialog: the model's credential, which is never shown again, and the MCP servers as JSON. */
+/** The settings dialog: the model's credential, which is never shown again, git hosts, and the MCP servers as JSON. */
 
 import { parseJson, toJson } from "../client/json.js";
 import { byId } from "../shared/dom.js";
 import { explain } from "../shared/format.js";
 import { isComposing } from "../shared/keys.js";
+import { GitHosts } from "./git-hosts.js";
 
 /** @param {string} text @returns {object} @throws {Error} with a sentence that says what is wrong and where */
 export function parseServers(text) {
@@ -28,6 +29,7 @@ export class SettingsDialog {
   #mcp = byId("mcp");
   #error = byId("settings-error");
   #save = byId("settings-save");
+  #git = new GitHosts();
   #cleared = false;
   /** What the MCP servers were when they came. */
   #given = "";
@@ -67,7 +69,7 @@ export class SettingsDialog {
 
   /** Whether something typed would be lost; says so then. */
   #holdsBack() {
-    const changed = this.#credential.value.trim() !== "" || this.#cleared || this.#mcp.value !== this.#given;
+    const changed = this.#credential.value.trim() !== "" || this.#cleared || this.#mcp.value !== this.#given || this.#git.changed;
     if (changed && !this.#mcp.readOnly) this.#error.textContent = "Your changes are not saved: choose Save, or Cancel to drop them.";
     return changed && !this.#mcp.readOnly;
   }
@@ -80,10 +82,11 @@ export class SettingsDialog {
     this.#allow(false);
     this.#dialog.showModal();
     try {
-      const { mcpServers, credential } = await this.#api.settings();
+      const { mcpServers, credential, git } = await this.#api.settings();
       this.#mcp.value = Object.keys(mcpServers).length ? toJson(mcpServers, 2) : "";
       this.#given = this.#mcp.value;
       this.#tell(credential);
+      this.#git.show(git);
       this.#allow(true);
     } catch (error) {
       this.#error.textContent = explain(error.message, error.code);
@@ -93,6 +96,7 @@ export class SettingsDialog {
   /** What is typed before the settings have come would be written over by them. */
   #allow(allowed) {
     this.#mcp.readOnly = this.#credential.readOnly = !allowed;
+    this.#git.allow(allowed);
     this.#save.disabled = !allowed;
   }
 
@@ -126,12 +130,14 @@ export class SettingsDialog {
     const typed = this.#credential.value.trim();
     if (typed) settings.credential = typed;
     else if (this.#cleared) settings.credential = null;
+    if (this.#git.changed) settings.git = this.#git.value;
     this.#save.disabled = true;
     try {
       await this.#api.saveSettings(settings);
       this.#dialog.close();
     } catch (error) {
       this.#error.textContent = explain(error.message, error.code);
+      this.#git.mark(error.field);
       if (error.field?.startsWith("mcpServers")) this.#mcp.setAttribute("aria-invalid", "true");
     } finally {
       this.#save.disabled = false;

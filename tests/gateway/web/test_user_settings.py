@@ -12,11 +12,11 @@ from gateway.broker.credentials import credential_of, servers_of
 from gateway.errors import BadRequest
 from gateway.web.request.app_keys import STORE
 from gateway.web.user_settings import MASK, MAX_SERVERS, MAX_SERVERS_BYTES, check_servers, mask, unmask
+from tests.gateway.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.gateway.stack import Stack
+    from pathlib import Path
 
 KEY = "sk-ant-api03-secret"
 SERVERS: dict[str, Any] = {
@@ -183,3 +183,20 @@ class TestMask:
         kept = {"a": {"command": "x", "env": {str(n): "x" * 8000 for n in range(8)}}}
         with pytest.raises(BadRequest, match="at most"):
             unmask({**mask(kept), "b": {"command": "x" * 8000}}, kept)
+
+
+async def test_git_hosts_are_kept_encrypted_and_shown_without_their_tokens(
+    dynamodb_endpoint: str, tmp_path: Path
+) -> None:
+    async with Stack(dynamodb_endpoint, "git", tmp_path, git_hosts=("github.com",)) as stack:
+        nothing = {"hosts": {}, "known": ["github.com"]}
+        assert (await stack.get("/api/settings"))["git"] == nothing
+        status, told = await put(stack, {"git": {"hosts": {"github.com": {"token": "ghp_secret"}}}})
+        assert (status, told["git"]["hosts"]) == (200, {"github.com": {"token": MASK}})
+        kept = await stack.gateways[0].app[STORE].get_settings("ada")
+        assert "ghp_secret" not in json.dumps(kept)
+        assert (await put(stack, {"credential": KEY}))[1]["git"]["hosts"] == {"github.com": {"token": MASK}}
+        status, told = await put(stack, {"git": {"hosts": {"evil.example": {}}}})
+        assert (status, told["field"]) == (400, "git.hosts.evil.example")
+        assert (await put(stack, {"git": {"hosts": {}}}))[1]["git"] == nothing
+        assert "git" not in await stack.gateways[0].app[STORE].get_settings("ada")
