@@ -70,6 +70,11 @@ class Agent:
         return self._keeper.process
 
     @property
+    def own_env(self) -> Mapping[str, str]:
+        """What every process of the agent's is told, on top of the server's own environment."""
+        return self._keeper.own_env
+
+    @property
     def spared(self) -> Spared:
         """What of the agent's user is not the agent's: it does not end, halt or count with it."""
         return self._keeper.spared

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +21,21 @@ log = logging.getLogger(__name__)
 SHELLS: Final = ("bash", "sh")
 """The first of these that there is."""
 
-NOT_A_SHELLS: Final = frozenset({"VF_SESSION", "VF_RELAY_TOKEN", "VF_PORT_FILE", "VF_PENDING_DIR"})
-"""Variables of the agent server that a person has no use for."""
+NOT_A_SHELLS: Final = frozenset(
+    {"VF_SESSION", "VF_RELAY_TOKEN", "VF_PORT_FILE", "VF_PENDING_DIR", "ANTHROPIC_API_KEY"}
+)
+"""Variables of the agent server and of its agents that a person has no use for."""
 
 
 class Terminals:
-    """Every terminal of this sandbox, by its id. `spared`: is told of the shells, which are not the agent's."""
+    """Every terminal of this sandbox, by its id. `spared`: is told of the shells, which are not the agent's.
+    `agents`: what agents are told besides the agent server's environment, now."""
 
-    def __init__(self, settings: Settings, spared: Spared) -> None:
+    def __init__(
+        self, settings: Settings, spared: Spared, agents: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
         self._settings = settings
+        self._agents = agents
         self._spared = spared
         self._terminals: dict[str, Terminal] = {}
         self._opening = asyncio.Lock()
@@ -90,10 +97,10 @@ class Terminals:
         await asyncio.gather(*(terminal.pty.close() for terminal in self._terminals.values()))
 
     def _environment(self) -> dict[str, str]:
-        """As an agent's, without its key at the broker and its way to the relay."""
-        theirs = {name: value for name, value in os.environ.items() if name not in NOT_A_SHELLS}
+        """As an agent's, with its ways to git hosts and to the proxy, and without what asks the model and the relay."""
+        whole = agent_environment(self._settings, {**os.environ, **self._agents()}, {})
         return {
-            **agent_environment(self._settings, theirs, {}),
+            **{name: value for name, value in whole.items() if name not in NOT_A_SHELLS},
             "GIT_CONFIG_SYSTEM": str(self._settings.git_identity),
             "TERM": "xterm-256color",
             "COLORTERM": "truecolor",

@@ -32,7 +32,7 @@ def build_app(settings: Settings) -> web.Application:
     app[RUNS] = RunService(settings, agent, pending)
     app[RELAY] = Relay()
     app[CONNECTIONS] = Connections()
-    app[TERMINALS] = Terminals(settings, agent.spared)
+    app[TERMINALS] = Terminals(settings, agent.spared, lambda: agent.own_env)
     app[SNAPSHOTS] = snapshots = Snapshots(settings, agent, app[RUNS], lambda: handlers.idle_seconds(app))
     app.add_routes(
         [

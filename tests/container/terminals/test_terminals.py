@@ -92,6 +92,21 @@ async def test_it_is_in_the_workspace_as_the_agent_without_what_opens_the_sandbo
     assert (workspace / "pwd.txt").read_text().strip() == str(workspace)
 
 
+async def test_git_and_the_proxy_know_the_sandbox_as_they_do_with_an_agent(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VF_GIT_HOSTS", "git.example.com")
+    monkeypatch.setenv("VF_EGRESS_PROXY", "http://gateway:3128")
+    terminals = sandbox.app[TERMINALS]
+    agents = {"ANTHROPIC_BASE_URL": "http://gateway:8081", "ANTHROPIC_API_KEY": "key-of-the-start"}
+    monkeypatch.setattr(terminals, "_agents", lambda: agents)
+    env = terminals._environment()
+    assert env["HTTPS_PROXY"] == "http://sandbox:key-of-the-start@gateway:3128"
+    assert "Authorization: Bearer key-of-the-start" in env.values()
+    assert "url.http://gateway:8081/git/git.example.com/.insteadOf" in env.values()
+    assert "ANTHROPIC_API_KEY" not in env
+
+
 async def test_a_size_is_told_to_the_shell_and_to_every_reader(sandbox: Sandbox) -> None:
     shell = await opened(sandbox)
     other = shell_at(sandbox, shell.name)
