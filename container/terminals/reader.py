@@ -186,8 +186,9 @@ class TerminalReader:
                 return
             if message.type is WSMsgType.BINARY:
                 self._typed()
-                self._input = await self._terminal.type(self._client, message.data)
+                self._input = self._terminal.type(self._client, message.data)
                 self._terminal.wake()
+                await self._terminal.settled()
             elif message.type is WSMsgType.TEXT:
                 self._act(message.data)
 

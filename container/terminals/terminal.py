@@ -131,15 +131,18 @@ class Terminal:
         """How many bytes of this client's input were taken."""
         return self._inputs.get(client, 0)
 
-    async def type(self, client: str, data: bytes) -> int:
-        """Take input; how much of this client's was taken, once there is room for more."""
+    def type(self, client: str, data: bytes) -> int:
+        """Take input; how much of this client's was taken. More is to be taken once `settled`."""
         self._inputs[client] = taken = self.taken(client) + len(data)
         self._inputs.move_to_end(client)
         while len(self._inputs) > MOST_CLIENTS:
             self._inputs.popitem(last=False)
         self.pty.write(data)
-        await self.pty.written.wait()
         return taken
+
+    async def settled(self) -> None:
+        """Wait until the terminal has taken what was typed."""
+        await self.pty.written.wait()
 
     # -- what the shell says --
     def _said(self, data: bytes) -> None:

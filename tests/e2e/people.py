@@ -83,6 +83,8 @@ class Person:
 
     def _opened(self, socket: WebSocket) -> None:
         self.sockets.append(socket.url)
+        if "/api/sdk/terminal" in socket.url:
+            return  # bytes
         socket.on("framesent", lambda data: self.sent.append(json.loads(data)))
         socket.on("framereceived", lambda data: self.frames.extend(map(json.loads, str(data).split("\n"))))
 

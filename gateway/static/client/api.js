@@ -5,6 +5,8 @@ import { parseJson, toJson } from "./json.js";
 const TIMEOUT_MS = 15_000;
 /** Of what deletes a session's files: there may be a million. */
 const DELETE_MS = 90_000;
+/** Of what waits for a sandbox to start. */
+const WAKE_MS = 90_000;
 /** Pauses before a request that got no answer is sent again: a browser drops them all when its network changes. */
 const RETRY_MS = [150, 600];
 
@@ -202,6 +204,10 @@ export function createApi(env) {
     deleteSession: (id) => request("DELETE", session(id), { timeout: DELETE_MS }),
     /** Ends the session's sandbox and deletes its files. */
     emptyFiles: (id) => request("DELETE", `${session(id)}/files`, { timeout: DELETE_MS }),
+    listTerminals: (id, { signal } = {}) => request("GET", `${session(id)}/terminals`, { signal }),
+    /** A shell in the session's sandbox, which is woken. @param {{id: string, cols?: number, rows?: number}} asked  asked twice with an id it is one */
+    openTerminal: (id, asked, { signal } = {}) => request("POST", `${session(id)}/terminals`, { body: asked, signal, timeout: WAKE_MS }),
+    closeTerminal: (id, terminal) => request("DELETE", `${session(id)}/terminals/${encodeURIComponent(terminal)}`),
     messages: (id, { limit, cursor, order, signal } = {}) =>
       request("GET", `${session(id)}/messages`, { query: { limit, cursor, order }, signal }),
     settings: () => request("GET", "api/settings"),

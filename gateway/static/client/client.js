@@ -103,5 +103,15 @@ export function createClient(environment = {}) {
     }
   }
 
-  return { streamWs, persistMessage, api };
+  /**
+   * What is loaded on demand gets what every part of the client has: `client.connect((env, api) => new TerminalStream(env,
+   * api, …))`, by terminal-stream.js.
+   *
+   * @template T
+   * @param {(env: import("./env.js").Env, api: ReturnType<typeof createApi>) => T} make
+   * @returns {T}
+   */
+  const connect = (make) => make(env, api);
+
+  return { streamWs, persistMessage, connect, api };
 }

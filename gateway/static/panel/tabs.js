@@ -21,4 +21,7 @@
  */
 
 /** @type {Tab[]} */
-export const TABS = [{ id: "files", title: "Files", load: () => import("../files/files.js") }];
+export const TABS = [
+  { id: "files", title: "Files", load: () => import("../files/files.js") },
+  { id: "terminal", title: "Terminal", load: () => import("../terminal/terminals.js") },
+];

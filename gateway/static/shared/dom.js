@@ -46,8 +46,8 @@ export function copyButton(label, read) {
   return button;
 }
 
-/** The clipboard API exists on https pages and localhost only; elsewhere a selected text area does it. */
-async function copyText(text) {
+/** The clipboard API exists on https pages and localhost only; elsewhere a selected text area does it. @param {string} text @returns {Promise<boolean>} whether it is copied */
+export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
