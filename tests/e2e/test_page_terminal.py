@@ -70,9 +70,8 @@ async def test_a_shell_is_typed_into_and_goes_on_over_a_cut_and_a_reload(
 
 
 async def test_keys_lead_out_search_and_copy_and_a_closed_one_is_gone(people: People, stack: Stack) -> None:
-    ada = await people.person(
-        viewport={"width": 1440, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
-    )
+    clipboard = ["clipboard-read", "clipboard-write"]
+    ada = await people.person(viewport={"width": 1440, "height": 800}, permissions=clipboard)
     entry = await opened(ada)
     session, keyboard, page = ada.session, ada.page.keyboard, ada.page
     await keyboard.type("echo needle > found.txt; cat found.txt\n")
