@@ -128,7 +128,9 @@ async def test_ten_megabytes_through_cuts_are_shown_once_each(stack: Stack, seed
         for place in sorted(chance.sample(range(10_000_000), 8)):
             await shell.until(lambda place=place: len(shell.output) > place and shell.is_connected)  # type: ignore[misc]
             gateways[0] = 1 - gateways[0]  # the next connection is another gateway's
+            cuts = shell.cuts
             await shell.cut()
+            await shell.until(lambda cuts=cuts: shell.cuts > cuts)  # type: ignore[misc]
         await end
     sent = (workspace(stack, session) / "sent.txt").read_bytes()
     got = bytes(shell.output).partition(b"begin")[2]
