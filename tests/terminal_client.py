@@ -54,8 +54,8 @@ class Shell:
             connection.transport.abort()
 
     async def follow(self, pause: float = 0.0) -> None:
-        """Read until the shell's end, or until nothing more is to be had, through as many connections as it takes; `pause`
-        seconds between two."""
+        """Read until the shell's end, or until nothing more is to be had, through as many connections as it takes;
+        `pause` seconds between two."""
         while self.exit_code is None:
             try:
                 await self.read_one_connection()
