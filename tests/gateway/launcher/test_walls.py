@@ -256,6 +256,38 @@ class TestWalls:
         assert strangers == ""
         assert await bench.run(session, "cat", "/workspace/closed/y", "/workspace/kept.txt") == (0, "x\nkept")
 
+    async def test_what_people_do_with_files_is_done_as_the_agent(
+        self, bench: DockerBench, direct: Direct, session: str
+    ) -> None:
+        shut = "cd /workspace && mkdir -m 700 shut && echo 'a needle' > shut/x && chmod 600 shut/x"
+        assert (await bench.run(session, "sh", "-c", shut))[0] == 0
+        await direct.send("PUT", "/file?path=p/q%FF.txt", b"needle")
+        await direct.send("POST", "/tree", b'{"move":"p/q%FF.txt","to":"p/r.txt"}')
+        begun = json.loads(await direct.send("POST", "/upload?path=p/up.bin"))
+        where = f"path=p/up.bin&upload={begun['upload']}"
+        await direct.send("PATCH", f"/upload?{where}&offset=0", bytes(1000))
+        await direct.send("PUT", f"/upload?{where}&size=1000")
+        found = json.loads(await direct.send("GET", "/search?q=NEEDLE"))  # by the image's ripgrep
+        assert {(match["path"], match["column"]) for match in found["matches"]} == {
+            ("p/r.txt", 1),
+            ("shut/x", 3),
+        }
+        assert await direct.send("GET", "/file?path=shut/x") == b"a needle\n"
+        _, strangers = await bench.run(session, "sh", "-c", "find /workspace ! -user agent -o ! -group agent")
+        assert strangers == ""
+        links = "cd /workspace/p && ln -s /var/lib/vaporforge state && ln -s /run/vaporforge pending"
+        assert (await bench.run(session, "sh", "-c", links))[0] == 0
+        for route in (
+            "/file?path=p/state/x",
+            "/file?path=p/pending",
+            "/tree?path=p/state",
+            "/zip?path=p/pending",
+        ):
+            with pytest.raises(AssertionError, match="link"):
+                await direct.send("GET", route)
+        await direct.send("DELETE", "/file?path=p&recursive=1")
+        assert await bench.run(session, "ls", "/workspace") == (0, "shut\n")
+
     async def test_a_link_leads_the_server_no_further_than_the_agent(
         self, bench: DockerBench, probe: Probe, direct: Direct, session: str
     ) -> None:
