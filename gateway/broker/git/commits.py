@@ -8,10 +8,16 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from gateway.broker.git.pack_entries import COMMIT, OFS_DELTA, BadPack, entry_head, patched
+from gateway.broker.git.pack_entries import COMMIT, LONGEST_HEAD, OFS_DELTA, BadPack, entry_head, patched
 
 STEP: Final = 1024 * 1024
 """So much is unpacked at once of what is not kept."""
+
+MOST_OBJECTS: Final = 1_000_000
+"""Some 2 us of processor each, however small they are."""
+
+SLACK: Final = 64
+"""More than zlib adds to what it cannot pack."""
 
 _PARENT: Final = re.compile(rb"^parent ([0-9a-f]{40,64})$", re.MULTILINE)
 
@@ -30,7 +36,8 @@ class Commits:
         self._left = unpacked_bytes
         self._parents: dict[str, tuple[str, ...]] = {}
         self._by_offset: dict[int, bytes] = {}
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._at = 0
         self._offset = 0
         self._objects: int | None = None
         self._read = self._header
@@ -44,7 +51,8 @@ class Commits:
 
     def feed(self, piece: bytes) -> None:
         """More of it. Raises `BadPack`."""
-        self._buffer += piece
+        self._buffer = self._buffer[self._at :] + piece
+        self._at = 0
         while self._read():
             pass
 
@@ -63,15 +71,18 @@ class Commits:
         return False
 
     def _took(self, count: int) -> None:
-        del self._buffer[:count]
+        self._at += count
         self._offset += count
 
     def _header(self) -> bool:
-        if len(self._buffer) < 12:
+        head = self._buffer[self._at : self._at + 12]
+        if len(head) < 12:
             return False
-        if self._buffer[:4] != b"PACK" or int.from_bytes(self._buffer[4:8], "big") not in (2, 3):
+        if head[:4] != b"PACK" or int.from_bytes(head[4:8], "big") not in (2, 3):
             raise BadPack("it is no pack of version 2 or 3")
-        self._objects = int.from_bytes(self._buffer[8:12], "big")
+        self._objects = int.from_bytes(head[8:12], "big")
+        if self._objects > MOST_OBJECTS:
+            raise BadPack(f"it has {self._objects} objects, and may have {MOST_OBJECTS}")
         self._took(12)
         self._read = self._entry
         return True
@@ -81,7 +92,7 @@ class Commits:
         if not self._objects:
             self._read = self._rest
             return True
-        head = entry_head(self._buffer, self._size)
+        head = entry_head(self._buffer[self._at : self._at + LONGEST_HEAD], self._size)
         if head is None:
             return False
         base = self._by_offset.get(self._offset - head.back) if head.kind == OFS_DELTA else None
@@ -95,14 +106,16 @@ class Commits:
         return True
 
     def _body(self) -> bool:
-        if not self._buffer:
+        # No more than the object can have: what zlib does not need it copies.
+        window = self._buffer[self._at : self._at + min(self._expected - self._unpacked, STEP) + SLACK]
+        if not window:
             return False
         try:
-            data = self._inflate.decompress(bytes(self._buffer), STEP)
+            data = self._inflate.decompress(window, STEP)
         except zlib.error as error:
             raise BadPack("an object does not unpack") from error
         left = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
-        self._took(len(self._buffer) - len(left))
+        self._took(len(window) - len(left))
         self._unpacked += len(data)
         self._left -= len(data)
         if self._unpacked > self._expected or self._left < 0:
@@ -116,11 +129,11 @@ class Commits:
             self._objects = (self._objects or 0) - 1
             self._read = self._entry
             return True
-        return bool(data) or bool(self._buffer)
+        return True
 
     def _rest(self) -> bool:
         """The digest at its end, and what a host would not read."""
-        if len(self._buffer) > self._size:
+        if len(self._buffer) - self._at > self._size:
             raise BadPack("there is more behind its end")
         return False
 

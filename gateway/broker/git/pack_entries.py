@@ -15,6 +15,9 @@ _KINDS: Final = frozenset({COMMIT, 2, 3, 4, OFS_DELTA, REF_DELTA})
 LONGEST: Final = 10
 """Bytes of a number."""
 
+LONGEST_HEAD: Final = 2 * LONGEST + 32
+"""Bytes of two, or of one and of an object's name."""
+
 
 class BadPack(ValueError):
     """What is no pack, or more than may be looked at."""

@@ -13,8 +13,8 @@ from gateway.broker.git.pkt_lines import BadPktLine, Command, Push, PushReader
 from gateway.errors import BadRequest
 
 MAX_COMMANDS: Final = 1024 * 1024
-KEPT_COMMITS: Final = 64 * 1024 * 1024
-"""Bytes of commits in one push: some 200,000 of them."""
+KEPT_COMMITS: Final = 16 * 1024 * 1024
+"""Bytes of commits in one push: some 50,000 of them. Deltas of more would take the gateway's time."""
 
 UNPACKED_TIMES: Final = 40
 """So many times a push's limit its objects may have, unpacked."""

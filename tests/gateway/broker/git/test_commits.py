@@ -110,6 +110,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
         (b"PACK\0\0\0\x02\0\0\0\x01" + b"\x36" + zlib.compress(b"abcde"), "shorter than it says"),
         (b"PACK\0\0\0\x02\0\0\0\x01" + b"\xff" * 20, "number is too long"),
         (b"PACK\0\0\0\x02\0\0\0\x00" + b"x" * 21, "behind its end"),
+        (b"PACK\0\0\0\x02\xff\xff\xff\xff", "objects, and may have"),
     ],
 )
 def test_what_is_no_pack_is_told(data: bytes, said: str) -> None:
