@@ -132,6 +132,7 @@ def test_a_sandbox_is_told_what_the_launcher_tells_it_but_for_its_session() -> N
         image="image",
         networks="10.213.0.0/16",
         broker_url="http://gateway.test.internal:8081",
+        git_hosts="github.com,gitlab.com,bitbucket.org,codeberg.org",
     )
     told = environment(settings, "session", "")
     by_session = {"VF_SESSION", "VF_SANDBOX_TOKEN", "VF_START", "VF_LOST_REASON"}
