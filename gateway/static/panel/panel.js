@@ -7,6 +7,8 @@ import { TABS } from "./tabs.js";
 import { widthHandle } from "./width.js";
 
 const SHEET = matchMedia("(max-width: 1000px)");
+/** Of a tab's modules: what has not come by then may never come. */
+const SLOW_MS = 20_000;
 /** The tab that was last open in this browser. */
 const LAST = "vaporforge.panel.tab";
 
@@ -198,19 +200,31 @@ export class Panel {
     this.#load(id, entry);
   }
 
+  /** What can be done about a tab that does not come. */
+  #offer(id, entry) {
+    const button = (name, action) => element("button", { type: "button", className: "secondary", on: { click: action } }, name);
+    entry.element.replaceChildren(
+      element("p", { className: "panel-note", role: "alert" }, "This part of the page could not be loaded. Check your connection."),
+      element("div", { className: "panel-offers" }, button("Try again", () => this.#load(id, entry)), button("Load the page again", () => location.reload())),
+    );
+  }
+
   async #load(id, entry) {
     const { element: shown } = entry;
     const session = this.#session;
     shown.replaceChildren(element("p", { className: "panel-note", role: "status" }, "Loading…"));
+    // Browsers drop requests when their network changes; some tell of no error then, and some never ask for a module again.
+    const slow = setTimeout(() => this.#offer(id, entry), SLOW_MS);
     let module;
     try {
       module = await TABS.find((tab) => tab.id === id).load();
     } catch {
-      const again = element("button", { type: "button", className: "secondary", on: { click: () => this.#load(id, entry) } }, "Try again");
-      shown.replaceChildren(element("p", { className: "panel-note", role: "alert" }, "This part of the page could not be loaded. "), again);
+      this.#offer(id, entry);
       return;
+    } finally {
+      clearTimeout(slow);
     }
-    if (this.#views.get(id) !== entry) return; // Another session is shown by now.
+    if (this.#views.get(id) !== entry || entry.view) return; // Another session is shown by now; or it came by another try.
     shown.replaceChildren();
     const went = (rest, { push = false } = {}) => {
       entry.rest = rest;
