@@ -29,11 +29,15 @@ from tests.gateway.fuzz_words import (
     VERSIONS,
 )
 
+WAKING = ("/files", "/file", "/zip", "/search", "/upload", "/terminals")
+"""How paths end whose routes wake a sandbox: of 200 sessions each would get one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What a listener takes for good. `paths`: method and path with `{session}`, for which `sessions` are put in;
-    `busy` are named in queries and bodies, and few: each may get a sandbox. `authorization`: whole headers."""
+    `busy` are named in queries and bodies, and where a route wakes, and few: each may get a sandbox. `authorization`:
+    whole headers."""
 
     host: bytes
     paths: Sequence[tuple[str, str]]
@@ -97,7 +101,9 @@ class _Drawing:
 
     def _target(self, path: str) -> bytes:
         chance = self._chance
-        target = path.replace("{session}", chance.choice(self._known.sessions)).encode()
+        wakes = path.endswith(WAKING) and "{session}" in path
+        sessions = self._known.busy if wakes else self._known.sessions
+        target = path.replace("{session}", chance.choice(sessions)).encode()
         while chance.random() < 0.15:
             at = chance.randrange(1, len(target) + 1)
             target = target[:at] + chance.choice(AWKWARD) + target[at:]
