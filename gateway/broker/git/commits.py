@@ -58,17 +58,24 @@ class Commits:
 
     def only_adds(self, old: str, new: str) -> bool:
         """Whether `old` is among the forebears of `new`, by the commits of the pack."""
-        seen: set[str] = set()
-        ahead = [new]
+        return self.ends(old, new) is None
+
+    def ends(self, old: str, new: str) -> set[str] | None:
+        """None where `old` is among the forebears of `new`; else the commits that the pack does not have, at which the
+        way back from `new` ends."""
+        seen, ahead, outside = {new}, [new], set()
         while ahead:
             one = ahead.pop()
-            for parent in self._parents.get(one, ()):
-                if parent == old:
-                    return True
-                if parent not in seen:
-                    seen.add(parent)
-                    ahead.append(parent)
-        return False
+            parents = self._parents.get(one)
+            if parents is None:
+                outside.add(one)
+                continue
+            if old in parents:
+                return None
+            fresh = [parent for parent in parents if parent not in seen]
+            seen.update(fresh)
+            ahead += fresh
+        return outside
 
     def _took(self, count: int) -> None:
         self._at += count

@@ -53,46 +53,27 @@ class Push:
     capabilities: frozenset[str]
 
 
-class PushReader:
-    """Reads the beginning of a push, whatever pieces it comes in, up to the end of its commands."""
+class Lines:
+    """Lines as they come, in any pieces."""
 
-    def __init__(self, most: int) -> None:
-        """`most`: bytes that the commands may have."""
-        self._most = most
+    def __init__(self) -> None:
         self._data = bytearray()
         self._at = 0
-        self._commands: list[Command] = []
-        self._capabilities: frozenset[str] = frozenset()
-        self._first = True
 
-    def feed(self, piece: bytes) -> Push | None:
-        """The push once all its commands have come. Raises `BadPktLine`."""
+    def feed(self, piece: bytes) -> None:
+        """More of them."""
         self._data += piece
-        while (read := self._next()) is not None:
-            if read == b"":
-                return Push(tuple(self._commands), self._capabilities)
-            self._take(read)
-        if len(self._data) > self._most:
-            raise BadPktLine(f"its commands have more than {self._most} bytes")
-        return None
 
-    def taken(self) -> bytes:
-        """All that was fed."""
-        return bytes(self._data)
-
-    def rest(self) -> bytes:
-        """What came after the commands."""
-        return bytes(self._data[self._at :])
-
-    def _next(self) -> bytes | None:
-        """The next line's payload; empty for a flush, None when it has not come whole."""
+    def next(self) -> bytes | None:
+        """The next line's payload; empty for what only divides or ends, None when it has not come whole. Raises
+        `BadPktLine`."""
         head = bytes(self._data[self._at : self._at + 4])
         if len(head) < 4:
             return None
         if not _LENGTH.fullmatch(head):
             raise BadPktLine("a line's length is no number")
         size = int(head, 16)
-        if size == 0:
+        if size < 3:  # a flush, or what divides and ends answers
             self._at += 4
             return b""
         if not 4 < size <= MAX_LINE:
@@ -102,6 +83,42 @@ class PushReader:
         payload = bytes(self._data[self._at + 4 : self._at + size])
         self._at += size
         return payload
+
+    def forget(self) -> None:
+        """What was read is kept no more."""
+        del self._data[: self._at]
+        self._at = 0
+
+    def taken(self) -> bytes:
+        """All that was fed, and is not forgotten."""
+        return bytes(self._data)
+
+    def rest(self) -> bytes:
+        """What came behind the last line."""
+        return bytes(self._data[self._at :])
+
+
+class PushReader(Lines):
+    """Reads the beginning of a push, up to the end of its commands."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: bytes that the commands may have."""
+        super().__init__()
+        self._most = most
+        self._commands: list[Command] = []
+        self._capabilities: frozenset[str] = frozenset()
+        self._first = True
+
+    def read(self, piece: bytes) -> Push | None:
+        """The push once all its commands have come. Raises `BadPktLine`."""
+        self.feed(piece)
+        while (payload := self.next()) is not None:
+            if payload == b"":
+                return Push(tuple(self._commands), self._capabilities)
+            self._take(payload)
+        if len(self._data) > self._most:
+            raise BadPktLine(f"its commands have more than {self._most} bytes")
+        return None
 
     def _take(self, payload: bytes) -> None:
         if _SHALLOW.fullmatch(payload):

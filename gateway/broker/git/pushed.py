@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Final
 
 from gateway.broker.git.commits import Commits
+from gateway.broker.git.history import MOST_TIPS
 from gateway.broker.git.pack_entries import BadPack
 from gateway.broker.git.pkt_lines import BadPktLine, Command, Push, PushReader
 from gateway.errors import BadRequest
@@ -28,13 +29,24 @@ HELD: Final = 64
 """A pack ends in a digest of itself, without which a host takes nothing of it: the last bytes wait for the verdict."""
 
 
+Ask = Callable[[str, Collection[str]], Awaitable[bool]]
+
+
 class Pushed:
     """The body of one push. `refused`: each ref and why, where it must not be; nothing of it is done then."""
 
     def __init__(
-        self, push: Push, read: PushReader, body: AsyncIterator[bytes], *, most: int, may_rewrite: bool
+        self,
+        push: Push,
+        read: PushReader,
+        body: AsyncIterator[bytes],
+        ask: Ask,
+        *,
+        most: int,
+        may_rewrite: bool,
     ) -> None:
         """See `begun`."""
+        self._ask = ask
         self.push = push
         self.refused: list[tuple[str, str]] = []
         self._rest = read.rest()
@@ -48,14 +60,15 @@ class Pushed:
             self._judge([one for one in push.commands if one.deletes], "deletes a branch or tag")
 
     @classmethod
-    async def begun(cls, body: AsyncIterator[bytes], *, most: int, may_rewrite: bool) -> Pushed:
-        """Once its commands are known. `most`: its bytes. `may_rewrite`: branches may be deleted, and what they had may
-        be lost. Raises `BadRequest`."""
+    async def begun(cls, body: AsyncIterator[bytes], ask: Ask, *, most: int, may_rewrite: bool) -> Pushed:
+        """Once its commands are known. `ask`: the host, where a push leads on from commits that it does not carry: with
+        an object's name, and the tips of which one must come from it. `most`: its bytes. `may_rewrite`: branches may be
+        deleted, and what they had may be lost. Raises `BadRequest`."""
         reader = PushReader(MAX_COMMANDS)
         try:
             async for piece in body:
-                if (push := reader.feed(piece)) is not None:
-                    return cls(push, reader, body, most=most, may_rewrite=may_rewrite)
+                if (push := reader.read(piece)) is not None:
+                    return cls(push, reader, body, ask, most=most, may_rewrite=may_rewrite)
         except BadPktLine as error:
             raise BadRequest(f"This is no push that the broker knows: {error}.") from None
         raise BadRequest("The push ended before its commands did.")
@@ -68,7 +81,7 @@ class Pushed:
             async for piece in self._all():
                 yield piece
             return
-        commits = _commits(self._moved, self._most * UNPACKED_TIMES)
+        commits = commits_named_as(self._moved[0].new, self._most * UNPACKED_TIMES)
         held = b""
         async for piece in self._all():
             try:
@@ -79,10 +92,14 @@ class Pushed:
             if len(held) > HELD:
                 yield held[:-HELD]
                 held = held[-HELD:]
-        self._judge([one for one in self._moved if not commits.only_adds(one.old, one.new)], _REWRITES)
+        self._judge([one for one in self._moved if not await self._only_adds(commits, one)], _REWRITES)
         if self.refused:
             raise PushRefused
         yield held
+
+    async def _only_adds(self, commits: Commits, one: Command) -> bool:
+        ends = commits.ends(one.old, one.new)
+        return ends is None or (0 < len(ends) <= MOST_TIPS and await self._ask(one.old, ends))
 
     async def rest_read(self) -> None:
         """A git that still sends sees no answer: the rest is read, as far as is reasonable, and dropped."""
@@ -124,6 +141,7 @@ class PushRefused(Exception):
     """It is not sent to its end."""
 
 
-def _commits(moved: list[Command], unpacked: int) -> Commits:
-    digest = hashlib.sha1 if len(moved[0].new) == 40 else hashlib.sha256
+def commits_named_as(name: str, unpacked: int) -> Commits:
+    """Of objects with names such as this one."""
+    digest = hashlib.sha1 if len(name) == 40 else hashlib.sha256
     return Commits(digest=digest, kept_bytes=KEPT_COMMITS, unpacked_bytes=unpacked)

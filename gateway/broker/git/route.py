@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
 from yarl import URL
 
 from gateway import errors
 from gateway.broker.git.answers import check, refused, told, whole
 from gateway.broker.git.asked import Asked, Service, asked_of
 from gateway.broker.git.grants import Grant, KnownGrants
+from gateway.broker.git.history import comes_from, question
 from gateway.broker.git.hosts import GitHost, git_hosts_of
 from gateway.broker.git.pkt_lines import advertised
-from gateway.broker.git.pushed import Pushed, PushRefused
+from gateway.broker.git.pushed import Pushed, PushRefused, commits_named_as
+from gateway.broker.git.sent import Sent, authorization, bounded, counted, sent_headers
 from gateway.broker.headers import key_of
 from gateway.broker.redact import Redactor
 from gateway.broker.way import proxy_for
@@ -35,14 +36,12 @@ log = logging.getLogger(__name__)
 
 MB: Final = 1024 * 1024
 
-NEGOTIATION: Final = 16 * MB
-"""What a fetch may say it has and wants."""
-
 TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=600)
 """A host counts the objects of a large repository before it says anything."""
 
-_PASSED_ON: Final = frozenset({"accept", "accept-language", "content-type", "user-agent"})
-_GZIP: Final = frozenset({"gzip", "x-gzip", "identity"})
+ASK_SECONDS: Final = 60.0
+UNPACKED: Final = 1024 * MB
+"""For a host's word about its own commits, and what these may have unpacked."""
 
 
 class GitRoute:
@@ -126,12 +125,13 @@ class GitRoute:
         self, request: web.Request, session: str, asked: Asked, host: GitHost, grant: Grant, traffic: Traffic
     ) -> web.StreamResponse:
         if asked.service is Service.FETCH or asked.lists:
-            data = None if asked.lists else _bounded(request, NEGOTIATION)
+            data = None if asked.lists else bounded(request)
             return await self._forward(request, session, asked, host, grant, traffic, data)
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
             raise errors.UnsupportedEncoding("A push is taken as it is: send it without Content-Encoding.")
         pushed = await Pushed.begun(
             aiter(request.content.iter_any()),
+            lambda old, tips: self._comes_from(asked, host, grant, old, tips),
             most=self._settings.git_push_mb * MB,
             may_rewrite=self._settings.git_force_push,
         )
@@ -151,6 +151,35 @@ class GitRoute:
                 )
         return answer
 
+    async def _comes_from(
+        self, asked: Asked, host: GitHost, grant: Grant, old: str, tips: Collection[str]
+    ) -> bool:
+        """Whether what the host has already comes from `old`, by its own word. False where it does not say."""
+        url = URL(f"{host.url}/{asked.repository}/{Service.FETCH}", encoded=True)
+        headers = {
+            hdrs.CONTENT_TYPE: f"application/x-{Service.FETCH}-request",
+            "Git-Protocol": "version=2",
+            **authorization(grant),
+        }
+        try:
+            async with (
+                asyncio.timeout(ASK_SECONDS),
+                self._client.post(
+                    url,
+                    headers=headers,
+                    data=question(old, tips),
+                    allow_redirects=False,
+                    proxy=proxy_for(self._settings, url),
+                ) as upstream,
+            ):
+                if upstream.status != 200:
+                    return False
+                commits = commits_named_as(old, UNPACKED)
+                return await comes_from(upstream.content.iter_any(), old, tips, commits)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("the git host %s does not tell of its commits: %s", asked.host, type(error).__name__)
+            return False
+
     async def _forward(
         self,
         request: web.Request,
@@ -164,17 +193,19 @@ class GitRoute:
         url = URL(f"{host.url}/{asked.repository}{asked.rest}", encoded=True)
         redactor = Redactor(grant.token) if grant.token else None
         response: web.StreamResponse | None = None
-        failure: list[BaseException] = []
+        body = None if data is None else Sent(counted(data, traffic))
         try:
             async with self._client.request(
                 request.method,
                 url,
-                headers=_sent(request, asked, grant),
-                data=None if data is None else _watched(_counted(data, traffic), failure),
+                headers=sent_headers(request, asked, grant),
+                data=None if body is None else body.pieces(),
                 allow_redirects=False,
                 proxy=proxy_for(self._settings, url),
             ) as upstream:
                 check(upstream, asked, grant)
+                if body is not None:
+                    await body.whole()  # a host may begin its answer before it has everything
                 response = web.StreamResponse(
                     status=upstream.status,
                     headers={
@@ -200,8 +231,8 @@ class GitRoute:
                     if redactor is not None and (part := redactor.rest()):
                         await response.write(part)
         except (aiohttp.ClientError, TimeoutError, OSError, errors.VaporForgeError) as error:
-            if failure:
-                raise failure[0] from None
+            if body is not None and body.failure is not None:
+                raise body.failure from None
             return self._broken(request, session, asked, error, response)
         await response.write_eof()
         return response
@@ -233,49 +264,3 @@ class GitRoute:
             self._audit.record(
                 kind, session=session, address=request.remote or "", outcome=outcome, **details
             )
-
-
-def _sent(request: web.Request, asked: Asked, grant: Grant) -> CIMultiDict[str]:
-    """The headers that go to the host."""
-    headers = CIMultiDict(
-        (name, value) for name, value in request.headers.items() if name.lower() in _PASSED_ON
-    )
-    headers[hdrs.ACCEPT_ENCODING] = "identity"
-    if asked.service is Service.FETCH:
-        if protocol := request.headers.get("Git-Protocol"):
-            headers["Git-Protocol"] = protocol
-        # Git packs what it says to a host; it goes on as it is, and is opened by nobody here.
-        encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
-        if encoding not in _GZIP:
-            raise errors.UnsupportedEncoding("git sends gzip or nothing; this is neither.")
-        if encoding != "identity":
-            headers[hdrs.CONTENT_ENCODING] = encoding
-    if grant.token:
-        plain = f"{grant.user or 'x-access-token'}:{grant.token}"
-        headers[hdrs.AUTHORIZATION] = f"Basic {b64encode(plain.encode()).decode()}"
-    return headers
-
-
-async def _bounded(request: web.Request, most: int) -> AsyncIterator[bytes]:
-    came = 0
-    async for piece in request.content.iter_any():
-        came += len(piece)
-        if came > most:
-            raise errors.PayloadTooLarge(f"What a fetch says may have at most {most // MB} MiB.")
-        yield piece
-
-
-async def _counted(data: AsyncIterator[bytes], traffic: Traffic) -> AsyncIterator[bytes]:
-    async for piece in data:
-        await traffic.passed(len(piece))
-        yield piece
-
-
-async def _watched(data: AsyncIterator[bytes], failure: list[BaseException]) -> AsyncIterator[bytes]:
-    """The client makes an error of its own of what a body raises: what it was is kept."""
-    try:
-        async for piece in data:
-            yield piece
-    except (errors.VaporForgeError, PushRefused) as error:
-        failure.append(error)
-        raise

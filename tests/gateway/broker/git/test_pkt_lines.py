@@ -26,7 +26,7 @@ def test_it_is_read_in_any_pieces(sizes: list[int]) -> None:
     )
     reader, at, push = PushReader(1000), 0, None
     for size in [*sizes, len(data)]:
-        push = reader.feed(data[at : at + size])
+        push = reader.read(data[at : at + size])
         at += size
         if push:
             break
@@ -48,17 +48,17 @@ def test_it_is_read_in_any_pieces(sizes: list[int]) -> None:
         line(f"{OLD} {NEW} ".encode()),
         line(f"{OLD} {NEW} refs/heads/a\nrefs/heads/b".encode()),
         line(f"{OLD} {NEW} a\0x".encode()) + line(f"{OLD} {NEW} b\0x".encode()),
-        b"0001",
+        b"0004",
         line(f"{OLD} {NEW} refs/heads/a".encode()) * 40,
     ],
 )
 def test_what_is_none_is_refused(data: bytes) -> None:
     with pytest.raises(BadPktLine):
-        PushReader(2000).feed(data)
+        PushReader(2000).read(data)
 
 
 def test_an_empty_push_is_one() -> None:
-    assert PushReader(100).feed(b"0000") == Push((), frozenset())
+    assert PushReader(100).read(b"0000") == Push((), frozenset())
 
 
 def test_a_refusal_is_in_bands_where_they_were_asked_for() -> None:

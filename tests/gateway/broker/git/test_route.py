@@ -191,12 +191,34 @@ async def test_a_stack_may_allow_it(tmp_path: Path, store: DynamoStore, store_se
 
 
 async def test_a_branch_goes_forward_to_what_the_host_has_already(sandbox: Sandboxed) -> None:
+    """None of these commits is in the push: the host is asked for them."""
     work = await sandbox.clone()
+    await sandbox.git("push", "-q", "origin", "HEAD:release", "HEAD:topic", at=work)
+    for number in range(3):
+        await sandbox.commit(f"next {number}\n", work)
+    await sandbox.git("push", "-q", "origin", "HEAD:main", at=work)
+    assert "HEAD -> release" in await sandbox.git("push", "origin", "HEAD:release", at=work)
+    await sandbox.commit("on top of what is there\n", work)
+    assert "HEAD -> topic" in await sandbox.git("push", "origin", "HEAD:topic", at=work)
+    bare = sandbox.host.folder / "acme" / "site.git"
+    before = run_git(bare, "show-ref")
+    for back in ("HEAD~1:topic", "HEAD~3:main"):
+        said = await sandbox.git("push", "--force", "origin", back, at=work, check=False)
+        assert "the broker lets no push through that" in said
+    assert run_git(bare, "show-ref") == before
+
+
+async def test_a_host_that_does_not_say_is_not_believed(sandbox: Sandboxed) -> None:
+    work = await sandbox.clone()
+    bare = sandbox.host.folder / "acme" / "site.git"
     await sandbox.git("push", "-q", "origin", "HEAD:release", at=work)
     await sandbox.commit("next\n", work)
     await sandbox.git("push", "-q", "origin", "HEAD:main", at=work)
+    run_git(bare, "config", "uploadpack.allowFilter", "false")
+    before = run_git(bare, "show-ref")
     said = await sandbox.git("push", "origin", "HEAD:release", at=work, check=False)
-    assert "the broker" in said  # told, and not done: the broker sees none of the commits
+    assert "the broker lets no push through that" in said
+    assert run_git(bare, "show-ref") == before
 
 
 async def test_merges_of_many_commits_with_deltas_go_through(sandbox: Sandboxed) -> None:
