@@ -25,6 +25,9 @@ MOST_LEVELS: Final = 200
 LEVEL: Final = 1
 """Of deflate: a sandbox's processor is the agent's too."""
 
+EARLIEST, LATEST = 315619200.0, 4354732800.0
+"""Times that a zip can hold, in any zone: 2 January 1980 to 30 December 2107, in epoch seconds."""
+
 LEFT_OUT: Final = "left-out-of-this-archive.txt"
 
 _ODD: Final = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f\ufffd]')
@@ -79,9 +82,8 @@ def chunks(root: Path, parts: Parts, *, limit: int) -> Iterator[bytes]:
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
         for inner, name, found in _walk(root, parts, left):
             below = (*inner[len(parts) :], name)
-            info = zipfile.ZipInfo(
-                "/".join(map(safe, below)), time.localtime(max(found.st_mtime, 315619200))[:6]
-            )
+            changed = min(max(found.st_mtime, EARLIEST), LATEST)
+            info = zipfile.ZipInfo("/".join(map(safe, below)), time.localtime(changed)[:6])
             info.external_attr = (found.st_mode & 0xFFFF) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
             if stat.S_ISDIR(found.st_mode):

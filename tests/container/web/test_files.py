@@ -384,6 +384,14 @@ class TestZip:
         assert size > 40_000_000
         assert peak < 12_000_000  # its table of contents is the most of it
 
+    @pytest.mark.parametrize(("at", "year"), [(-86400, 1980), (4354905600, 2107), (1 << 33, 2107)])
+    async def test_files_of_any_time_are_in_it(self, files: Files, at: int, year: int) -> None:
+        (files.root / "a").write_text("of another time")
+        os.utime(files.root / "a", (at, at))
+        status, body, _ = await files.ask("GET", "zip", "")
+        assert status == 200
+        assert zipfile.ZipFile(io.BytesIO(body)).infolist()[0].date_time[0] == year
+
     async def test_too_much_is_refused_before_anything_comes(self, files: Files) -> None:
         (files.root / "big").write_bytes(bytes(100))
         status, body, _ = await files.ask("GET", "zip", "", query={"limit": "99"})
