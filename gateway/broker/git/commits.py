@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from gateway.broker.git.pack_entries import COMMIT, LONGEST_HEAD, OFS_DELTA, BadPack, entry_head, patched
@@ -16,10 +16,14 @@ STEP: Final = 1024 * 1024
 MOST_OBJECTS: Final = 1_000_000
 """Some 2 us of processor each, however small they are."""
 
+MOST_STEPS: Final = 500_000
+"""Instructions of all deltas of commits: some 2 us of processor each, however little they make."""
+
 SLACK: Final = 64
 """More than zlib adds to what it cannot pack."""
 
-_PARENT: Final = re.compile(rb"^parent ([0-9a-f]{40,64})$", re.MULTILINE)
+_TREE: Final = re.compile(rb"tree [0-9a-f]{40,64}\n")
+_PARENT: Final = re.compile(rb"parent ([0-9a-f]{40,64})\n")
 
 
 class Commits:
@@ -34,6 +38,7 @@ class Commits:
         self._size = digest(b"").digest_size
         self._room = kept_bytes
         self._left = unpacked_bytes
+        self._steps = MOST_STEPS
         self._parents: dict[str, tuple[str, ...]] = {}
         self._by_offset: dict[int, bytes] = {}
         self._buffer = b""
@@ -147,12 +152,21 @@ class Commits:
     def _ended(self) -> None:
         if self._kept is None:
             return
-        data = bytes(self._kept) if self._base is None else patched(self._base, bytes(self._kept), self._room)
+        data = bytes(self._kept)
+        if self._base is not None:
+            data, steps = patched(self._base, data, self._room, self._steps)
+            self._steps -= steps
         self._kept = self._base = None
         self._room -= len(data)
         if self._room < 0:
             raise BadPack("its commits are too large together")
         self._by_offset[self._began] = data
         name = self._digest(b"commit %d\0" % len(data) + data).hexdigest()
-        head = data.partition(b"\n\n")[0]
-        self._parents[name] = tuple(parent.decode() for parent in _PARENT.findall(head))
+        self._parents[name] = tuple(_parents_of(data))
+
+
+def _parents_of(commit: bytes) -> Iterator[str]:
+    """As git reads them: right behind the tree, and nowhere else. A line further down that looks like one is none."""
+    found = _TREE.match(commit)
+    while found is not None and (found := _PARENT.match(commit, found.end())) is not None:
+        yield found[1].decode()

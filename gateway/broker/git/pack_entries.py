@@ -67,15 +67,20 @@ def _number(data: Sequence[int], at: int) -> int | None:
     raise BadPack("a number is too long")
 
 
-def patched(base: bytes, delta: bytes, most: int) -> bytes:
-    """What a delta makes of its base, of `most` bytes at most. Raises `BadPack`."""
+def patched(base: bytes, delta: bytes, most: int, most_steps: int) -> tuple[bytes, int]:
+    """What a delta makes of its base, of `most` bytes at most, and in how many of `most_steps` instructions. Raises
+    `BadPack`."""
     try:
         source, at = _varint(delta, 0)
         target, at = _varint(delta, at)
         if source != len(base) or target > most:
             raise BadPack("a delta is of another base, or too large")
         made = bytearray()
+        steps = 0
         while at < len(delta):
+            steps += 1
+            if steps > most_steps:
+                raise BadPack("its commits have too many deltas")
             code = delta[at]
             at += 1
             if not code:
@@ -84,23 +89,31 @@ def patched(base: bytes, delta: bytes, most: int) -> bytes:
                 made += delta[at : at + code]
                 at += code
                 continue
-            start = size = 0
-            for bit in range(4):
-                if code & 1 << bit:
-                    start |= delta[at] << 8 * bit
-                    at += 1
-            for bit in range(3):
-                if code & 16 << bit:
-                    size |= delta[at] << 8 * bit
-                    at += 1
-            made += base[start : start + (size or 0x10000)]
+            start, size, at = _copied(delta, at, code)
+            if start + size > len(base):
+                raise BadPack("a delta copies what its base has not")
+            made += base[start : start + size]
             if len(made) > target:
                 raise BadPack("a delta makes more than it says")
     except IndexError as error:
         raise BadPack("a delta is cut off") from error
     if len(made) != target:
         raise BadPack("a delta makes less than it says")
-    return bytes(made)
+    return bytes(made), steps
+
+
+def _copied(delta: bytes, at: int, code: int) -> tuple[int, int, int]:
+    """Which bytes of the base, and how many, an instruction copies, and where the next one begins."""
+    start = size = 0
+    for bit in range(4):
+        if code & 1 << bit:
+            start |= delta[at] << 8 * bit
+            at += 1
+    for bit in range(3):
+        if code & 16 << bit:
+            size |= delta[at] << 8 * bit
+            at += 1
+    return start, size or 0x10000, at
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

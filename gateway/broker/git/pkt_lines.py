@@ -12,6 +12,9 @@ FLUSH: Final = b"0000"
 BAND: Final = 65515
 """Bytes that a line of side-band-64k has room for."""
 
+FIRST_LINES: Final = 8
+"""Capabilities stand in the first ref of a list, behind a line that names the service and a flush."""
+
 _LENGTH: Final = re.compile(rb"[0-9a-fA-F]{4}")
 _COMMAND: Final = re.compile(
     rb"([0-9a-f]{40}(?:[0-9a-f]{24})?) ([0-9a-f]{40}(?:[0-9a-f]{24})?) ([^\x00\n]{1,4096})"
@@ -99,7 +102,8 @@ class Lines:
 
 
 class PushReader(Lines):
-    """Reads the beginning of a push, up to the end of its commands."""
+    """Reads the beginning of a push, up to the end of its commands, and of its options (`git push -o`) where it says
+    that it has some."""
 
     def __init__(self, most: int) -> None:
         """`most`: bytes that the commands may have."""
@@ -108,14 +112,20 @@ class PushReader(Lines):
         self._commands: list[Command] = []
         self._capabilities: frozenset[str] = frozenset()
         self._first = True
+        self._commands_ended = False
 
     def read(self, piece: bytes) -> Push | None:
         """The push once all its commands have come. Raises `BadPktLine`."""
         self.feed(piece)
         while (payload := self.next()) is not None:
             if payload == b"":
-                return Push(tuple(self._commands), self._capabilities)
-            self._take(payload)
+                if self._data[self._at - 4 : self._at] != FLUSH:
+                    raise BadPktLine("its commands end with something else than a flush")
+                if self._commands_ended or "push-options" not in self._capabilities:
+                    return Push(tuple(self._commands), self._capabilities)
+                self._commands_ended = True
+            elif not self._commands_ended:
+                self._take(payload)
         if len(self._data) > self._most:
             raise BadPktLine(f"its commands have more than {self._most} bytes")
         return None
@@ -150,7 +160,9 @@ def advertised(answer: bytes, *, add: str, without: Iterable[str]) -> bytes:
     """A host's list of refs for pushes, with a capability more and without those that begin so. What is no such list
     stays as it is."""
     at = 0
-    while _LENGTH.fullmatch(answer[at : at + 4]):
+    for _ in range(FIRST_LINES):
+        if not _LENGTH.fullmatch(answer[at : at + 4]):
+            break
         size = int(answer[at : at + 4], 16)
         if size == 0:
             at += 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import subprocess
 import zlib
@@ -121,4 +122,48 @@ def test_what_is_no_pack_is_told(data: bytes, said: str) -> None:
 @given(base=st.binary(max_size=40), delta=st.binary(max_size=60))
 def test_any_delta_ends(base: bytes, delta: bytes) -> None:
     with contextlib.suppress(BadPack):
-        assert len(patched(base, delta, 1000)) <= 1000
+        made, steps = patched(base, delta, 1000, 20)
+        assert len(made) <= 1000
+        assert steps <= 20
+
+
+def test_only_what_stands_behind_the_tree_is_a_parent() -> None:
+    old = "1" * 40
+    people = "author a <a> 1 +0000\ncommitter a <a> 1 +0000\n"
+    for text, has in (
+        (f"tree {'2' * 40}\nparent {old}\n{people}\nm\n", True),
+        (f"tree {'2' * 40}\n{people}parent {old}\n\nm\n", False),
+        (f"parent {old}\ntree {'2' * 40}\n{people}\nm\n", False),
+    ):
+        commit = text.encode()
+        commits = Commits(**ROOM)
+        commits.feed(packed((1, len(commit), b"", commit)))
+        assert commits.only_adds(old, hashlib.sha1(b"commit %d\0" % len(commit) + commit).hexdigest()) is has
+
+
+@pytest.mark.parametrize(
+    ("delta", "said"),
+    [
+        (b"\x03\x00" + b"\x81\xff" * 9, "what its base has not"),
+        (b"\x03\x80\xc0\x3d" + b"\x90\x01" * 1_000_000, "too many deltas"),
+    ],
+)
+def test_deltas_that_make_little_of_much_are_refused(delta: bytes, said: str) -> None:
+    commits = Commits(kept_bytes=1 << 24, unpacked_bytes=1 << 26)
+    base = (1, 3, b"", b"abc")
+    back = len(packed(base)) - 12
+    with pytest.raises(BadPack, match=said):
+        commits.feed(packed(base, (6, len(delta), bytes([back]), delta)))
+
+
+def packed(*objects: tuple[int, int, bytes, bytes]) -> bytes:
+    """A pack without its digest, of `(kind, size, how far back, content)`."""
+    data = b"PACK\0\0\0\x02" + len(objects).to_bytes(4, "big")
+    for kind, size, back, content in objects:
+        head, left = bytearray([kind << 4 | size & 15]), size >> 4
+        while left:
+            head[-1] |= 128
+            head.append(left & 127)
+            left >>= 7
+        data += bytes(head) + back + zlib.compress(content)
+    return data

@@ -50,6 +50,7 @@ def test_it_is_read_in_any_pieces(sizes: list[int]) -> None:
         line(f"{OLD} {NEW} a\0x".encode()) + line(f"{OLD} {NEW} b\0x".encode()),
         b"0004",
         line(f"{OLD} {NEW} refs/heads/a".encode()) * 40,
+        line(f"{OLD} {NEW} refs/heads/a".encode()) + b"0001",
     ],
 )
 def test_what_is_none_is_refused(data: bytes) -> None:
@@ -59,6 +60,22 @@ def test_what_is_none_is_refused(data: bytes) -> None:
 
 def test_an_empty_push_is_one() -> None:
     assert PushReader(100).read(b"0000") == Push((), frozenset())
+
+
+@pytest.mark.parametrize("size", [1, 9, 1000])
+def test_options_stand_between_commands_and_pack(size: int) -> None:
+    data = (
+        beginning((OLD, NEW, "refs/heads/main"), capabilities=" report-status push-options")
+        + line(b"ci.skip")
+        + line(b"x\0y" * 9)
+        + b"0000PACK"
+    )
+    reader, push, at = PushReader(1000), None, 0
+    while push is None:
+        push = reader.read(data[at : at + size])
+        at += size
+    assert push.commands == (Command(OLD, NEW, "refs/heads/main"),)
+    assert reader.rest() + data[at:] == b"PACK"
 
 
 def test_a_refusal_is_in_bands_where_they_were_asked_for() -> None:
@@ -81,6 +98,8 @@ def test_capabilities_are_mended_and_nothing_else() -> None:
     assert b"\0report-status ofs-delta no-thin\n" in made
     assert made.endswith(more)
     assert advertised(b"no refs", add="no-thin", without=()) == b"no refs"
+    late = b"0000" * 1000 + refs
+    assert advertised(late, add="no-thin", without=()) == late  # nobody looks for it for ever
 
 
 @given(st.binary(max_size=200))

@@ -180,6 +180,33 @@ async def test_what_loses_commits_is_refused_whole_and_git_says_why(
     assert run_git(bare, "show-ref") == before
 
 
+async def test_a_commit_that_only_looks_like_a_child_loses_nothing(sandbox: Sandboxed) -> None:
+    work = await sandbox.clone()
+    bare = sandbox.host.folder / "acme" / "site.git"
+    before = run_git(bare, "show-ref")
+    was, tree = (run_git(work, "rev-parse", name).strip() for name in ("HEAD", "HEAD^{tree}"))
+    people = "author A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n"
+    (work / "forged").write_text(f"tree {tree}\n{people}parent {was}\n\nforged\n")
+    forged = run_git(work, "hash-object", "-t", "commit", "--literally", "-w", "forged").strip()
+    assert run_git(work, "rev-list", "--count", forged) == "1\n"
+    said = await sandbox.git("push", "--force", "origin", f"{forged}:main", at=work, check=False)
+    assert "forced push" in said
+    assert run_git(bare, "show-ref") == before
+
+
+async def test_a_push_with_options_goes_through(sandbox: Sandboxed) -> None:
+    bare = sandbox.host.folder / "acme" / "site.git"
+    run_git(bare, "config", "receive.advertisePushOptions", "true")
+    hook = bare / "hooks" / "post-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\necho "$GIT_PUSH_OPTION_0" >options\n')
+    hook.chmod(0o755)
+    work = await sandbox.clone()
+    await sandbox.commit("next\n", work)
+    await sandbox.git("push", "-q", "-o", "ci.skip", "origin", "HEAD:main", at=work)
+    assert (bare / "options").read_text() == "ci.skip\n"
+
+
 async def test_a_stack_may_allow_it(tmp_path: Path, store: DynamoStore, store_settings: Settings) -> None:
     async with sandboxed(tmp_path, store, store_settings, git_force_push=True) as sandbox:
         work = await sandbox.clone()
