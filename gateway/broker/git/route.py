@@ -193,16 +193,20 @@ class GitRoute:
         url = URL(f"{host.url}/{asked.repository}{asked.rest}", encoded=True)
         redactor = Redactor(grant.token) if grant.token else None
         response: web.StreamResponse | None = None
-        body = None if data is None else Sent(counted(data, traffic))
+        deadline = asyncio.timeout(None)
+        body = None if data is None else Sent(counted(data, traffic), deadline)
         try:
-            async with self._client.request(
-                request.method,
-                url,
-                headers=sent_headers(request, asked, grant),
-                data=None if body is None else body.pieces(),
-                allow_redirects=False,
-                proxy=proxy_for(self._settings, url),
-            ) as upstream:
+            async with (
+                deadline,
+                self._client.request(
+                    request.method,
+                    url,
+                    headers=sent_headers(request, asked, grant),
+                    data=None if body is None else body.pieces(),
+                    allow_redirects=False,
+                    proxy=proxy_for(self._settings, url),
+                ) as upstream,
+            ):
                 check(upstream, asked, grant)
                 if body is not None:
                     await body.whole()  # a host may begin its answer before it has everything
@@ -216,6 +220,7 @@ class GitRoute:
                 if asked.lists and asked.service is Service.PUSH:
                     # A pack that is whole by itself, and no signed push, whose commands would be in another place.
                     refs = advertised(await whole(upstream), add="no-thin", without=("push-cert",))
+                    await traffic.passed(len(refs))
                     await response.prepare(request)
                     await response.write(refs)
                 else:

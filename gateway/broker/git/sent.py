@@ -23,6 +23,9 @@ MB: Final = 1024 * 1024
 NEGOTIATION: Final = 16 * MB
 """What a fetch may say it has and wants."""
 
+TAKEN_SECONDS: Final = 600.0
+"""A host that takes nothing of a body for so long is given up, as one that says nothing is."""
+
 _PASSED_ON: Final = frozenset({"accept", "accept-language", "content-type", "user-agent"})
 _GZIP: Final = frozenset({"gzip", "x-gzip", "identity"})
 
@@ -72,16 +75,21 @@ class Sent:
     """A request's body on its way. The client makes an error of its own of what a body raises, or none where the answer
     has begun: `failure` is what it was."""
 
-    def __init__(self, data: AsyncIterator[bytes]) -> None:
+    def __init__(self, data: AsyncIterator[bytes], deadline: asyncio.Timeout) -> None:
+        """`deadline`: of who waits for the answer; it runs while the host lets a piece wait."""
         self._data = data
+        self._deadline = deadline
         self._ended = asyncio.Event()
         self.failure: errors.VaporForgeError | PushRefused | None = None
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """It, once."""
+        clock = asyncio.get_running_loop().time
         try:
             async for piece in self._data:
+                self._deadline.reschedule(clock() + TAKEN_SECONDS)
                 yield piece
+                self._deadline.reschedule(None)
         except (errors.VaporForgeError, PushRefused) as error:
             self.failure = error
             raise
@@ -91,5 +99,6 @@ class Sent:
     async def whole(self) -> None:
         """Once all of it is on its way. Raises `failure`."""
         await self._ended.wait()
+        self._deadline.reschedule(None)  # the host may have answered without all of it
         if self.failure is not None:
             raise self.failure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,9 @@ from yarl import URL
 
 from container.git import git_environment
 from container.protocol import broker_token, sandbox_token
+from gateway.broker.git import sent
 from gateway.broker.git.grants import Grant, encrypt_grants
+from gateway.broker.git.pkt_lines import line
 from gateway.broker.model_api import build_broker
 from gateway.model import Session
 from gateway.sandboxes.drivers import Sandbox, SandboxState
@@ -399,3 +402,35 @@ async def test_a_push_that_is_too_large_is_not_taken(
         said = await sandbox.git("-c", "core.compression=0", "push", "origin", "main", at=work, check=False)
         assert "a push may have 1 MiB at most" in said
         assert run_git(sandbox.host.folder / "acme" / "site.git", "show-ref") == before
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_a_host_that_takes_nothing_of_a_push_is_given_up(
+    tmp_path: Path,
+    store: DynamoStore,
+    store_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: bool,
+) -> None:
+    monkeypatch.setattr(sent, "TAKEN_SECONDS", 0.3)
+    over = asyncio.Event()
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if answers:
+            kind = b"Content-Type: application/x-git-receive-pack-result\r\n"
+            writer.write(b"HTTP/1.1 200 OK\r\n" + kind + b"Content-Length: 100\r\n\r\n0000")
+        await over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(deaf, "127.0.0.1", 0, limit=4096) as server:
+        name = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with sandboxed(tmp_path, store, store_settings, git_hosts=(f"http://{name}",)) as sandbox:
+            await sandbox.grant(**{name: Grant(TOKEN)})
+            head = line(f"{'0' * 40} {'1' * 40} refs/heads/new\0report-status".encode()) + b"0000PACK"
+            async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {sandbox.key}"}) as http:
+                url = f"{sandbox.broker}/git/{name}/acme/site.git/git-receive-pack"
+                async with http.post(url, data=io.BytesIO(head + bytes(32 << 20))) as answer:
+                    assert answer.status == 503
+                    assert "cannot be reached (TimeoutError)" in await answer.text()
+        over.set()
