@@ -39,14 +39,17 @@ async def comes_from(answer: AsyncIterator[bytes], old: str, tips: Collection[st
             if came > MOST_BYTES:
                 return False
             lines.feed(piece)
+            pack: list[bytes] = []
             while (payload := lines.next()) is not None:
                 if not in_pack:
                     in_pack = payload == b"packfile\n"
                 elif payload and payload[0] == _PACK:
-                    await asyncio.to_thread(commits.feed, payload[1:])
+                    pack.append(payload[1:])
                 elif payload and payload[0] == _ERROR:
                     return False
             lines.forget()
+            if pack:
+                await asyncio.to_thread(commits.feed, b"".join(pack))
     except (BadPktLine, BadPack):
         return False
     return any(commits.only_adds(old, tip) for tip in tips)

@@ -146,10 +146,10 @@ class PushReader(Lines):
 
 def refusal(push: Push, reasons: Iterable[tuple[str, str]]) -> bytes:
     """The answer to a push of which nothing is taken: `(ref, why)` for each command."""
-    said = line(b"unpack ok\n")
-    for ref, why in reasons:
-        said += line(b"ng %s %s\n" % (ref.encode("utf-8", "surrogateescape"), why.encode()))
-    said += FLUSH
+    lines = [
+        line(b"ng %s %s\n" % (ref.encode("utf-8", "surrogateescape"), why.encode())) for ref, why in reasons
+    ]
+    said = b"".join([line(b"unpack ok\n"), *lines, FLUSH])
     if "side-band-64k" not in push.capabilities:
         return said
     bands = (line(b"\x01" + said[at : at + BAND]) for at in range(0, len(said), BAND))

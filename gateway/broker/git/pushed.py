@@ -20,6 +20,9 @@ KEPT_COMMITS: Final = 16 * 1024 * 1024
 UNPACKED_TIMES: Final = 40
 """So many times a push's limit its objects may have, unpacked."""
 
+MOST_ASKED: Final = 32
+"""Branches of one push that the host is asked about: each is a request, and a minute at most."""
+
 READ_TIMES: Final = 4
 """So many times a push's limit is read of one that is refused."""
 
@@ -47,6 +50,7 @@ class Pushed:
     ) -> None:
         """See `begun`."""
         self._ask = ask
+        self._asked = 0
         self.push = push
         self.refused: list[tuple[str, str]] = []
         self._rest = read.rest()
@@ -99,7 +103,14 @@ class Pushed:
 
     async def _only_adds(self, commits: Commits, one: Command) -> bool:
         ends = commits.ends(one.old, one.new)
-        return ends is None or (0 < len(ends) <= MOST_TIPS and await self._ask(one.old, ends))
+        if ends is None:
+            return True
+        self._asked += 1
+        if self._asked > MOST_ASKED:
+            raise self._all_refused(
+                f"it moves more than {MOST_ASKED} branches to commits that it does not carry: push fewer at once"
+            )
+        return 0 < len(ends) <= MOST_TIPS and await self._ask(one.old, ends)
 
     async def rest_read(self) -> None:
         """A git that still sends sees no answer: the rest is read, as far as is reasonable, and dropped."""

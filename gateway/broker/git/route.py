@@ -131,7 +131,7 @@ class GitRoute:
             raise errors.UnsupportedEncoding("A push is taken as it is: send it without Content-Encoding.")
         pushed = await Pushed.begun(
             aiter(request.content.iter_any()),
-            lambda old, tips: self._comes_from(asked, host, grant, old, tips),
+            lambda old, tips: self._comes_from(asked, host, grant, traffic, old, tips),
             most=self._settings.git_push_mb * MB,
             may_rewrite=self._settings.git_force_push,
         )
@@ -152,12 +152,13 @@ class GitRoute:
         return answer
 
     async def _comes_from(
-        self, asked: Asked, host: GitHost, grant: Grant, old: str, tips: Collection[str]
+        self, asked: Asked, host: GitHost, grant: Grant, traffic: Traffic, old: str, tips: Collection[str]
     ) -> bool:
         """Whether what the host has already comes from `old`, by its own word. False where it does not say."""
         url = URL(f"{host.url}/{asked.repository}/{Service.FETCH}", encoded=True)
         headers = {
             hdrs.CONTENT_TYPE: f"application/x-{Service.FETCH}-request",
+            hdrs.ACCEPT_ENCODING: "identity",
             "Git-Protocol": "version=2",
             **authorization(grant),
         }
@@ -175,7 +176,8 @@ class GitRoute:
                 if upstream.status != 200:
                     return False
                 commits = commits_named_as(old, UNPACKED)
-                return await comes_from(upstream.content.iter_any(), old, tips, commits)
+                answer = counted(upstream.content.iter_any(), traffic)
+                return await comes_from(answer, old, tips, commits)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("the git host %s does not tell of its commits: %s", asked.host, type(error).__name__)
             return False
