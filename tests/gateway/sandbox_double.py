@@ -15,6 +15,7 @@ from aiohttp import web
 
 from container.agent.agent import AgentState
 from container.agent.answer import Outcome
+from container.agent.spared import Spared
 from container.protocol import ExitReason, encode, sandbox_token
 from container.settings import Settings
 from container.web import app as server
@@ -37,6 +38,8 @@ class Puppet:
     """In place of `container.agent.Agent`: it answers with the frames that it is given, until it is told to end."""
 
     def __init__(self, _settings: Settings) -> None:
+        self.spared = Spared()
+        self.own_env: Mapping[str, str] = {}
         self._sink: Callable[[list[bytes]], None] | None = None
         self._ended: asyncio.Future[Outcome] | None = None
 
