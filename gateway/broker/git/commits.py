@@ -16,6 +16,12 @@ STEP: Final = 1024 * 1024
 MOST_OBJECTS: Final = 1_000_000
 """Some 2 us of processor each, however small they are."""
 
+MOST_WALKED: Final = 4_000_000
+"""Commits and parents that are looked at on all ways back together: some 1 us each."""
+
+LEAST_KEPT: Final = 256
+"""What a commit counts at least of the bytes that are kept: those of its names, however small it is."""
+
 MOST_STEPS: Final = 500_000
 """Instructions of all deltas of commits: some 2 us of processor each, however little they make."""
 
@@ -39,6 +45,7 @@ class Commits:
         self._room = kept_bytes
         self._left = unpacked_bytes
         self._steps = MOST_STEPS
+        self._walk = MOST_WALKED
         self._parents: dict[str, tuple[str, ...]] = {}
         self._by_offset: dict[int, bytes] = {}
         self._buffer = b""
@@ -61,20 +68,23 @@ class Commits:
         while self._read():
             pass
 
-    def only_adds(self, old: str, new: str) -> bool:
-        """Whether `old` is among the forebears of `new`, by the commits of the pack."""
-        return self.ends(old, new) is None
+    def only_adds(self, old: str, *new: str) -> bool:
+        """Whether `old` is among the forebears of one of `new`, by the commits of the pack. Raises `BadPack`."""
+        return self.ends(old, *new) is None
 
-    def ends(self, old: str, new: str) -> set[str] | None:
-        """None where `old` is among the forebears of `new`; else the commits that the pack does not have, at which the
-        way back from `new` ends."""
-        seen, ahead, outside = {new}, [new], set()
+    def ends(self, old: str, *new: str) -> set[str] | None:
+        """None where `old` is among the forebears of one of `new`; else the commits that the pack does not have, at
+        which the ways back from them end. Takes a while where there are many. Raises `BadPack`."""
+        seen, ahead, outside = set(new), list(new), set()
         while ahead:
             one = ahead.pop()
             parents = self._parents.get(one)
             if parents is None:
                 outside.add(one)
                 continue
+            self._walk -= len(parents) + 1
+            if self._walk < 0:
+                raise BadPack("it moves too many branches over too many commits")
             if old in parents:
                 return None
             fresh = [parent for parent in parents if parent not in seen]
@@ -157,7 +167,7 @@ class Commits:
             data, steps = patched(self._base, data, self._room, self._steps)
             self._steps -= steps
         self._kept = self._base = None
-        self._room -= len(data)
+        self._room -= max(len(data), LEAST_KEPT)
         if self._room < 0:
             raise BadPack("its commits are too large together")
         self._by_offset[self._began] = data

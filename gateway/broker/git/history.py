@@ -50,6 +50,6 @@ async def comes_from(answer: AsyncIterator[bytes], old: str, tips: Collection[st
             lines.forget()
             if pack:
                 await asyncio.to_thread(commits.feed, b"".join(pack))
+        return await asyncio.to_thread(commits.only_adds, old, *tips)
     except (BadPktLine, BadPack):
         return False
-    return any(commits.only_adds(old, tip) for tip in tips)

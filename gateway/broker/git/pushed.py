@@ -91,7 +91,7 @@ class Pushed:
             try:
                 await asyncio.to_thread(commits.feed, piece)
             except BadPack as error:
-                raise self._all_refused(f"the broker cannot look at this push: {error}") from None
+                raise self._all_refused(f"{_NOT_LOOKED_AT}: {error}") from None
             held += piece
             if len(held) > HELD:
                 yield held[:-HELD]
@@ -102,7 +102,10 @@ class Pushed:
         yield held
 
     async def _only_adds(self, commits: Commits, one: Command) -> bool:
-        ends = commits.ends(one.old, one.new)
+        try:
+            ends = await asyncio.to_thread(commits.ends, one.old, one.new)
+        except BadPack as error:
+            raise self._all_refused(f"{_NOT_LOOKED_AT}: {error}") from None
         if ends is None:
             return True
         self._asked += 1
@@ -145,6 +148,7 @@ class Pushed:
             yield piece
 
 
+_NOT_LOOKED_AT: Final = "the broker cannot look at this push"
 _REWRITES: Final = "does not only add commits to what is there (a forced push)"
 
 

@@ -156,6 +156,26 @@ def test_deltas_that_make_little_of_much_are_refused(delta: bytes, said: str) ->
         commits.feed(packed(base, (6, len(delta), bytes([back]), delta)))
 
 
+def test_small_commits_fill_no_memory() -> None:
+    commits = Commits(**ROOM)
+    with pytest.raises(BadPack, match="too large together"):
+        commits.feed(packed(*((1, 4, b"", number.to_bytes(4, "big")) for number in range(5000))))
+
+
+def test_ways_back_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.broker.git.commits.MOST_WALKED", 100)
+    commits, names, objects = Commits(**ROOM), ["0" * 40], []
+    for _ in range(20):
+        commit = f"tree {'2' * 40}\nparent {names[-1]}\n\n".encode()
+        names.append(hashlib.sha1(b"commit %d\0" % len(commit) + commit).hexdigest())
+        objects.append((1, len(commit), b"", commit))
+    commits.feed(packed(*objects))
+    assert commits.only_adds(names[0], "f" * 40, names[-1])
+    assert commits.ends("e" * 40, names[-1]) == {names[0]}
+    with pytest.raises(BadPack, match="too many branches"):
+        commits.ends("e" * 40, names[-1])
+
+
 def packed(*objects: tuple[int, int, bytes, bytes]) -> bytes:
     """A pack without its digest, of `(kind, size, how far back, content)`."""
     data = b"PACK\0\0\0\x02" + len(objects).to_bytes(4, "big")
