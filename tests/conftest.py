@@ -88,10 +88,12 @@ OWN_FOLDER = pytest.StashKey[str]()
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses one
 def pytest_configure(config: pytest.Config) -> None:
-    """SIGTERM ends a run as Ctrl-C does: what the fixtures started is ended. A run has a folder of its own: of pytest's
-    numbered ones each run takes earlier ones away, and fails where it cannot."""
+    """SIGTERM ends a run as Ctrl-C does: what the fixtures started is ended. Ctrl-C is taken also where a script began
+    the run in the background: it is ignored there, and would be in all that a test starts. A run has a folder of its
+    own: of pytest's numbered ones each run takes earlier ones away, and fails where it cannot."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp is None:
         config.option.basetemp = config.stash[OWN_FOLDER] = tempfile.mkdtemp(prefix="vf-tests-")
 

@@ -52,6 +52,7 @@ class GitHost:
         self.folder = folder
         self.token = token
         self.requests: list[web.BaseRequest] = []
+        self._running: set[asyncio.subprocess.Process] = set()
         self.answer: web.StreamResponse | None = None
         """What is answered in place of git's own."""
 
@@ -99,15 +100,25 @@ class GitHost:
         )
         assert process.stdin is not None
         assert process.stdout is not None
+        self._running.add(process)
         feeding = asyncio.create_task(_feed(request, process.stdin))
         try:
             return await self._answer(request, process.stdout)
         finally:
             feeding.cancel()
             await asyncio.wait([feeding])
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+            await self._end(process)
+
+    async def close(self) -> None:
+        """End what is left of requests that were broken off."""
+        for process in tuple(self._running):
+            await self._end(process)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+        self._running.discard(process)
 
     async def _answer(self, request: web.Request, stdout: asyncio.StreamReader) -> web.StreamResponse:
         status, headers = 200, {}

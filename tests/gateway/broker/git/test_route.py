@@ -92,6 +92,7 @@ async def sandboxed(
     host = GitHost(folder / "host")
     host.make("acme/site")
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(host.close)  # behind the server's own end
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", host.handle)
         url = await serve(stack, app)
