@@ -21,6 +21,9 @@ from container.uids import AgentUser
 READ_BYTES: Final = 64 * 1024
 """At most read at once; the kernel gives some 4 KiB at a time."""
 
+LAST_BYTES: Final = 1024 * 1024
+"""More than a terminal holds for who reads it (tty(4)): what comes behind so many is of no shell that has ended."""
+
 DRAIN_SECONDS: Final = 1.0
 """How long output is still read after the shell ended, should something that it started hold the terminal."""
 
@@ -55,6 +58,7 @@ class Pty:
         self._process: asyncio.subprocess.Process | None = None
         self._reads = self._writes = False
         self._waiting = bytearray()
+        self._read_bytes = 0
         self._hung_up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.written = asyncio.Event()
@@ -165,6 +169,7 @@ class Pty:
                 raise
             data = b""  # nobody has it open any more
         if data:
+            self._read_bytes += len(data)
             self._on_output(data)
         else:
             self._hung_up.set()
@@ -173,8 +178,10 @@ class Pty:
     async def _serve(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
         self._spared.leaders.discard(process.pid)  # another process may get its number
-        # What waits for a slow reader is read when that goes on: a shell's last words are not lost.
-        while not self._hung_up.is_set():
+        # What waits for a slow reader is read when that goes on: a shell's last words are not lost. What it has left
+        # running in the background may go on writing for ever: that is not waited for.
+        enough = self._read_bytes + LAST_BYTES
+        while not self._hung_up.is_set() and self._read_bytes < enough:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await self._hung_up.wait()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from container.terminals import terminal as terminal_module
+from container.terminals.pty import Pty
 from container.web.app_keys import CONNECTIONS, TERMINALS
 from tests.container.conftest import ONE_SHOT, Sandbox, Start, eventually
 from tests.terminal_client import SECONDS, Shell
@@ -197,6 +198,18 @@ async def test_a_client_s_second_connection_takes_the_place_of_its_first(sandbox
         assert shell.close_code == 4409
         await twin.type("echo o''nce\r")
         await twin.shows("once")
+
+
+async def test_what_a_shell_leaves_running_keeps_nobody_from_its_end(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pty, "_unread", lambda _: 1)  # whenever one looks, there is more
+    shell = await opened(sandbox)
+    async with following(shell):
+        await shell.until(lambda: bool(shell.output))
+        await shell.type("yes & sleep 0.2; exit 7\r")
+        await shell.until(lambda: shell.exit_code is not None)
+    assert shell.exit_code == 7
 
 
 async def test_deleting_one_ends_all_that_runs_in_it(sandbox: Sandbox) -> None:
