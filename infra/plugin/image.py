@@ -23,6 +23,10 @@ from infra.plugin.settled import settle_image
 LINES_SHOWN = 40
 """How much of a failed build's output its error carries."""
 
+TRIES = 4
+"""Another deployment that has built the same takes what it built away, and with it a name that came in between: then it
+is built again, from what the engine has."""
+
 HIDDEN_LETTERS = 8
 """Shorter lines of an argument may be any line's part, and are hidden as whole lines alone."""
 
@@ -109,9 +113,16 @@ class ImageType:
         if context.host:
             environment["DOCKER_HOST"] = context.host
         shown = Shown(arguments.values())
-        _run(context, [*command, str(place)], environment, inputs["imageName"], shown)
-        if "SOURCE_DATE_EPOCH" in arguments:
-            settle_image(context.api, inputs["imageName"])
+        for left in reversed(range(TRIES)):
+            _run(context, [*command, str(place)], environment, inputs["imageName"], shown)
+            if "SOURCE_DATE_EPOCH" not in arguments:
+                break
+            try:
+                settle_image(context.api, inputs["imageName"])
+                break
+            except docker.errors.ImageNotFound:
+                if not left:
+                    raise
         return self._outputs(context, inputs)
 
 
